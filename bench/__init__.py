@@ -1,0 +1,3 @@
+"""Room."""
+
+ROOM_OF = "nettune"

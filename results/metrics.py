@@ -1,0 +1,84 @@
+"""What each number means: unit, better direction, definition. One row per metric that a probe may yield."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A kind of number; `definition` is printed beside every figure and chart that shows it."""
+
+    name: str
+    unit: str
+    better: Better
+    definition: str
+    label: str
+
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "goodput",
+            "bit/s",
+            "higher",
+            "application bytes that the receiver read in the window, times 8, over the window's seconds",
+            "goodput",
+        ),
+        Metric(
+            "sent",
+            "bit/s",
+            "higher",
+            "application bytes that the sender wrote in the window, times 8, over the window's seconds",
+            "sent",
+        ),
+        Metric("retransmits", "1", "lower", "TCP segments sent again during the whole test", "retransmits"),
+        Metric(
+            "cpu_per_10gbit",
+            "cores",
+            "lower",
+            "busy CPU of the machine (all but idle and iowait, from /proc/stat) per 10 Gbit/s delivered, "
+            "over the whole probe",
+            "CPU per 10 Gbit/s",
+        ),
+        Metric("cpu_busy", "cores", "lower", "busy CPU of the machine, from /proc/stat", "busy CPU"),
+        Metric("cpu_softirq", "cores", "lower", "CPU in soft interrupts, from /proc/stat", "softirq CPU"),
+        Metric("cpu_system", "cores", "lower", "CPU in the kernel, from /proc/stat", "system CPU"),
+        Metric("cpu_user", "cores", "lower", "CPU in user space without guests, from /proc/stat", "user CPU"),
+        Metric("cpu_guest", "cores", "lower", "CPU given to guests, from /proc/stat", "guest CPU"),
+        Metric("cpu_steal", "cores", "lower", "CPU withheld by the hypervisor, from /proc/stat", "stolen CPU"),
+        Metric(
+            "generator_busy",
+            "%",
+            "lower",
+            "CPU of the busier iperf3 process as a share of one core",
+            "generator busy",
+        ),
+        Metric(
+            "drops",
+            "1",
+            "lower",
+            "packets dropped at the path's devices and in softnet, as a share of packets sent",
+            "drops",
+        ),
+        Metric(
+            "rtt_p50",
+            "s",
+            "lower",
+            "median round-trip time of paced UDP packets on an idle path, user space to user space (irtt)",
+            "median RTT",
+        ),
+        Metric(
+            "rtt_p99",
+            "s",
+            "lower",
+            "99th percentile of the same round-trip times; only with 368 samples or more",
+            "p99 RTT",
+        ),
+        Metric("rtt_mean", "s", "lower", "mean of the same round-trip times", "mean RTT"),
+        Metric("loss", "1", "lower", "share of latency packets that never came back", "probe loss"),
+    )
+}
