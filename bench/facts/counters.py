@@ -1,0 +1,101 @@
+"""Running counters of hosts: read before and after a probe, one round trip each; pure functions for what they say.
+
+/proc/stat and softnet_stat are the machine's, whatever the namespace; /proc/net/dev, snmp and netstat the namespace's.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bench.hosts.command import Command, Outcome
+from bench.hosts.host import Host, ask_everywhere
+from results.errors import NotAble
+
+_FILES = ("/proc/uptime", "/proc/stat", "/proc/net/dev", "/proc/net/softnet_stat", "/proc/net/snmp",
+          "/proc/net/netstat")  # fmt: skip
+QUESTION = Command(("tail", "-v", "-n", "+1", *_FILES))
+# Columns of /proc/stat's cpu line (proc(5)); guest and guest_nice are inside user and nice too.
+_CPU = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice")
+_DEVICE = ("rx_bytes", "rx_packets", "rx_errors", "rx_dropped", "rx_fifo", "rx_frame", "rx_compressed", "rx_multicast",
+           "tx_bytes", "tx_packets", "tx_errors", "tx_dropped", "tx_fifo", "tx_colls", "tx_carrier",
+           "tx_compressed")  # fmt: skip
+USER_HZ = 100  # the unit of /proc/stat on every architecture that Proxmox or Debian run on
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """One host's counters at one moment."""
+
+    uptime_s: float
+    cpu: Mapping[str, int]  # ticks of 1/USER_HZ s, all cores together
+    devices: Mapping[str, Mapping[str, int]]
+    softnet: Mapping[str, int]  # processed, dropped, time_squeeze, all cores together
+    stack: Mapping[str, int]  # "Tcp.RetransSegs", "TcpExt.TCPTimeouts", …
+
+
+def read(hosts: Iterable[Host]) -> dict[str, Counters]:
+    """Every host's counters, all asked at the same time; keyed by host name."""
+    answers = ask_everywhere(dict.fromkeys(hosts, (QUESTION,)))
+    return {host.name: parse(outcomes[0]) for host, outcomes in answers.items()}
+
+
+def parse(outcome: Outcome) -> Counters:
+    """Counters from the Outcome of QUESTION; raises NotAble when a file is missing or is not what it should be."""
+    files = dict(re.findall(r"^==> (\S+) <==\n(.*?)(?=^==> |\Z)", outcome.stdout, re.MULTILINE | re.DOTALL))
+    try:
+        return Counters(
+            uptime_s=float(files["/proc/uptime"].split()[0]),
+            cpu=_cpu(files["/proc/stat"]),
+            devices=_devices(files["/proc/net/dev"]),
+            softnet=_softnet(files["/proc/net/softnet_stat"]),
+            stack=_stack(files["/proc/net/snmp"]) | _stack(files["/proc/net/netstat"]),
+        )
+    except (KeyError, ValueError, IndexError) as error:
+        raise NotAble(f"on {outcome.host}: counters cannot be read: {error!r}", hint="is /proc mounted?") from error
+
+
+def grown(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """How much each counter grew; one that was not there before grew from 0, one that is gone is left out."""
+    return {name: value - before.get(name, 0) for name, value in after.items()}
+
+
+def cores(before: Counters, after: Counters) -> dict[str, float]:
+    """CPU by use, in cores: busy, softirq, system, user (without guests), guest, steal."""
+    seconds = max(after.uptime_s - before.uptime_s, 1 / USER_HZ)
+    ticks = {name: max(0, value) / USER_HZ / seconds for name, value in grown(before.cpu, after.cpu).items()}
+    guest = ticks["guest"] + ticks["guest_nice"]
+    user = max(0.0, ticks["user"] + ticks["nice"] - guest)
+    busy = user + guest + ticks["system"] + ticks["irq"] + ticks["softirq"] + ticks["steal"]
+    return {"busy": busy, "softirq": ticks["softirq"], "system": ticks["system"], "user": user, "guest": guest,
+            "steal": ticks["steal"]}  # fmt: skip
+
+
+def _cpu(text: str) -> dict[str, int]:
+    first = text.split("\n", 1)[0].split()
+    if first[0] != "cpu":
+        raise ValueError(f"/proc/stat begins with {first[0]!r}")
+    numbers = [int(word) for word in first[1:]]
+    return dict(zip(_CPU, numbers + [0] * (len(_CPU) - len(numbers)), strict=False))
+
+
+def _devices(text: str) -> dict[str, dict[str, int]]:
+    rows = (line.partition(":") for line in text.splitlines()[2:] if ":" in line)
+    return {
+        name.strip(): dict(zip(_DEVICE, (int(word) for word in numbers.split()), strict=True))
+        for name, _, numbers in rows
+    }
+
+
+def _softnet(text: str) -> dict[str, int]:
+    rows = [[int(word, 16) for word in line.split()] for line in text.splitlines() if line.strip()]
+    return {name: sum(row[column] for row in rows) for column, name in enumerate(("processed", "dropped", "squeezed"))}
+
+
+def _stack(text: str) -> dict[str, int]:
+    lines = text.splitlines()
+    found = {}
+    for names, values in zip(lines[::2], lines[1::2], strict=False):
+        group, _, words = names.partition(":")
+        for name, value in zip(words.split(), values.partition(":")[2].split(), strict=True):
+            found[f"{group}.{name}"] = int(value)
+    return found

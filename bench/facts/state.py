@@ -1,0 +1,199 @@
+"""The changeable network state of a host: the Commands that read it and the pure functions that parse it.
+
+One reading serves three readers: the facts kept with every trial, the originals in the journal, and the check that
+an undo restored everything. It takes one round trip per host (about 16 ms in a namespace).
+"""
+
+import json
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any
+
+from bench.facts.sheet import FactSheet
+from bench.hosts.command import Command, Outcome
+from bench.hosts.host import Host, ask_everywhere
+from results.errors import NotAble
+
+# Sysctls that change by themselves or hold keys; everything else below net.* is kept.
+_LEFT_OUT = re.compile(
+    r"nf_conntrack_count$"  # runs with the traffic
+    r"|tcp_fastopen_key$|stable_secret$"  # secrets
+    r"|\.flush$"  # write-only
+)
+_ROOT = "/proc/sys/"
+# Link fields that are state; the rest of `ip -j -d addr` is identity or counts (iproute2 6.1).
+_LINK_FIELDS = ("mtu", "txqlen", "qdisc", "operstate", "address", "master", "num_tx_queues", "num_rx_queues",
+                "gso_max_size", "gso_max_segs", "gro_max_size", "gso_ipv4_max_size", "gro_ipv4_max_size",
+                "tso_max_size", "tso_max_segs", "promiscuity", "allmulti")  # fmt: skip
+_ADDRESS_FIELDS = ("broadcast", "scope", "label", "dynamic", "noprefixroute", "temporary", "deprecated", "tentative")
+
+
+class Unreadable(NotAble):
+    """A tool's answer is not what its parser knows."""
+
+
+def questions(devices: Iterable[str], *, bridges: bool = False) -> tuple[Command, ...]:
+    """The Commands that read a host's state: `devices` are those whose features matter; `bridges`: it has some."""
+    return (
+        Command(("grep", "-rs", ".", _ROOT + "net")),
+        Command(("ip", "-d", "-j", "-batch", "-"), stdin="addr show\nneigh show nud permanent\nrule show\n"),
+        Command(("ip", "-j", "-6", "rule", "show")),
+        Command(("ip", "route", "show", "table", "all")),  # both families
+        Command(("tc", "qdisc", "show")),
+        *((Command(("bridge", "-j", "fdb", "show")),) if bridges else ()),
+        *(Command(("ethtool", "--json", "-k", device)) for device in devices),
+    )
+
+
+def read(hosts: Mapping[Host, Sequence[str]], bridged: Container[Host] = ()) -> dict[str, FactSheet]:
+    """The state of every host (with its devices), all asked at the same time; keyed by host name."""
+    asked = {host: questions(devices, bridges=host in bridged) for host, devices in hosts.items()}
+    answers = ask_everywhere(asked)
+    return {host.name: FactSheet(host.name, parse(answers[host])) for host in hosts}
+
+
+def parse(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """The flat facts of one host from the Outcomes of `questions`."""
+    facts: dict[str, str] = {}
+    for outcome in outcomes:
+        match outcome.command.argv:
+            case ("grep", *_):
+                facts |= parse_sysctls(outcome.stdout)  # it exits with 2 for an unreadable file: normal in /proc/sys
+            case ("ip", "-d", *_):
+                facts |= parse_identity(outcome)
+            case ("ip", "-j", "-6", "rule", *_):
+                facts |= parse_rules("6", _document(outcome))
+            case ("ip", "route", *_):
+                facts |= dict.fromkeys((f"route/{line}" for line in _lines(outcome)), "present")
+            case ("tc", *_):
+                facts |= parse_qdiscs(_lines(outcome))
+            case ("bridge", *_):
+                facts |= parse_fdb(_document(outcome))
+            case ("ethtool", *_):
+                facts |= parse_features(outcome)
+            case _:
+                raise Unreadable(f"on {outcome.host}: nobody reads the answer of `{outcome.command}`")
+    return facts
+
+
+def parse_identity(outcome: Outcome) -> dict[str, str]:
+    """Links with addresses, permanent neighbours and IPv4 rules: three JSON documents, one a line."""
+    links, neighbours, rules = (_rows(outcome, line) for line in _three(outcome))
+    facts = parse_links(links) | parse_rules("4", rules)
+    for row in neighbours:
+        facts[f"neighbour/{row.get('dev')}/{row.get('dst')}"] = str(row.get("lladdr", ""))
+    return facts
+
+
+def parse_rules(family: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:  # Any: JSON
+    """`ip -j rule show` as facts."""
+    return {f"rule/{family}/{json.dumps(row, sort_keys=True)}": "present" for row in rows}
+
+
+def parse_qdiscs(lines: Sequence[str]) -> dict[str, str]:
+    """`tc qdisc show` as facts, by device."""
+    facts = {}
+    for line in lines:
+        found = re.search(r" dev (\S+)", line)
+        device = found.group(1) if found else "?"
+        facts[f"qdisc/{device}/{line.replace(f' dev {device}', '', 1)}"] = "present"
+    return facts
+
+
+def parse_sysctls(text: str) -> dict[str, str]:
+    """`grep -rs . /proc/sys/net` as facts: white space normalised, lines of one file joined."""
+    facts: dict[str, str] = {}
+    for line in text.splitlines():
+        path, colon, value = line.partition(":")
+        if not colon or not path.startswith(_ROOT):
+            continue
+        name = sysctl_name(path)
+        if _LEFT_OUT.search(name):
+            continue
+        key, value = f"sysctl/{name}", " ".join(value.split())
+        facts[key] = f"{facts[key]} {value}" if key in facts else value
+    return facts
+
+
+def sysctl_name(path: str) -> str:
+    """`/proc/sys/net/ipv4/conf/eth0.5/mtu` as `net.ipv4.conf.eth0/5.mtu`, the way sysctl(8) spells it."""
+    return path.removeprefix(_ROOT).translate(str.maketrans("/.", "./"))
+
+
+def sysctl_path(name: str) -> str:
+    """The file of a sysctl named as sysctl(8) spells it."""
+    return _ROOT + name.translate(str.maketrans("/.", "./"))
+
+
+def parse_links(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:  # Any: JSON
+    """`ip -j -d addr show` as link and address facts."""
+    facts: dict[str, str] = {}
+    for row in rows:
+        device = row.get("ifname", "?")
+        facts |= {f"link/{device}/{field}": str(row[field]) for field in _LINK_FIELDS if field in row}
+        facts[f"link/{device}/flags"] = " ".join(sorted(row.get("flags", ())))
+        facts[f"link/{device}/kind"] = str(row.get("linkinfo", {}).get("info_kind", row.get("link_type", "")))
+        for entry in row.get("addr_info", ()):
+            said = (f"{field} {entry[field]}" for field in _ADDRESS_FIELDS if field in entry)
+            facts[f"address/{device}/{entry.get('local')}/{entry.get('prefixlen')}"] = " ".join(said)
+    return facts
+
+
+def parse_fdb(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:  # Any: JSON
+    """`bridge -j fdb show`: the entries that somebody set; learned ones come and go with traffic."""
+    return {
+        f"fdb/{row.get('ifname')}/{row.get('mac')} {row.get('flags', [])} vlan {row.get('vlan', '-')}": "present"
+        for row in rows
+        if row.get("state") in {"permanent", "static"}
+    }
+
+
+def parse_features(outcome: Outcome) -> dict[str, str]:
+    """`ethtool --json -k DEV` as facts by kernel string; groups that ethtool only computes are left out.
+
+    The JSON (ethtool 5.10 and later) has active, fixed and requested per feature; `requested` is the wanted bit.
+    """
+    device = outcome.command.argv[-1]
+    facts = {}
+    for name, bits in _document(outcome)[0].items():
+        if name == "ifname" or not isinstance(bits, dict) or bits.get("fixed") is None:
+            continue
+        facts[f"feature/{device}/{name}"] = _feature(bits)
+    return facts
+
+
+def _feature(bits: Mapping[str, Any]) -> str:  # Any: JSON
+    value = "on" if bits.get("active") else "off"
+    if bits["fixed"]:
+        return f"{value} [fixed]"
+    if bits.get("requested") is not None and bits["requested"] != bits.get("active"):
+        return f"{value} [requested {'on' if bits['requested'] else 'off'}]"
+    return value
+
+
+def _document(outcome: Outcome) -> list[dict[str, Any]]:  # Any: JSON
+    return _rows(outcome, outcome.require().stdout)
+
+
+def _three(outcome: Outcome) -> list[str]:
+    lines = outcome.require().stdout.splitlines()
+    if len(lines) != 3:
+        raise Unreadable(f"on {outcome.host}: `{outcome.command}` gave {len(lines)} lines of JSON in place of 3")
+    return lines
+
+
+def _rows(outcome: Outcome, text: str) -> list[dict[str, Any]]:  # Any: JSON
+    try:
+        document = json.loads(text or "[]")
+    except ValueError as error:
+        raise Unreadable(
+            f"on {outcome.host}: `{outcome.command}` did not answer in JSON: {error}",
+            hint="nettune needs iproute2 5.0 and ethtool 5.10 or later",
+        ) from error
+    if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
+        raise Unreadable(f"on {outcome.host}: `{outcome.command}` answered no list of objects")
+    return [row for row in document if row]
+
+
+def _lines(outcome: Outcome) -> list[str]:
+    return [line.rstrip() for line in outcome.require().stdout.splitlines() if line.strip()]

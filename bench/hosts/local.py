@@ -1,0 +1,153 @@
+"""This machine: the only door to processes. Every process leads a group of its own and is ended with it."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess  # noqa: TID251 - this is the door
+import tempfile
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import IO, Self
+
+from bench.hosts import shell
+from bench.hosts.command import NOT_FOUND, Command, Outcome, Overdue
+
+_GRACE_S = 1.0  # between SIGTERM and SIGKILL, and for pipes that a stray grandchild keeps open
+# A fixed locale: parsers read English, and decimal points.
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+class Local:
+    """Runs Commands on this machine; `prefix` goes before each argv (a Namespace enters by it)."""
+
+    def __init__(self, name: str = "local", *, prefix: Sequence[str] = ()) -> None:
+        self._name = name
+        self._prefix = tuple(prefix)
+
+    @property
+    def name(self) -> str:
+        """As errors and reports name it."""
+        return self._name
+
+    def run(self, command: Command) -> Outcome:
+        """See Host.run."""
+        with self.start(command) as job:
+            return job.wait()
+
+    def run_all(self, commands: Sequence[Command]) -> tuple[Outcome, ...]:
+        """See Host.run_all."""
+        return shell.run_all(self.run, commands)
+
+    def start(self, command: Command) -> "Process":
+        """See Host.start."""
+        return Process(self._name, self._prefix, command)
+
+
+class Process:
+    """A process on this machine, leader of its own session, output in unnamed files (a pipe could fill up)."""
+
+    def __init__(self, host: str, prefix: tuple[str, ...], command: Command) -> None:
+        self._host = host
+        self._command = command
+        self._started = time.monotonic()
+        self._outcome: Outcome | None = None
+        self._out: IO[bytes] = tempfile.TemporaryFile()
+        self._err: IO[bytes] = tempfile.TemporaryFile()
+        stdin: IO[bytes] | int = subprocess.DEVNULL
+        if command.stdin:
+            stdin = tempfile.TemporaryFile()
+            stdin.write(command.stdin.encode())
+            stdin.seek(0)
+        try:
+            self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
+                [*prefix, *command.argv],
+                stdin=stdin,
+                stdout=self._out,
+                stderr=self._err,
+                start_new_session=True,
+                env={**os.environ, **_ENVIRONMENT},
+            )
+        except OSError as error:
+            self._process = None
+            self._outcome = Outcome(command, host, NOT_FOUND, "", f"{command.argv[0]}: {error.strerror}", 0.0)
+        finally:
+            if not isinstance(stdin, int):
+                stdin.close()
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is its process group's too; 0 when it could not be started."""
+        return self._process.pid if self._process else 0
+
+    def finished(self) -> bool:
+        """See Running.finished."""
+        return self._process is None or self._process.poll() is not None
+
+    def output(self) -> str:
+        """See Running.output."""
+        if self._outcome is not None:
+            return self._outcome.stdout
+        return _text(self._out)
+
+    def wait(self, deadline_s: float | None = None) -> Outcome:
+        """See Running.wait."""
+        if self._process is not None and self._outcome is None:
+            left_s = self._command.deadline_s if deadline_s is None else deadline_s
+            if not _ended(self._process, self._started + left_s - time.monotonic()):
+                raise Overdue(self.stop())
+        return self._close()
+
+    def stop(self) -> Outcome:
+        """See Running.stop."""
+        if self._process is not None and self._outcome is None:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                # The group outlives its leader when a child is left; ESRCH says that none is.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, number)
+                if _ended(self._process, _GRACE_S):
+                    break
+        return self._close()
+
+    def _close(self) -> Outcome:
+        if self._outcome is None:
+            assert self._process is not None  # noqa: S101 - one of the two is set in __init__
+            self._outcome = Outcome(
+                self._command,
+                self._host,
+                self._process.returncode,
+                _text(self._out),
+                _text(self._err),
+                time.monotonic() - self._started,
+            )
+        self._out.close()
+        self._err.close()
+        return self._outcome
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _ended(process: subprocess.Popen[bytes], left_s: float) -> bool:
+    """Wait for its end without polling: Popen.wait(timeout) sleeps up to 50 ms at a time."""
+    if process.poll() is None:
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            poller = select.poll()
+            poller.register(descriptor, select.POLLIN)
+            poller.poll(max(0.0, left_s) * 1000)
+        finally:
+            os.close(descriptor)
+    return process.poll() is not None
+
+
+def _text(file: IO[bytes]) -> str:
+    """All that was written to it. Bytes that are no UTF-8 are kept visible, never fatal: tools print garbage."""
+    size = os.fstat(file.fileno()).st_size
+    return os.pread(file.fileno(), size, 0).decode("utf-8", "backslashreplace")

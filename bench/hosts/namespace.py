@@ -1,0 +1,74 @@
+"""A network namespace of this machine as a Host, in a private mount namespace with its own sysfs."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+
+from bench.hosts.command import Command, HostFault, Outcome, Unreachable
+from bench.hosts.local import Local, Process
+
+_ENTER_S = 5.0
+
+
+class Namespace:
+    """Commands inside the named network namespace; made by `entered`."""
+
+    def __init__(self, name: str, netns: str, holder: Process) -> None:
+        self._netns = netns
+        self._holder = holder
+        enter = ("nsenter", f"--target={holder.pid}", "--net", "--mount", "--")
+        self._local = Local(name, prefix=enter)
+
+    @property
+    def name(self) -> str:
+        """As errors and reports name it."""
+        return self._local.name
+
+    @property
+    def netns(self) -> str:
+        """The namespace's name below /run/netns."""
+        return self._netns
+
+    def run(self, command: Command) -> Outcome:
+        """See Host.run."""
+        self._check()
+        return self._local.run(command)
+
+    def run_all(self, commands: Sequence[Command]) -> tuple[Outcome, ...]:
+        """See Host.run_all."""
+        self._check()
+        return self._local.run_all(commands)
+
+    def start(self, command: Command) -> Process:
+        """See Host.start."""
+        self._check()
+        return self._local.start(command)
+
+    def _check(self) -> None:
+        if self._holder.finished():
+            raise Unreachable(
+                f"namespace {self._netns} ({self.name}) is gone: the process that held it has ended",
+                hint="was the lab reaped while the run was still going?",
+            )
+
+
+@contextlib.contextmanager
+def entered(name: str, netns: str) -> Iterator[Namespace]:
+    """A Host inside an existing named namespace.
+
+    `ip netns exec` gives a private mount namespace with that namespace's own sysfs; a process that only waits keeps
+    both alive, and every Command joins them with nsenter (2 ms against 3 ms, and sysfs is mounted once).
+    """
+    holder = Local().start(
+        Command(("ip", "netns", "exec", netns, "sh", "-c", "echo held; exec sleep infinity"), deadline_s=1e9)
+    )
+    with holder:
+        deadline = time.monotonic() + _ENTER_S
+        while "held" not in holder.output():
+            if holder.finished() or time.monotonic() > deadline:
+                raise HostFault(
+                    f"namespace {netns} cannot be entered: {holder.stop().stderr.strip() or 'no answer'}",
+                    hint="namespaces need root (CAP_SYS_ADMIN)",
+                )
+            time.sleep(0.001)
+        yield Namespace(name, netns, holder)

@@ -1,0 +1,51 @@
+"""The one shell text of nettune: many Commands in one round trip. argv is quoted here and nowhere else."""
+
+from collections.abc import Callable, Sequence
+
+from bench.hosts.command import Command, HostFault, Outcome
+
+# $1 is a marker that no output holds; every further parameter is one quoted command line. The marker with the exit
+# code ends each command's stdout, the bare marker its stderr. POSIX sh only: a guest may have nothing else.
+BATCH = """\
+marker=$1; shift
+for line do
+  eval "$line" </dev/null
+  printf '\\n%s %s\\n' "$marker" "$?"
+  printf '\\n%s\\n' "$marker" >&2
+done"""
+MARKER = "=nettune-7c1f0e2a="  # random once; a constant keeps transcripts replayable
+
+
+def batch(commands: Sequence[Command]) -> Command:
+    """One Command that runs all of them in order. Standard input becomes an argument: with a secret, ValueError."""
+    if any(command.secrets for command in commands):
+        raise ValueError("a command with a secret cannot be batched: its stdin would stand in the arguments")
+    lines = tuple(str(command) for command in commands)
+    deadline_s = sum(command.deadline_s for command in commands) or 10.0
+    return Command(("sh", "-c", BATCH, "sh", MARKER, *lines), deadline_s=deadline_s)
+
+
+def unpack(commands: Sequence[Command], outcome: Outcome) -> tuple[Outcome, ...]:
+    """The Outcome of each command of a batch; raises HostFault when the shell did not get to its end."""
+    parts = outcome.stdout.split(f"\n{MARKER} ")
+    errors = outcome.stderr.split(f"\n{MARKER}\n")
+    if len(parts) != len(commands) + 1 or len(errors) != len(commands) + 1:
+        raise HostFault(
+            f"on {outcome.host}: a batch of {len(commands)} commands gave {len(parts) - 1} answers: "
+            f"{outcome.stderr.strip()[:300]}",
+            hint="was the shell killed, or did a command end it?",
+        )
+    outcomes = []
+    stdout = parts[0]
+    for command, part, stderr in zip(commands, parts[1:], errors[:-1], strict=True):
+        code, _, rest = part.partition("\n")
+        outcomes.append(Outcome(command, outcome.host, int(code), stdout, stderr, outcome.elapsed_s))
+        stdout = rest
+    return tuple(outcomes)
+
+
+def run_all(run: Callable[[Command], Outcome], commands: Sequence[Command]) -> tuple[Outcome, ...]:
+    """`Host.run_all` for hosts that have a shell: a batch, or one by one where a command has a secret."""
+    if len(commands) < 2 or any(command.secrets for command in commands):
+        return tuple(run(command) for command in commands)
+    return unpack(commands, run(batch(commands)))

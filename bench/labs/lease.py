@@ -1,0 +1,149 @@
+"""Lease: the list, on disk before creation, of what a lab creates, so that anyone can remove a dead run's leftovers.
+
+A lease file is locked (flock) by the process that works under it; the kernel drops the lock when that process ends,
+however it ends. `reap` removes what unlocked leases list.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from bench.hosts.command import Command, HostFault
+from bench.hosts.host import Host
+from results.errors import NotAble
+
+
+def append_durably(file: IO[str], line: Mapping[str, object]) -> None:
+    """Append one JSON line and have it on disk before returning."""
+    file.write(json.dumps(line, separators=(",", ":")) + "\n")
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def create_durably(path: Path) -> IO[str]:
+    """A new file, open for appending, whose name is on disk too. Raises NotAble naming path and cause."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("x", encoding="utf-8")
+        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise NotAble(
+            f"cannot create {path}: {error.strerror}", hint="set NETTUNE_STATE to a folder on a local disk with space"
+        ) from error
+    return file
+
+
+def read_lines(path: Path) -> list[dict[str, object]]:
+    """The JSON lines of a file; a last line cut short by a crash is left out (nothing was done under it)."""
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            break
+        if not isinstance(line, dict):
+            break
+        lines.append(line)
+    return lines
+
+
+class Lease:
+    """What one lab creates; every name is on disk before the thing itself exists."""
+
+    def __init__(self, lease_id: str, path: Path, file: IO[str]) -> None:
+        self.lease_id = lease_id
+        self._path = path
+        self._file = file
+
+    def note(self, kind: str, name: str) -> None:
+        """Promise to remove `name`; on disk when this returns."""
+        append_durably(self._file, {"kind": kind, "name": name})
+
+    def release(self) -> None:
+        """Everything is removed: the list goes too."""
+        self._path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[Lease]:
+    """A new, locked lease. The caller releases it once all it noted is gone; otherwise it stays for `reap`."""
+    lease_id = secrets.token_hex(4)
+    path = folder / f"{lease_id}.jsonl"
+    with create_durably(path) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        append_durably(file, {"lease": lease_id, "pid": os.getpid(), "created_at": time.time()})
+        yield Lease(lease_id, path, file)
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """What `reap` did about one lease; `problem` is "" when nothing of it is left."""
+
+    lease_id: str
+    removed: tuple[str, ...]
+    problem: str
+
+
+def reap(folder: Path, remove: Callable[[str, str], bool]) -> tuple[Reaped, ...]:
+    """Remove what dead runs left: `remove(kind, name)` says whether there was something to remove.
+
+    Leases of living runs are left alone. A lease whose removal fails stays on disk and is reported.
+    """
+    done = []
+    for path in sorted(folder.glob("*.jsonl")):
+        try:
+            file = path.open("r+", encoding="utf-8")
+        except FileNotFoundError:
+            continue  # released meanwhile
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            done.append(_reap_one(path, remove))
+    return tuple(done)
+
+
+def _reap_one(path: Path, remove: Callable[[str, str], bool]) -> Reaped:
+    removed, problem = [], ""
+    for line in reversed(read_lines(path)):
+        if "kind" not in line:
+            continue
+        name = str(line["name"])
+        try:
+            if remove(str(line["kind"]), name):
+                removed.append(name)
+        except HostFault as error:
+            problem = problem or str(error)
+    if not problem:
+        path.unlink(missing_ok=True)
+    return Reaped(path.stem, tuple(removed), problem)
+
+
+def remove_namespace(local: Host, name: str) -> bool:
+    """End what runs inside a namespace of ours and delete it; False when it was gone already."""
+    if name not in namespaces(local):
+        return False
+    pids = local.run(Command(("ip", "netns", "pids", name))).stdout.split()
+    if pids:
+        # Each was started in a namespace that only this lab uses; a pid may be gone by now, which is as good.
+        local.run(Command(("kill", "-KILL", *pids)))
+    local.run(Command(("ip", "netns", "delete", name))).require("is it still mounted elsewhere?")
+    return True
+
+
+def namespaces(local: Host) -> set[str]:
+    """The named network namespaces of the machine."""
+    listed = local.run(Command(("ip", "netns", "list"))).require().stdout
+    return {line.split()[0] for line in listed.splitlines() if line.strip()}

@@ -1,0 +1,192 @@
+"""TCP goodput by the iperf3 executable at both ends, one fresh server and client per trial.
+
+iperf3's own `-O` and its sender's rate are not used: the receiver's 0.1 s intervals are cut by time here (esnet/iperf
+#236, #443). `-t` takes whole seconds, so the next whole one is asked for and the rest cut off as warm-down.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bench.hosts.command import Command, Outcome, Overdue
+from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, serving
+from results.records import Sample
+
+_INTERVAL_S = 0.1
+_SLACK_S = 0.02  # by which iperf3's timer misses its intervals (seen: up to 2 ms; a stalled core: more)
+_WATCHDOG_S = 6.0  # beyond the traffic: control connection, result exchange, a slow machine
+_BUSY_PCT = 95.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tcp:
+    """The `tcp` probe. Direction forward: a sends, b receives; `window_bytes` 0 leaves buffers to the kernel."""
+
+    name: str
+    duration_s: float
+    warmup_s: float
+    streams: int
+    direction: Literal["forward", "reverse"]
+    congestion_control: str  # "" leaves it to the kernel
+    window_bytes: int
+
+    @property
+    def traffic_s(self) -> float:
+        """Seconds for which iperf3 sends."""
+        return float(math.ceil(round(self.duration_s + self.warmup_s, 6)))
+
+    @property
+    def tool_s(self) -> float:
+        """Start, control connection, result exchange (measured: 0.02 to 0.03 s)."""
+        return 0.03
+
+    @property
+    def tools(self) -> tuple[Command, ...]:
+        """What prints iperf3's version."""
+        return (Command(("iperf3", "--version")),)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Compared by the judgement; the trial holds more."""
+        return tuple(f"{self.name}.{metric}" for metric in ("goodput", "retransmits", "cpu_per_10gbit", "drops"))
+
+    def measure(self, pair: Pair) -> Measured:
+        """One test between the pair. See Probe.measure."""
+        server = Command(
+            ("iperf3", "--server", "--one-off", "--json", "--interval", f"{_INTERVAL_S}",
+             "--bind", pair.server.address, "--port", str(pair.server_port)),
+            deadline_s=self.traffic_s + 2 * _WATCHDOG_S,
+        )  # fmt: skip
+        with serving(pair.server.host, server, port=pair.server_port, protocol="tcp") as serving_iperf3:
+            try:
+                client = pair.client.host.run(self.client_command(pair))
+                ended = serving_iperf3.wait() if client.ok else serving_iperf3.stop()
+            except Overdue as error:
+                served = serving_iperf3.stop()
+                raise ProbeFailed(str(error), raw=_raw(error.outcome, served)) from error
+        return self.measured(client, ended, pair)
+
+    def client_command(self, pair: Pair) -> Command:
+        """The client's Command; a pasteable line in `--dry-run`."""
+        options = []
+        if self.direction == "reverse":
+            options.append("--reverse")
+        if self.congestion_control:
+            options += ["--congestion", self.congestion_control]
+        if self.window_bytes:
+            options += ["--window", str(self.window_bytes)]
+        return Command(
+            ("iperf3", "--client", pair.server.address, "--port", str(pair.server_port),
+             "--bind", pair.client.address, "--cport", str(pair.client_port),
+             "--time", f"{self.traffic_s:g}", "--interval", f"{_INTERVAL_S}", "--parallel", str(self.streams),
+             "--json", *options),
+            deadline_s=self.traffic_s + _WATCHDOG_S,
+        )  # fmt: skip
+
+    def measured(self, client: Outcome, server: Outcome, pair: Pair) -> Measured:
+        """What the two outputs say; pure. Raises ProbeFailed or ToolBroke."""
+        raw = _raw(client, server)
+        sending, receiving = parse(client, raw), parse(server, raw)
+        forward = self.direction == "forward"
+        if not forward:
+            sending, receiving = receiving, sending
+        sender, receiver = (pair.client, pair.server) if forward else (pair.server, pair.client)
+        way = f"{sender.host.name}>{receiver.host.name}"
+        received, seconds, flags = self._window(receiving, raw)
+        sent, sent_seconds, _ = self._window(sending, raw)
+        whole = _number(receiving, "end", "sum_received", "bytes", raw=raw)
+        busy = max(
+            _number(each, "end", "cpu_utilization_percent", "host_total", raw=raw) for each in (sending, receiving)
+        )
+        # From 3.16 on each stream has a thread; below, the whole process is one (esnet/iperf release notes).
+        if busy / (self.streams if _threaded(sending) else 1) >= _BUSY_PCT:
+            flags = (*flags, "generator-bound")
+        resent = sending["end"].get("sum_sent", {}).get("retransmits")
+
+        def sample(metric: str, value: float, unit: str, end: str, span_s: float) -> Sample:
+            return Sample(self.name, metric, value, unit, end, way, span_s)
+
+        samples = [
+            sample("goodput", received * 8 / seconds, "bit/s", "receiver", seconds),
+            sample("sent", sent * 8 / sent_seconds, "bit/s", "sender", sent_seconds),
+            sample("generator_busy", busy, "%", "both", self.traffic_s),
+        ]
+        if resent is not None:
+            samples.append(sample("retransmits", resent, "1", "sender", self.traffic_s))
+        return Measured(tuple(samples), raw, flags=flags, receiver=receiver.host.name, delivered_bytes=int(whole))
+
+    def _window(self, document: Mapping[str, Any], raw: Mapping[str, str]) -> tuple[float, float, tuple[str, ...]]:
+        """Bytes, seconds and flags of the intervals that lie inside the window."""
+        first, last = self.warmup_s - _SLACK_S, self.warmup_s + self.duration_s + _SLACK_S
+        rows = [
+            (float(row["start"]), float(row["end"]), float(row["bytes"]))
+            for row in _sums(document)
+            if float(row["start"]) >= first and float(row["end"]) <= last
+        ]
+        seconds = sum(end - start for start, end, _ in rows)
+        if seconds < self.duration_s / 2:
+            raise ProbeFailed(
+                f"{self.name}: only {seconds:.2f} s of the {self.duration_s:g} s window came: the test broke off",
+                raw=raw,
+            )
+        flags = tuple(f"zero interval at {start:.1f} s" for start, _, size in rows if size == 0)
+        total = sum(size for _, _, size in rows)
+        if total <= 0:
+            raise ProbeFailed(f"{self.name}: nothing arrived in the window of {self.duration_s:g} s", raw=raw)
+        return total, seconds, flags
+
+
+def parse(outcome: Outcome, raw: Mapping[str, str]) -> dict[str, Any]:  # Any: JSON
+    """iperf3's JSON document. Raises ToolBroke for garbage or a crash, ProbeFailed for an error iperf3 reports."""
+    try:
+        document = json.loads(outcome.stdout)
+        if not isinstance(document, dict):
+            raise TypeError
+    except (ValueError, TypeError, RecursionError):
+        said = (outcome.stderr or outcome.stdout).strip()[:200]
+        raise ToolBroke(
+            f"on {outcome.host}: iperf3 (exit {outcome.returncode}) printed no JSON document but {said!r}", raw=raw
+        ) from None
+    if "error" in document:
+        raise ProbeFailed(f"on {outcome.host}: iperf3: {document['error']}", raw=raw)
+    if outcome.returncode != 0:
+        raise ToolBroke(f"on {outcome.host}: iperf3 exited with {outcome.returncode} and named no error", raw=raw)
+    if not isinstance(document.get("end"), dict) or not _sums(document):
+        raise ToolBroke(f"on {outcome.host}: iperf3's JSON has no intervals or no end", raw=raw)
+    return document
+
+
+def _sums(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The sum over all streams per interval; rows that lack a number are left out."""
+    intervals = document.get("intervals")
+    rows = [row.get("sum") for row in intervals if isinstance(row, dict)] if isinstance(intervals, list) else []
+    return [
+        row for row in rows if isinstance(row, dict) and all(_real(row.get(key)) for key in ("start", "end", "bytes"))
+    ]
+
+
+def _real(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def _number(document: Mapping[str, Any], *path: str, raw: Mapping[str, str]) -> float:
+    value: Any = document  # Any: JSON
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    if not _real(value):
+        raise ToolBroke(f"iperf3's JSON has no number at {'.'.join(path)}", raw=raw)
+    return float(value)
+
+
+def _threaded(document: Mapping[str, Any]) -> bool:
+    version = str(document.get("start", {}).get("version", ""))
+    numbers = [int(word) for word in version.removeprefix("iperf ").split("+")[0].split(".") if word.isdigit()]
+    return numbers >= [3, 16]
+
+
+def _raw(client: Outcome, server: Outcome) -> dict[str, str]:
+    named = {"client": client.stdout, "client-errors": client.stderr, "server": server.stdout,
+             "server-errors": server.stderr}  # fmt: skip
+    return {name: text for name, text in named.items() if text}

@@ -1,0 +1,114 @@
+"""What every probe shares: the pair it runs between, what it gives, how it fails, and a server that is ready."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from bench.hosts.command import Command, HostFault
+from bench.hosts.host import Host, Running
+from bench.labs.lab import Endpoint
+from results.errors import NotAble
+from results.records import Histogram, Sample
+
+_READY_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Where a probe runs: it starts its server at `server`, its client at `client`, on ports of this block."""
+
+    client: Endpoint
+    server: Endpoint
+    server_port: int
+    client_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a probe gave. `delivered_bytes` of application data arrived at `receiver` (0: the probe moves none)."""
+
+    samples: tuple[Sample, ...]
+    raw: Mapping[str, str]  # what the tools printed, by name
+    histograms: tuple[Histogram, ...] = ()
+    flags: tuple[str, ...] = ()
+    receiver: str = ""
+    delivered_bytes: int = 0
+
+
+class ProbeFailed(NotAble):
+    """The path gave no number under this arm: refused, cut or stalled. Counts against the arm. `raw` as in Measured."""
+
+    def __init__(self, message: str, *, hint: str = "", raw: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.raw = dict(raw or {})
+
+
+class ToolBroke(ProbeFailed):
+    """The tool itself crashed or printed garbage: no number, and not the arm's doing. The trial is missing."""
+
+
+class Probe(Protocol):
+    """One kind of measurement, with its options from the plan."""
+
+    @property
+    def name(self) -> str:
+        """As the plan calls it; the first part of its metrics' names."""
+        ...
+
+    @property
+    def traffic_s(self) -> float:
+        """Seconds in which it sends, warm-up included: what it cannot do without."""
+        ...
+
+    @property
+    def tool_s(self) -> float:
+        """Fixed seconds that its tools take beside the traffic, measured once; for the estimate."""
+        ...
+
+    @property
+    def tools(self) -> tuple[Command, ...]:
+        """Commands that print the versions of the programs it needs at both ends."""
+        ...
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Full names of the metrics that the judgement compares."""
+        ...
+
+    def measure(self, pair: Pair) -> Measured:
+        """Run it once. Raises ProbeFailed, or ToolBroke when the tool is at fault."""
+        ...
+
+
+@contextlib.contextmanager
+def serving(host: Host, command: Command, *, port: int, protocol: str) -> Iterator[Running]:
+    """A server that listens on `port` ("tcp" or "udp") from the first line of the block on; ended on leaving."""
+    with host.start(command) as server:
+        question = Command(("ss", "-Hln", f"--{protocol}", "sport", "=", f":{port}"))
+        deadline = time.monotonic() + _READY_S
+        while not host.run(question).require().stdout.strip():
+            if server.finished():
+                outcome = server.wait()
+                raise ToolBroke(
+                    f"on {host.name}: `{command}` ended before it listened on {protocol} port {port} "
+                    f"(exit {outcome.returncode}): {(outcome.stderr or outcome.stdout).strip()[:300]}",
+                    raw={"server": outcome.stdout, "server-errors": outcome.stderr},
+                )
+            if time.monotonic() > deadline:
+                raise ToolBroke(f"on {host.name}: `{command}` did not listen on {protocol} port {port} in {_READY_S} s")
+        yield server
+
+
+def checked_version(host: Host, command: Command) -> str:
+    """The first line that a tool prints about itself; raises HostFault when the host lacks it."""
+    outcome = host.run(command)
+    text = (outcome.stdout or outcome.stderr).strip()
+    if not outcome.ok or not text:
+        tool = command.argv[0]
+        raise HostFault(
+            f"on {host.name}: {tool} is needed and not there (`{command}` exited with {outcome.returncode})",
+            hint=f"Debian: apt-get install --no-install-recommends {tool}",
+        )
+    return text.splitlines()[0]
