@@ -70,7 +70,8 @@ class Latency:
         """The client's Command; a pasteable line in `--dry-run`."""
         return Command(
             ("irtt", "client", "-Q", "-o", "-", "-i", _go_duration(self.interval_s),
-             "-d", _go_duration(self.duration_s), "-l", str(self.size_bytes), f"--local={pair.client.address}:{pair.client_port}",
+             "--tstamp=none", "--stats=none", "-d", _go_duration(self.duration_s), "-l", str(self.size_bytes),
+             f"--local={pair.client.address}:{pair.client_port}",
              f"{pair.server.address}:{pair.server_port}"),
             deadline_s=self.duration_s + _WATCHDOG_S,
         )  # fmt: skip

@@ -1,0 +1,180 @@
+"""YAML that remembers where each value stood, so that every error can name file, line and key.
+
+Scalars stay text until a reader asks for a number: YAML 1.1 would make `tso: off` False and `16384e1` a float.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+import yaml
+
+from results.errors import WrongInput
+
+_SWITCH = {"on": "on", "true": "on", "yes": "on", "off": "off", "false": "off", "no": "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value with its place ("plan.yaml:7") and path ("probes[0].duration_s")."""
+
+    value: "str | dict[str, Node] | list[Node] | None"
+    place: str
+    path: str = ""
+
+    def wrong(self, message: str, *, hint: str = "") -> NoReturn:
+        """Raise WrongInput that names file, line and key."""
+        raise WrongInput(f"{self.place}: {self.path + ': ' if self.path else ''}{message}", hint=hint)
+
+    def mapping(self, keys: Iterable[str] | None = None) -> "dict[str, Node]":
+        """Its members; with `keys`, any other key is an error that names the nearest one."""
+        if not isinstance(self.value, dict):
+            self.wrong(f"a mapping (key: value) belongs here, not {self._shown()}")
+        if keys is not None:
+            known = tuple(keys)
+            for key, node in self.value.items():
+                if key not in known:
+                    Node(node.value, node.place, self.path).wrong(
+                        f"unknown key {key!r}", hint=nearest(key, known) or f"known here: {', '.join(known)}"
+                    )
+        return self.value
+
+    def items(self) -> "Sequence[Node]":
+        """The members of a list."""
+        if not isinstance(self.value, list):
+            self.wrong(f"a list belongs here, not {self._shown()}")
+        return self.value
+
+    def text(self) -> str:
+        """A scalar as it was written."""
+        if not isinstance(self.value, str):
+            self.wrong(f"a single value belongs here, not {self._shown()}")
+        return self.value
+
+    def choice(self, words: Sequence[str]) -> str:
+        """One of the given words."""
+        word = self.text()
+        if word not in words:
+            self.wrong(f"{word!r} is none of {', '.join(words)}", hint=nearest(word, words))
+        return word
+
+    def setting(self) -> str:
+        """A knob's value: YAML's ways to say on and off become those words, everything else stays text."""
+        word = self.text()
+        return _SWITCH.get(word.lower(), word)
+
+    def number(self, low: float, high: float, unit: str) -> float:
+        """A number within [low, high], in `unit`."""
+        word = self.text()
+        try:
+            value = float(word)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            self.wrong(f"{word!r} is no number of {unit}", hint="write the bare number; the key names the unit")
+        if not low <= value <= high:
+            self.wrong(f"{word} is outside {low:g} … {high:g} {unit}")
+        return value
+
+    def integer(self, low: int, high: int, unit: str) -> int:
+        """A whole number within [low, high]."""
+        value = self.number(low, high, unit)
+        if value != int(value):
+            self.wrong(f"{self.text()} is no whole number of {unit}")
+        return int(value)
+
+    def plain(self) -> object:
+        """The same without places: text, dicts, lists."""
+        if isinstance(self.value, dict):
+            return {key: node.plain() for key, node in self.value.items()}
+        if isinstance(self.value, list):
+            return [node.plain() for node in self.value]
+        return self.value
+
+    def _shown(self) -> str:
+        if self.value is None:
+            return "nothing"
+        kinds: Mapping[type, str] = {dict: "a mapping", list: "a list"}
+        return kinds.get(type(self.value), repr(self.value))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint that asks "did you mean …?", or "" when nothing comes near."""
+    found = difflib.get_close_matches(word, tuple(known), n=1, cutoff=0.6)
+    return f"did you mean {found[0]!r}?" if found else ""
+
+
+def read(text: str, file: str) -> Node:
+    """The document in `text`. Raises WrongInput for what is no YAML, doubled keys, or an empty document."""
+    try:
+        root = yaml.compose(text, Loader=yaml.BaseLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        said = getattr(error, "problem", None) or str(error) or "nested too deeply"
+        raise WrongInput(f"{file}{line}: this is no YAML: {said}") from error
+    if root is None or (isinstance(root, yaml.ScalarNode) and not root.value):
+        raise WrongInput(f"{file}:1: the file is empty", hint="`nettune plans` lists plans to start from")
+    return _node(root, file, "", 0)
+
+
+def from_plain(value: object, place: str) -> Node:
+    """A document that was kept as plain data (Node.plain), to be read again; everything stands at `place`."""
+    return _placed_all(read(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), place), place)
+
+
+def _placed_all(node: Node, place: str) -> Node:
+    if isinstance(node.value, dict):
+        return Node({key: _placed_all(each, place) for key, each in node.value.items()}, place, node.path)
+    if isinstance(node.value, list):
+        return Node([_placed_all(each, place) for each in node.value], place, node.path)
+    return Node(node.value, place, node.path)
+
+
+def replaced(node: Node, path: Sequence[str], text: str, place: str) -> Node:
+    """A copy in which the member at `path` is the YAML in `text`; list members are found by their name or kind."""
+    if not path:
+        return _placed(read(text, place), node.path, place)
+    head, rest = path[0], path[1:]
+    if isinstance(node.value, list):
+        for index, item in enumerate(node.value):
+            named = item.value if isinstance(item.value, dict) else {}
+            if head in {each.value for key, each in named.items() if key in {"name", "kind"}}:
+                return Node(
+                    [*node.value[:index], replaced(item, rest, text, place), *node.value[index + 1 :]],
+                    node.place,
+                    node.path,
+                )
+        raise WrongInput(f"{place}: {node.path} has no member named {head!r}")
+    if not isinstance(node.value, dict):
+        raise WrongInput(f"{place}: {node.path or 'the plan'} has no members")
+    inner = node.value.get(head, Node(None if not rest else {}, place, f"{node.path}.{head}".lstrip(".")))
+    return Node({**node.value, head: replaced(inner, rest, text, place)}, node.place, node.path)
+
+
+def _placed(node: Node, path: str, place: str) -> Node:
+    """A node read from an option stands at that option and at its path in the document."""
+    return Node(node.value, place, path)
+
+
+def _node(node: yaml.Node, file: str, path: str, depth: int) -> Node:
+    place = f"{file}:{node.start_mark.line + 1}"
+    if depth > 20:
+        raise WrongInput(f"{place}: nested too deeply")
+    if isinstance(node, yaml.MappingNode):
+        members: dict[str, Node] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise WrongInput(f"{place}: a key must be a word")
+            inner = _node(value, file, f"{path}.{key.value}".lstrip("."), depth + 1)
+            if key.value in members:
+                raise WrongInput(f"{file}:{key.start_mark.line + 1}: {inner.path}: this key stands twice")
+            # A key's own line is what a reader looks for, also when its value begins below.
+            members[key.value] = Node(inner.value, f"{file}:{key.start_mark.line + 1}", inner.path)
+        return Node(members, place, path)
+    if isinstance(node, yaml.SequenceNode):
+        listed = [_node(value, file, f"{path}[{index}]", depth + 1) for index, value in enumerate(node.value)]
+        return Node(listed, place, path)
+    return Node(str(node.value), place, path)

@@ -1,0 +1,285 @@
+"""Plan: what to measure. Read from YAML, validated here and nowhere else; frozen from then on."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import cast
+
+from bench import document
+from bench.document import Node
+from bench.labs.lab import Target
+from bench.labs.topology import KINDS, LATER_KINDS, MTU_RANGE, Kind, Topology
+from bench.probes.iperf3 import Tcp
+from bench.probes.irtt import Latency
+from bench.probes.probe import Probe
+from results.errors import WrongInput
+from results.metrics import METRICS
+from results.records import CURRENT_ARMS, Design, Goal, Guard
+
+TRIAL_OVERHEAD_S = 0.15  # facts, journal, restore, trust checks: what the harness may take (benchmarks/overhead.py)
+TOGETHER = "together"  # the arm of a confirmation that holds all winners at once
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+_GUARD_LIMITS = {"rtt_p99": (0.10, False), "cpu_per_10gbit": (0.10, False), "drops": (0.0001, True)}
+SettingCheck = Callable[[str, str], tuple[str, str]]  # (setting, value) -> (problem, hint), "" when fine
+
+
+@dataclass(frozen=True, slots=True)
+class SettingSpec:
+    """One setting as the plan has it: a knob's word, its value, and where ("" is the knob's own default)."""
+
+    setting: str
+    value: str
+    target: Target | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A validated plan. `document` is the plain tree that it was read from, kept with the run."""
+
+    name: str
+    about: str
+    topologies: tuple[Topology, ...]
+    probes: tuple[Probe, ...]
+    primary: str
+    treatments: Mapping[str, tuple[SettingSpec, ...]]
+    blocks: int
+    sequential: bool
+    margin_pct: float
+    goal: Goal
+    congestion_controls: Mapping[str, tuple[str, ...]]  # by tcp probe, in order of preference
+    document: Mapping[str, object]
+
+    @property
+    def design(self) -> Design:
+        """What the judgement needs of it."""
+        metrics = tuple(metric for probe in self.probes for metric in probe.metrics)
+        guards = tuple(
+            Guard(metric, *_GUARD_LIMITS[metric.split(".")[1]])
+            for metric in metrics
+            if metric.split(".")[1] in _GUARD_LIMITS and metric != self.primary
+        )
+        trial_s = sum(probe.traffic_s + probe.tool_s for probe in self.probes) + TRIAL_OVERHEAD_S
+        return Design(
+            topologies=tuple(topology.name for topology in self.topologies),
+            treatments=tuple(self.treatments),
+            primary=self.primary,
+            metrics=metrics,
+            guards=guards,
+            margin_pct=self.margin_pct,
+            goal=self.goal,
+            blocks=self.blocks,
+            sequential=self.sequential,
+            block_s=trial_s * (len(self.treatments) + len(CURRENT_ARMS)),
+        )
+
+    def with_congestion_control(self, available: Sequence[str]) -> "Plan":
+        """The plan with each tcp probe's first available preference; WrongInput when the kernel has none of them."""
+        probes: list[Probe] = []
+        for probe in self.probes:
+            wanted = self.congestion_controls.get(probe.name, ())
+            chosen = next((word for word in wanted if word in available), "")
+            if wanted and not chosen:
+                raise WrongInput(
+                    f"plan {self.name}: probe {probe.name} wants congestion control {' or '.join(wanted)}; "
+                    f"this kernel offers {', '.join(available)}",
+                    hint=f"--set {probe.name}.congestion_control={available[0] if available else 'reno'}",
+                )
+            probes.append(replace(probe, congestion_control=chosen) if isinstance(probe, Tcp) else probe)
+        return replace(self, probes=tuple(probes))
+
+
+def shipped() -> Mapping[str, Path]:
+    """The plans that come with nettune, by name."""
+    folder = Path(str(resources.files("bench") / "plans"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load(name: str, *, check: SettingCheck, overrides: Sequence[str] = ()) -> Plan:
+    """The plan of that name or file, `key=value` overrides applied. Raises WrongInput naming file, line and key."""
+    known = shipped()
+    path = known.get(name, Path(name))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongInput(
+            f"no plan {name!r}: {getattr(error, 'strerror', None) or 'it is no text'}",
+            hint=document.nearest(name, known) or f"plans that ship: {', '.join(known)}; or give a file",
+        ) from error
+    return parse(document.read(text, path.name), check=check, overrides=overrides)
+
+
+def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> Plan:
+    """The plan in a document."""
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise WrongInput(f"--set {override}: write key=value", hint="for example --set tcp.streams=4")
+        members = root.mapping()
+        steps = key.split(".")
+        if steps[0] not in _KEYS and "probes" in members:
+            steps = ["probes", *steps]
+        root = document.replaced(root, steps, value or '""', f"--set {override}")
+    top = root.mapping(_KEYS)
+    _lab(top.get("lab"))
+    topologies = _topologies(_required(root, "topologies"))
+    controls: dict[str, tuple[str, ...]] = {}
+    probes = _probes(_required(root, "probes"), controls)
+    blocks, sequential = _blocks(top["blocks"]) if "blocks" in top else (8, False)
+    primary = _primary(_required(root, "primary"), probes)
+    plan = Plan(
+        name=_name(_required(root, "name")),
+        about=top["about"].text() if "about" in top else "",
+        topologies=topologies,
+        probes=probes,
+        primary=primary,
+        treatments=_treatments(top.get("treatments"), check, fixed=any(controls.values())),
+        blocks=blocks,
+        sequential=sequential,
+        margin_pct=top["margin_pct"].number(0.1, 50, "percent") if "margin_pct" in top else 5.0,
+        goal=cast("Goal", top["goal"].choice(("throughput", "balanced", "latency"))) if "goal" in top else "throughput",
+        congestion_controls=controls,
+        document=cast("Mapping[str, object]", root.plain()),
+    )
+    if not plan.treatments and plan.sequential:
+        top["blocks"].wrong("up_to has nothing to stop early: the plan has no treatments")
+    return plan
+
+
+_KEYS = ("name", "about", "lab", "topologies", "probes", "primary", "treatments", "blocks", "margin_pct", "goal")
+_LATER_PROVIDERS = ("qemu", "proxmox", "hosts")
+
+
+def _required(root: Node, key: str) -> Node:
+    members = root.mapping()
+    if key not in members:
+        root.wrong(f"the plan has no {key!r}")
+    return members[key]
+
+
+def _name(node: Node) -> str:
+    if not _NAME.fullmatch(node.text()):
+        node.wrong(f"{node.text()!r} is no name: small letters, digits, . _ - and at most 40 of them")
+    return node.text()
+
+
+def _lab(node: Node | None) -> None:
+    if node is None:
+        return
+    provider = node.mapping(("provider",)).get("provider")
+    if provider is not None and provider.choice(("netns", *_LATER_PROVIDERS)) != "netns":
+        provider.wrong(f"provider {provider.text()!r} is not in this version", hint="provider: netns")
+
+
+def _topologies(node: Node) -> tuple[Topology, ...]:
+    found = []
+    for item in node.items():
+        members = item.mapping(("kind", "mtu")) if isinstance(item.value, dict) else {"kind": item}
+        if "kind" not in members:
+            item.wrong("a topology needs a kind")
+        kind = members["kind"]
+        if kind.text() in LATER_KINDS:
+            kind.wrong(f"topology {kind.text()!r} is not in this version", hint=f"there are {', '.join(KINDS)}")
+        word = cast("Kind", kind.choice(KINDS))
+        mtu = members["mtu"].integer(*MTU_RANGE, "bytes") if "mtu" in members else 1500
+        if Topology(word, mtu) in found:
+            item.wrong(f"{Topology(word, mtu).name} stands twice")
+        found.append(Topology(word, mtu))
+    if not found:
+        node.wrong("the plan has no topology")
+    return tuple(found)
+
+
+def _probes(node: Node, controls: dict[str, tuple[str, ...]]) -> tuple[Probe, ...]:
+    found: list[Probe] = []
+    for item in node.items():
+        members = item.mapping()
+        if "kind" not in members:
+            item.wrong("a probe needs a kind", hint="kind: tcp, or kind: latency")
+        kind = members["kind"].choice(tuple(_PROBE_KEYS))
+        item.mapping(("kind", "name", *_PROBE_KEYS[kind]))
+        name = _name(members["name"]) if "name" in members else kind
+        if "." in name or name in {probe.name for probe in found}:
+            item.wrong(f"the name {name!r} has a dot or stands twice", hint="give each probe its own name")
+        found.append(_tcp(name, members, controls) if kind == "tcp" else _latency(name, members))
+    if not found:
+        node.wrong("the plan has no probe")
+    return tuple(found)
+
+
+_PROBE_KEYS: Mapping[str, tuple[str, ...]] = {
+    "tcp": ("duration_s", "warmup_s", "streams", "direction", "congestion_control", "window_bytes"),
+    "latency": ("duration_s", "interval_s", "size_bytes"),
+}
+
+
+def _tcp(name: str, members: Mapping[str, Node], controls: dict[str, tuple[str, ...]]) -> Tcp:
+    given = members.get("congestion_control")
+    if given is not None:
+        words = given.items() if isinstance(given.value, list) else (given,)
+        for word in words:
+            if not re.fullmatch(r"[a-z0-9_]{1,15}", word.text()):
+                word.wrong(f"{word.text()!r} is no name of a congestion control")
+        controls[name] = tuple(word.text() for word in words)
+    return Tcp(
+        name=name,
+        duration_s=members["duration_s"].number(0.3, 3600, "seconds") if "duration_s" in members else 10.0,
+        warmup_s=members["warmup_s"].number(0, 60, "seconds") if "warmup_s" in members else 0.0,
+        streams=members["streams"].integer(1, 128, "streams") if "streams" in members else 1,
+        direction="reverse"
+        if "direction" in members and members["direction"].choice(("forward", "reverse")) == "reverse"
+        else "forward",
+        congestion_control="",
+        window_bytes=members["window_bytes"].integer(4096, 1 << 30, "bytes") if "window_bytes" in members else 0,
+    )
+
+
+def _latency(name: str, members: Mapping[str, Node]) -> Latency:
+    return Latency(
+        name=name,
+        duration_s=members["duration_s"].number(0.05, 3600, "seconds") if "duration_s" in members else 1.0,
+        interval_s=members["interval_s"].number(0.0002, 10, "seconds") if "interval_s" in members else 0.001,
+        size_bytes=members["size_bytes"].integer(60, 65000, "bytes") if "size_bytes" in members else 60,
+    )
+
+
+def _primary(node: Node, probes: Sequence[Probe]) -> str:
+    return node.choice([metric for probe in probes for metric in probe.metrics if metric.split(".")[1] in METRICS])
+
+
+def _blocks(node: Node) -> tuple[int, bool]:
+    if isinstance(node.value, dict):
+        members = node.mapping(("up_to",))
+        if "up_to" not in members:
+            node.wrong("write a number, or {up_to: 20}")
+        if members["up_to"].integer(6, 20, "blocks") not in {6, 12, 20}:
+            members["up_to"].wrong("looks are taken at 6, 12 and 20 blocks; up_to is one of them")
+        return members["up_to"].integer(6, 20, "blocks"), True
+    return node.integer(2, 1000, "blocks"), False
+
+
+def _treatments(node: Node | None, check: SettingCheck, *, fixed: bool) -> dict[str, tuple[SettingSpec, ...]]:
+    found: dict[str, tuple[SettingSpec, ...]] = {}
+    for name, treatment in (node.mapping() if node is not None else {}).items():
+        if not _NAME.fullmatch(name) or name in {*CURRENT_ARMS, TOGETHER}:
+            treatment.wrong(
+                f"{name!r} cannot be a treatment's name: small letters, digits, . _ -; not {TOGETHER} or current"
+            )
+        members = treatment.mapping()
+        target: Target | None = None
+        if "settings" in members:
+            treatment.mapping(("settings", "target"))
+            if "target" in members:
+                target = cast("Target", members["target"].choice(("guest", "node", "path")))
+            members = members["settings"].mapping()
+        if not members:
+            treatment.wrong("a treatment without a setting is current, which is always there")
+        for key, value in members.items():
+            problem, hint = check(key, value.setting())
+            if not problem and fixed and key in {"congestion_control", "net.ipv4.tcp_congestion_control"}:
+                problem, hint = "the tcp probe's own congestion_control would override this", "take it out of the probe"
+            if problem:
+                value.wrong(problem, hint=hint)
+        found[name] = tuple(SettingSpec(key, value.setting(), target) for key, value in members.items())
+    return found

@@ -1,0 +1,181 @@
+"""The tables of the store and their migrations. Core tables, no ORM; SQLite and PostgreSQL.
+
+The version is alembic's. A store that is newer than this tool is refused by name; an older one is migrated.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Engine,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    inspect,
+    text,
+)
+
+from results.errors import WrongInput
+
+# 0001 (2026-11-23): runs, blocks, trials with status history, samples, histograms, raw output, facts, settings.
+VERSION = "0001"
+_KNOWN = ("0001",)
+
+metadata = MetaData()
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", String(40), primary_key=True),
+    Column("plan_name", String(80), nullable=False),
+    Column("plan", JSON, nullable=False),
+    Column("design", JSON, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("revision", String(80), nullable=False),
+    Column("skipped", JSON, nullable=False),
+    Column("machine", JSON, nullable=False),
+    Column("drawings", JSON, nullable=False),
+    Column("notes", JSON, nullable=False),
+    Column("confirms", String(40), nullable=False),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("run_id", ForeignKey("runs.run_id"), primary_key=True),
+    Column("treatment", String(40), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("setting", String(120), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("target", String(16), nullable=False),
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("run_id", ForeignKey("runs.run_id"), primary_key=True),
+    Column("topology", String(80), primary_key=True),
+    Column("block", Integer, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("arms", JSON, nullable=False),  # in the order in which they were dealt
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("trial_id", Integer, primary_key=True, autoincrement=True),
+    Column("run_id", String(40), nullable=False, index=True),
+    Column("topology", String(80), nullable=False),
+    Column("block", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("arm", String(40), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("elapsed_s", Float, nullable=False),
+    Column("flags", JSON, nullable=False),
+    Column("facts_before", JSON, nullable=False),  # host -> digest in `facts`
+    Column("facts_after", JSON, nullable=False),
+    ForeignKeyConstraint(
+        ["run_id", "topology", "block", "attempt"],
+        ["blocks.run_id", "blocks.topology", "blocks.block", "blocks.attempt"],
+    ),
+)
+
+trial_history = Table(
+    "trial_history",
+    metadata,
+    Column("trial_id", ForeignKey("trials.trial_id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("cause", Text, nullable=False),
+)
+
+samples = Table(
+    "samples",
+    metadata,
+    Column("trial_id", ForeignKey("trials.trial_id"), primary_key=True),
+    Column("probe", String(40), primary_key=True),
+    Column("metric", String(40), primary_key=True),
+    Column("end", String(40), primary_key=True),
+    Column("direction", String(40), primary_key=True),
+    Column("value", Float, nullable=False),
+    Column("unit", String(16), nullable=False),
+    Column("interval_s", Float, nullable=False),
+)
+
+histograms = Table(
+    "histograms",
+    metadata,
+    Column("trial_id", ForeignKey("trials.trial_id"), primary_key=True),
+    Column("probe", String(40), primary_key=True),
+    Column("metric", String(40), primary_key=True),
+    Column("unit", String(16), nullable=False),
+    Column("counts", JSON, nullable=False),
+)
+
+raw = Table(
+    "raw",
+    metadata,
+    Column("trial_id", ForeignKey("trials.trial_id"), primary_key=True),
+    Column("probe", String(40), primary_key=True),
+    Column("name", String(40), primary_key=True),
+    Column("body", LargeBinary, nullable=False),  # zlib
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("host", String(80), nullable=False),
+    Column("body", LargeBinary, nullable=False),  # zlib of JSON
+)
+
+
+def prepare(engine: Engine, shown: str) -> None:
+    """Bring the store to VERSION; raises WrongInput for one made by a newer nettune or by something else."""
+    found = _version(engine)
+    if found == VERSION:
+        return
+    if found is None and (tables := inspect(engine).get_table_names()):
+        raise WrongInput(
+            f"{shown} is a database of something else (it holds {', '.join(sorted(tables)[:3])} …)",
+            hint="name another file with --store",
+        )
+    if found is not None and found not in _KNOWN:
+        raise WrongInput(
+            f"{shown} was written by a newer nettune (format {found}; this one knows up to {VERSION})",
+            hint="update nettune, or name another store with --store",
+        )
+    _upgrade(engine)
+
+
+def _version(engine: Engine) -> str | None:
+    if not inspect(engine).has_table("alembic_version"):
+        return None
+    with engine.connect() as connection:
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(engine: Engine) -> None:
+    from alembic import command  # noqa: PLC0415 - 0.2 s that only a new or old store pays
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -1,0 +1,352 @@
+"""Store: every number, with the facts and raw output behind it, in SQL by URL (SQLite by default).
+
+A trial is committed when it ends. In WAL mode with synchronous=NORMAL a killed process loses none that had ended;
+a power cut may lose those of the last seconds, never the file.
+"""
+
+import contextlib
+import dataclasses
+import json
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sql
+from sqlalchemy import exc
+
+from results import schema
+from results.errors import NotAble, WrongInput
+from results.records import Design, Guard, Histogram, Run, RunStatus, Sample, Trial, TrialStatus
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ended:
+    """How a trial ended, with everything that is kept of it."""
+
+    status: TrialStatus
+    cause: str
+    elapsed_s: float
+    samples: tuple[Sample, ...] = ()
+    histograms: tuple[Histogram, ...] = ()
+    flags: tuple[str, ...] = ()
+    raw: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)  # (probe, name) -> text
+    facts_before: Mapping[str, str] = dataclasses.field(default_factory=dict)  # host -> digest
+    facts_after: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def opened(url: str) -> Iterator["Store"]:
+    """The store at `url` (or a plain file name), made or migrated where needed; errors name it."""
+    if "://" not in url:
+        url = f"sqlite:///{url}"
+    try:
+        address = sql.make_url(url)
+    except exc.ArgumentError as error:
+        raise WrongInput(f"--store {url!r} is no database URL", hint="a file name, or sqlite:///FILE") from error
+    shown = address.database if address.drivername == "sqlite" else address.render_as_string(hide_password=True)
+    shown = f"store {shown}"
+    with _named(shown):
+        if address.drivername == "sqlite" and address.database not in {None, "", ":memory:"}:
+            Path(str(address.database)).parent.mkdir(parents=True, exist_ok=True)
+        engine = sql.create_engine(address)
+        if engine.dialect.name == "sqlite":
+            sql.event.listen(engine, "connect", _set_up_sqlite)
+    try:
+        with _named(shown):
+            schema.prepare(engine, shown)
+        yield Store(engine, shown)
+    finally:
+        engine.dispose()
+
+
+@contextlib.contextmanager
+def _named(shown: str) -> Iterator[None]:
+    try:
+        yield
+    except exc.NoSuchModuleError as error:
+        raise WrongInput(f"{shown}: no driver for this kind of database: {error}") from error
+    except exc.DatabaseError as error:
+        said = str(error.orig or error)
+        if "not a database" in said:
+            raise WrongInput(f"{shown} is no database: {said}", hint="name another file with --store") from error
+        hint = (
+            "is the disk full?"
+            if "full" in said or "I/O" in said
+            else "is its folder there, writable and on a local disk?"
+        )
+        raise NotAble(f"{shown}: {said}", hint=hint) from error
+    except ImportError as error:
+        raise NotAble(f"{shown}: its driver is not installed: {error}") from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise NotAble(f"{shown}: {error.strerror}: {error.filename}") from error
+
+
+def _set_up_sqlite(connection: Any, record: object) -> None:  # Any: the driver's own connection
+    del record
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+class Store:
+    """Reads and writes runs; made by `opened`."""
+
+    def __init__(self, engine: sql.Engine, shown: str) -> None:
+        self._engine = engine
+        self.shown = shown
+
+    @contextlib.contextmanager
+    def _begin(self) -> Iterator[sql.Connection]:
+        with _named(self.shown), self._engine.begin() as connection:
+            yield connection
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def begin_run(self, run: Run) -> None:
+        """A new run with its settings."""
+        row = {
+            field.name: getattr(run, field.name)
+            for field in dataclasses.fields(run)
+            if field.name not in {"design", "settings", "skipped", "notes"}
+        }
+        row |= {"design": dataclasses.asdict(run.design), "skipped": list(run.skipped), "notes": list(run.notes)}
+        rows = [
+            {"run_id": run.run_id, "treatment": treatment, "position": position, **setting}
+            for treatment, listed in run.settings.items()
+            for position, setting in enumerate(listed)
+        ]
+        with self._begin() as connection:
+            connection.execute(sql.insert(schema.runs), row)
+            if rows:
+                connection.execute(sql.insert(schema.settings), rows)
+
+    def end_run(self, run_id: str, status: RunStatus) -> None:
+        """Say how the run stands; trials and blocks that were on their way become orphans."""
+        now = time.time()
+        blocks, trials = schema.blocks, schema.trials
+        with self._begin() as connection:
+            left = connection.execute(
+                sql.select(blocks.c.topology, blocks.c.block, blocks.c.attempt).where(
+                    blocks.c.run_id == run_id, blocks.c.status == "running"
+                )
+            ).all()
+            for topology, block, attempt in left:
+                connection.execute(
+                    sql.update(blocks)
+                    .where(
+                        blocks.c.run_id == run_id,
+                        blocks.c.topology == topology,
+                        blocks.c.block == block,
+                        blocks.c.attempt == attempt,
+                    )
+                    .values(status="orphan")
+                )
+                ids = connection.execute(
+                    sql.select(trials.c.trial_id).where(
+                        trials.c.run_id == run_id,
+                        trials.c.topology == topology,
+                        trials.c.block == block,
+                        trials.c.attempt == attempt,
+                    )
+                ).scalars()
+                for trial_id in ids.all():
+                    cause = "its block was cut short; it is measured afresh"
+                    values = {"status": "orphan", "cause": cause}
+                    connection.execute(sql.update(trials).where(trials.c.trial_id == trial_id).values(values))
+                    self._history(connection, trial_id, "orphan", now, cause)
+            ended = None if status == "running" else now
+            connection.execute(
+                sql.update(schema.runs).where(schema.runs.c.run_id == run_id).values(status=status, ended_at=ended)
+            )
+
+    def begin_block(self, run_id: str, topology: str, block: int, attempt: int, arms: Sequence[str]) -> None:
+        """A block is on its way, its arms in this order."""
+        row = {"run_id": run_id, "topology": topology, "block": block, "attempt": attempt, "status": "running",
+               "arms": list(arms)}  # fmt: skip
+        with self._begin() as connection:
+            connection.execute(sql.insert(schema.blocks), row)
+
+    def end_block(self, run_id: str, topology: str, block: int, attempt: int) -> None:
+        """The block is complete: it is never measured again."""
+        table = schema.blocks
+        with self._begin() as connection:
+            connection.execute(
+                sql.update(table)
+                .where(
+                    table.c.run_id == run_id,
+                    table.c.topology == topology,
+                    table.c.block == block,
+                    table.c.attempt == attempt,
+                )
+                .values(status="complete")
+            )
+
+    def begin_trial(self, run_id: str, topology: str, block: int, attempt: int, position: int, arm: str) -> int:
+        """A trial is on its way; its id."""
+        now = time.time()
+        row = {"run_id": run_id, "topology": topology, "block": block, "attempt": attempt, "position": position,
+               "arm": arm, "status": "running", "cause": "", "started_at": now, "elapsed_s": 0.0, "flags": [],
+               "facts_before": {}, "facts_after": {}}  # fmt: skip
+        with self._begin() as connection:
+            trial_id = connection.execute(sql.insert(schema.trials), row).inserted_primary_key
+            assert trial_id is not None  # noqa: S101 - an insert of one row has one
+            self._history(connection, int(trial_id[0]), "running", now, "")
+        return int(trial_id[0])
+
+    def end_trial(self, trial_id: int, ended: Ended) -> None:
+        """Everything of a trial, in one transaction."""
+        with self._begin() as connection:
+            connection.execute(
+                sql.update(schema.trials)
+                .where(schema.trials.c.trial_id == trial_id)
+                .values(
+                    status=ended.status,
+                    cause=ended.cause,
+                    elapsed_s=ended.elapsed_s,
+                    flags=list(ended.flags),
+                    facts_before=dict(ended.facts_before),
+                    facts_after=dict(ended.facts_after),
+                )
+            )
+            self._history(connection, trial_id, ended.status, time.time(), ended.cause)
+            rows: dict[sql.Table, list[dict[str, object]]] = {
+                schema.samples: [dataclasses.asdict(sample) for sample in ended.samples],
+                schema.histograms: [
+                    {**dataclasses.asdict(each), "counts": {str(key): n for key, n in each.counts.items()}}
+                    for each in ended.histograms
+                ],
+                schema.raw: [
+                    {"probe": probe, "name": name, "body": zlib.compress(text.encode(), 1)}
+                    for (probe, name), text in ended.raw.items()
+                ],
+            }
+            for table, listed in rows.items():
+                if listed:
+                    connection.execute(sql.insert(table), [{"trial_id": trial_id, **row} for row in listed])
+
+    def keep_facts(self, digest: str, host: str, facts: Mapping[str, str]) -> None:
+        """A fact sheet under its digest; the same one is kept once."""
+        table = schema.facts
+        with self._begin() as connection:
+            if connection.execute(sql.select(table.c.digest).where(table.c.digest == digest)).first() is None:
+                body = zlib.compress(json.dumps(dict(facts)).encode())
+                connection.execute(sql.insert(table), {"digest": digest, "host": host, "body": body})
+
+    @staticmethod
+    def _history(connection: sql.Connection, trial_id: int, status: str, at: float, cause: str) -> None:
+        table = schema.trial_history
+        count = connection.execute(sql.select(sql.func.count()).where(table.c.trial_id == trial_id)).scalar_one()
+        row = {"trial_id": trial_id, "position": count, "status": status, "at": at, "cause": cause}
+        connection.execute(sql.insert(table), row)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def run_ids(self) -> list[str]:
+        """All runs, newest first."""
+        table = schema.runs
+        with self._begin() as connection:
+            return list(connection.execute(sql.select(table.c.run_id).order_by(table.c.started_at.desc())).scalars())
+
+    def run(self, name: str) -> Run:
+        """The run of that id, of the only id that begins so, or "last". Raises WrongInput."""
+        known = self.run_ids()
+        found = known[:1] if name == "last" else [run_id for run_id in known if run_id == name]
+        found = found or [run_id for run_id in known if name and run_id.startswith(name)]
+        if len(found) != 1:
+            raise WrongInput(
+                f"{self.shown} has {'no' if not found else 'more than one'} run {name!r}",
+                hint="`nettune runs` lists them",
+            )
+        with self._begin() as connection:
+            row = connection.execute(sql.select(schema.runs).where(schema.runs.c.run_id == found[0])).mappings().one()
+            listed = connection.execute(
+                sql.select(schema.settings)
+                .where(schema.settings.c.run_id == found[0])
+                .order_by(schema.settings.c.treatment, schema.settings.c.position)
+            ).mappings()
+            settings: dict[str, list[Mapping[str, str]]] = {}
+            for each in listed:
+                one = {key: str(each[key]) for key in ("setting", "value", "target")}
+                settings.setdefault(each["treatment"], []).append(one)
+        design = dict(row["design"])
+        design["guards"] = tuple(Guard(**guard) for guard in design["guards"])
+        for name_of in ("topologies", "treatments", "metrics"):
+            design[name_of] = tuple(design[name_of])
+        values = {**row, "design": Design(**design), "skipped": tuple((cell, why) for cell, why in row["skipped"])}
+        values |= {"notes": tuple(row["notes"]), "settings": {key: tuple(rows) for key, rows in settings.items()}}
+        return Run(**values)
+
+    def trials(self, run_id: str) -> tuple[Trial, ...]:
+        """Every trial of a run in the order of measurement, orphans included."""
+        table = schema.trials
+        with self._begin() as connection:
+            rows = connection.execute(
+                sql.select(table).where(table.c.run_id == run_id).order_by(table.c.trial_id)
+            ).mappings().all()  # fmt: skip
+            ours = sql.select(table.c.trial_id).where(table.c.run_id == run_id)
+            kept: dict[int, list[Sample]] = {}
+            for row in connection.execute(
+                sql.select(schema.samples).where(schema.samples.c.trial_id.in_(ours))
+            ).mappings():
+                kept.setdefault(row["trial_id"], []).append(Sample(**{k: v for k, v in row.items() if k != "trial_id"}))
+            shapes: dict[int, list[Histogram]] = {}
+            table = schema.histograms
+            for row in connection.execute(sql.select(table).where(table.c.trial_id.in_(ours))).mappings():
+                counts = {int(key): n for key, n in row["counts"].items()}
+                shapes.setdefault(row["trial_id"], []).append(
+                    Histogram(row["probe"], row["metric"], row["unit"], counts)
+                )
+        names = [
+            field.name for field in dataclasses.fields(Trial) if field.name not in {"samples", "histograms", "flags"}
+        ]
+        return tuple(
+            Trial(
+                **{name: row[name] for name in names},
+                samples=tuple(kept.get(row["trial_id"], ())),
+                histograms=tuple(shapes.get(row["trial_id"], ())),
+                flags=tuple(row["flags"]),
+            )
+            for row in rows
+        )
+
+    def blocks(self, run_id: str) -> list[tuple[str, int, int, str]]:
+        """(topology, block, attempt, status) of every block of a run."""
+        table = schema.blocks
+        with self._begin() as connection:
+            rows = connection.execute(
+                sql.select(table.c.topology, table.c.block, table.c.attempt, table.c.status).where(
+                    table.c.run_id == run_id
+                )
+            ).all()
+        return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+    def baseline(self, run_id: str, topology: str) -> dict[str, dict[str, str]]:
+        """The facts before the run's first trial of current on a topology, by host; {} when there was none."""
+        table = schema.trials
+        with self._begin() as connection:
+            digests = connection.execute(
+                sql.select(table.c.facts_before)
+                .where(table.c.run_id == run_id, table.c.topology == topology, table.c.arm == "current",
+                       table.c.status.in_(("done", "orphan")))
+                .order_by(table.c.trial_id)
+            ).scalars()  # fmt: skip
+            wanted: Mapping[str, str] = next((each for each in digests if each), {})
+            found = {}
+            for host, digest in wanted.items():
+                body = connection.execute(
+                    sql.select(schema.facts.c.body).where(schema.facts.c.digest == digest)
+                ).scalar_one()
+                found[host] = json.loads(zlib.decompress(body))
+        return found
+
+    def raw(self, trial_id: int) -> dict[tuple[str, str], str]:
+        """What the probes' tools printed in a trial, by (probe, name)."""
+        table = schema.raw
+        with self._begin() as connection:
+            rows = connection.execute(sql.select(table).where(table.c.trial_id == trial_id)).mappings()
+            return {(row["probe"], row["name"]): zlib.decompress(row["body"]).decode() for row in rows}

@@ -1,0 +1,105 @@
+"""What a knob drags along, and how it is put back: a knob's value is not the host's state.
+
+Lowering an MTU below 1280 takes a device's IPv6 addresses, routes and sysctls away; a link that goes down loses its
+static routes. Undo compares the whole state with the original and repairs every difference it knows a Command for.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from bench.facts.sheet import Difference
+from bench.facts.state import sysctl_path
+from bench.hosts.command import Command
+from tuning.knobs.feature import wanted_bit
+
+# iproute2 prints these of a route though `ip route add` does not take them; they are the kernel's, not the admin's.
+_ROUTE_STATE = re.compile(r" (linkdown|dead|offload|trap|rt_trap|notify|expires \S+|cache)\b")
+
+
+def repairs(differences: Sequence[Difference]) -> tuple[Command, ...]:
+    """Commands of one host that undo these differences (before = original), in an order that works.
+
+    A difference that nothing is known for is left out: the caller compares again afterwards.
+    """
+    ordered = sorted(differences, key=_rank)
+    return tuple(command for difference in ordered for command in _repair(difference))
+
+
+def _rank(difference: Difference) -> tuple[int, int, str]:
+    kind = difference.key.split("/", 1)[0]
+    order = ("link", "feature", "sysctl", "address", "neighbour", "route")
+    # Surplus goes before the missing comes back; a route through a gateway needs the connected one first.
+    through_gateway = " via " in difference.key
+    rank = order.index(kind) * 2 + (difference.before is not None) if kind in order else 99
+    return rank, through_gateway, difference.key
+
+
+def _repair(difference: Difference) -> tuple[Command, ...]:
+    kind, _, rest = difference.key.partition("/")
+    repair = _REPAIRS.get(kind)
+    return repair(rest, difference.before, difference.after) if repair else ()
+
+
+def _link(rest: str, before: str | None, after: str | None) -> tuple[Command, ...]:
+    device, _, field = rest.partition("/")
+    if before is None or after is None:
+        return ()
+    if field == "mtu":
+        return (Command(("ip", "link", "set", "dev", device, "mtu", before)),)
+    if field == "txqlen":
+        return (Command(("ip", "link", "set", "dev", device, "txqueuelen", before)),)
+    if field == "flags" and ("UP" in before.split()) != ("UP" in after.split()):
+        return (Command(("ip", "link", "set", "dev", device, "up" if "UP" in before.split() else "down")),)
+    return ()
+
+
+def _feature(rest: str, before: str | None, after: str | None) -> tuple[Command, ...]:
+    del after
+    device, _, name = rest.partition("/")
+    if before is None or "[fixed]" in before:
+        return ()
+    return (Command(("ethtool", "-K", device, name, wanted_bit(before))),)
+
+
+def _sysctl(rest: str, before: str | None, after: str | None) -> tuple[Command, ...]:
+    del after
+    return () if before is None else (Command(("tee", sysctl_path(rest)), stdin=before),)
+
+
+def _address(rest: str, before: str | None, after: str | None) -> tuple[Command, ...]:
+    del after
+    device, address = rest.split("/", 1)
+    if before is None:
+        return (Command(("ip", "address", "del", address, "dev", device)),)
+    words = before.split()
+    said = dict(zip(words[::2], words[1::2], strict=False))
+    options = [word for name in ("broadcast", "scope", "label") if name in said for word in (name, said[name])]
+    options += ["noprefixroute"] if said.get("noprefixroute") == "True" else []
+    options += ["nodad"] if ":" in address else []
+    return (Command(("ip", "address", "replace", address, "dev", device, *options)),)
+
+
+def _neighbour(rest: str, before: str | None, after: str | None) -> tuple[Command, ...]:
+    del after
+    device, address = rest.split("/", 1)
+    if before is None:
+        return (Command(("ip", "neigh", "del", address, "dev", device)),)
+    return (Command(("ip", "neigh", "replace", address, "lladdr", before, "dev", device, "nud", "permanent")),)
+
+
+def _route(rest: str, before: str | None, after: str | None) -> tuple[Command, ...]:
+    del after
+    words = _ROUTE_STATE.sub("", rest).split()
+    family = "-6" if ":" in rest or "pref" in words else "-4"
+    # `append` beside `add`: two routes may differ in metric or device only. One that exists is no harm.
+    return (Command(("ip", family, "route", "del" if before is None else "append", *words)),)
+
+
+_REPAIRS: Mapping[str, Callable[[str, str | None, str | None], tuple[Command, ...]]] = {
+    "link": _link,
+    "feature": _feature,
+    "sysctl": _sysctl,
+    "address": _address,
+    "neighbour": _neighbour,
+    "route": _route,
+}

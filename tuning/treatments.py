@@ -1,0 +1,202 @@
+"""Treatments made of knobs: read, journal, write, read back; undo everything, drag and all, and prove it."""
+
+import contextlib
+import fnmatch
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from bench.facts.sheet import Difference, Sheets, differences
+from bench.hosts.command import Command, Outcome
+from bench.labs.lab import Lab
+from bench.plan import SettingSpec
+from results.errors import NotAble, WrongInput
+from tuning.journal import Intent, Journal
+from tuning.knobs.knob import Change, Knob, NotSettable
+from tuning.knobs.table import KNOBS, knob_for
+from tuning.surroundings import repairs
+
+_ROUNDS = 3  # of repair: a route may need the address that the round before brought back
+
+
+class SettingRefused(NotAble):
+    """A host did not make of a write what was wanted; everything was undone."""
+
+
+class RestoreFailed(NotAble):
+    """Something could not be put back; it stays in the journal."""
+
+
+class Hosts(Protocol):
+    """What undo needs: hosts by name, and their state. A Lab is one."""
+
+    def read(self) -> Sheets:
+        """The state of every host now."""
+        ...
+
+    def named(self, host: str) -> "Runs":
+        """The host of that name."""
+        ...
+
+
+class Runs(Protocol):
+    """The part of a Host that undo uses."""
+
+    def run_all(self, commands: Sequence[Command]) -> tuple[Outcome, ...]:
+        """See Host.run_all."""
+        ...
+
+
+class Settings:
+    """A treatment: settings of a plan, held through their knobs."""
+
+    def __init__(self, name: str, specs: Sequence[SettingSpec], journal: Journal) -> None:
+        self.name = name
+        self._journal = journal
+        self._parts = [(spec, _knob(spec)) for spec in specs]
+        order = list(KNOBS)
+        self._parts.sort(key=lambda part: order.index(part[1].kind))
+
+    @property
+    def settings(self) -> tuple[Mapping[str, str], ...]:
+        """See Treatment.settings."""
+        return tuple(
+            {"setting": spec.setting, "value": spec.value, "target": spec.target or knob.target}
+            for spec, knob in self._parts
+        )
+
+    def refusal(self, lab: Lab, baseline: Sheets) -> str:
+        """See Treatment.refusal."""
+        try:
+            changes = self.changes(lab, baseline)
+        except NotSettable as error:
+            return str(error)
+        if all(_holds(change, baseline) for change in changes):
+            return "already so on this lab: there is nothing to compare with current"
+        return ""
+
+    def changes(self, lab: Lab, now: Sheets) -> tuple[Change, ...]:
+        """Every fact that it sets, in writing order; raises NotSettable."""
+        found: list[Change] = []
+        for spec, knob in self._parts:
+            found += knob.changes(spec.setting, spec.value, lab, spec.target or knob.target, now)
+        return tuple(found)
+
+    def explains(self, difference: Difference) -> bool:
+        """See Treatment.explains."""
+        return any(knob.explains(spec.setting, difference) for spec, knob in self._parts)
+
+    @contextlib.contextmanager
+    def holds(self, lab: Lab, baseline: Sheets) -> Iterator[Sheets]:
+        """See Treatment.holds. Raises SettingRefused, or RestoreFailed (the journal keeps what is outstanding)."""
+        changes = [change for change in self.changes(lab, baseline) if not _holds(change, baseline)]
+        intent = self._journal.intend(changes, baseline)
+        try:
+            within = write(changes, lab)
+            wrong = [change for change in changes if not _holds(change, within)]
+            # What the kernel made of a write is ours too: undo must not take it for somebody else's change.
+            clamped = {(change.host, change.key): _fact(change, within) or "" for change in wrong}
+            intent = self._journal.saw(intent, clamped)
+            if wrong:
+                first = wrong[0]
+                raise SettingRefused(
+                    f"treatment {self.name}: on {first.host}: {first.key} was set to {first.wanted!r} and reads "
+                    f"{_fact(first, within)!r}",
+                    hint="the kernel clamps or couples it; choose a value that it takes",
+                )
+            yield within
+        finally:
+            undo(intent, lab)
+            self._journal.undone(intent)
+
+
+def write(changes: Sequence[Change], lab: Hosts) -> Sheets:
+    """Write changes in order, then those that follow others but did not; the state after it."""
+    _run([change for change in changes if not change.follows], lab)
+    now = lab.read()
+    late = [change for change in changes if change.follows and not _holds(change, now)]
+    if late:
+        _run(late, lab)
+        now = lab.read()
+    return now
+
+
+def undo(intent: Intent, lab: Hosts) -> None:
+    """Put everything back that the intent changed or dragged along, and compare the whole state.
+
+    Raises RestoreFailed naming what is not as it was; a value that somebody else changed meanwhile is not overwritten.
+    """
+    now = lab.read()
+    foreign = [change for change in intent.changes if _foreign(change, intent, now)]
+    ours = [
+        change for change in intent.changes if change not in foreign and _fact(change, now) != intent.original(change)
+    ]
+    back = [
+        Change(change.host, change.key, original, change.follows)
+        for change in reversed(ours)
+        if (original := intent.original(change)) is not None
+    ]
+    if back:
+        now = write(back, lab)
+    left = _left(intent, now, foreign)
+    for _ in range(_ROUNDS):
+        if not left:
+            break
+        for host, listed in itertools.groupby(left, key=lambda difference: difference.host):
+            lab.named(host).run_all(repairs(tuple(listed)))
+        now = lab.read()
+        left = _left(intent, now, foreign)
+    if left or foreign:
+        said = [str(difference) for difference in left[:5]]
+        said += [
+            f"{change.host}: {change.key} reads {_fact(change, now)!r}, which is neither {intent.original(change)!r} nor "
+            f"{change.wanted!r}: somebody else changed it, and it was not overwritten"
+            for change in foreign
+        ]
+        raise RestoreFailed(
+            f"not everything could be put back ({len(left) + len(foreign)} facts): {'; '.join(said)}",
+            hint="the journal keeps the originals; a lab of namespaces is removed whole by `nettune lab reap`",
+        )
+
+
+def _run(changes: Sequence[Change], lab: Hosts) -> None:
+    """Write without judging exit codes: ethtool exits with 1 when nothing changes; the state read back decides."""
+    for host, by_host in itertools.groupby(changes, key=lambda change: change.host):
+        commands: list[Command] = []
+        for kind, listed in itertools.groupby(by_host, key=lambda change: change.key.split("/", 1)[0]):
+            commands += KNOBS[kind].writes(tuple(listed))
+        lab.named(host).run_all(commands)
+
+
+def _left(intent: Intent, now: Sheets, foreign: Sequence[Change]) -> list[Difference]:
+    known = {(change.host, change.key) for change in foreign}
+    touched = {host: now[host] for host in intent.originals}
+    return [each for each in differences(intent.originals, touched) if (each.host, each.key) not in known]
+
+
+def _foreign(change: Change, intent: Intent, now: Sheets) -> bool:
+    actual = _fact(change, now)
+    ours = (intent.original(change), change.wanted, intent.seen.get((change.host, change.key)))
+    if actual is None or any(known is not None and _same(change, known, actual) for known in ours):
+        return False
+    # A feature that is asked for but off, or the reverse, is a state between ours and the original.
+    return not fnmatch.fnmatchcase(actual, "* ?requested *")
+
+
+def _same(change: Change, known: str, actual: str) -> bool:
+    return known == actual or KNOBS[change.key.split("/", 1)[0]].holds(known, actual)
+
+
+def _holds(change: Change, now: Sheets) -> bool:
+    return KNOBS[change.key.split("/", 1)[0]].holds(change.wanted, _fact(change, now))
+
+
+def _fact(change: Change, now: Sheets) -> str | None:
+    return now[change.host].facts.get(change.key)
+
+
+def _knob(spec: SettingSpec) -> Knob:
+    knob = knob_for(spec.setting)
+    if knob is None:
+        raise WrongInput(f"{spec.setting!r} is no knob that nettune knows")
+    return knob
