@@ -77,19 +77,22 @@ def bootstrap_t(effects: Sequence[float]) -> tuple[float, float] | None:
     found = estimate(effects) if n >= BOOTSTRAP_FROM else None
     if found is None or found.sd == 0.0:
         return None
-    drawn = np.asarray(effects, dtype=np.float64)[_resamples(n)]
-    spread = drawn.std(axis=1, ddof=1)
-    usable = spread > 0.0
-    studentised = (drawn.mean(axis=1)[usable] - found.mean) / (spread[usable] / math.sqrt(n))
+    centred = np.asarray(effects, dtype=np.float64) - found.mean
+    counts = _resamples(n)
+    means = counts @ centred / n
+    variances = np.maximum(counts @ centred**2 - n * means**2, 0.0) / (n - 1)
+    usable = variances > (SAME * found.sd) ** 2  # a resample of one effect n times has no spread
+    studentised = means[usable] / np.sqrt(variances[usable] / n)
     lower, upper = np.quantile(studentised, (0.025, 0.975))
     error = found.sd / math.sqrt(n)
     return found.mean - float(upper) * error, found.mean - float(lower) * error
 
 
 @lru_cache(maxsize=64)
-def _resamples(n: int) -> NDArray[np.int64]:
-    """The one fixed set of resamples of n effects: RESAMPLES rows of n indices."""
-    return np.random.default_rng(BOOTSTRAP_SEED + n).integers(0, n, size=(RESAMPLES, n))
+def _resamples(n: int) -> NDArray[np.float64]:
+    """The one fixed set of resamples: RESAMPLES rows, each saying how often each of n effects was drawn."""
+    drawn = np.random.default_rng(BOOTSTRAP_SEED + n).multinomial(n, [1.0 / n] * n, size=RESAMPLES)
+    return drawn.astype(np.float64)
 
 
 def holm(ps: Sequence[float | None]) -> tuple[float, ...]:
