@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from bench import document
-from bench.document import Node
+from bench.document import Node, from_plain
 from bench.labs.lab import Target
 from bench.labs.topology import KINDS, LATER_KINDS, MTU_RANGE, Kind, Topology
 from bench.probes.iperf3 import Tcp
@@ -16,7 +16,7 @@ from bench.probes.irtt import Latency
 from bench.probes.probe import Probe
 from results.errors import WrongInput
 from results.metrics import METRICS
-from results.records import CURRENT_ARMS, Design, Goal, Guard
+from results.records import CURRENT, CURRENT_ARMS, Design, Goal, Guard
 
 TRIAL_OVERHEAD_S = 0.15  # facts, journal, restore, trust checks: what the harness may take (benchmarks/overhead.py)
 TOGETHER = "together"  # the arm of a confirmation that holds all winners at once
@@ -147,7 +147,26 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
     return plan
 
 
+def confirmation(document: Mapping[str, object], winners: Sequence[str], blocks: int) -> Node:
+    """The document of a run that measures only the winners of another again, and all of them together."""
+    treatments = cast("Mapping[str, Mapping[str, object]]", document["treatments"])
+    kept: dict[str, object] = {name: treatments[name] for name in winners}
+    if len(winners) > 1:
+        together: dict[str, object] = {}
+        for name in winners:
+            members = treatments[name]
+            long = cast("Mapping[str, object]", members["settings"]) if "settings" in members else members
+            for setting, value in long.items():
+                given = dict(value) if isinstance(value, Mapping) else {"value": value}
+                if "settings" in members and "target" in members:
+                    given.setdefault("target", members["target"])
+                together.setdefault(setting, given)
+        kept[TOGETHER] = together
+    return from_plain({**document, "treatments": kept, "blocks": str(blocks)}, "confirmation")
+
+
 _KEYS = ("name", "about", "lab", "topologies", "probes", "primary", "treatments", "blocks", "margin_pct", "goal")
+_TARGETS = ("guest", "node", "path")
 _LATER_PROVIDERS = ("qemu", "proxmox", "hosts")
 
 
@@ -262,24 +281,29 @@ def _blocks(node: Node) -> tuple[int, bool]:
 def _treatments(node: Node | None, check: SettingCheck, *, fixed: bool) -> dict[str, tuple[SettingSpec, ...]]:
     found: dict[str, tuple[SettingSpec, ...]] = {}
     for name, treatment in (node.mapping() if node is not None else {}).items():
-        if not _NAME.fullmatch(name) or name in {*CURRENT_ARMS, TOGETHER}:
-            treatment.wrong(
-                f"{name!r} cannot be a treatment's name: small letters, digits, . _ -; not {TOGETHER} or current"
-            )
+        if not _NAME.fullmatch(name) or name in CURRENT_ARMS:
+            treatment.wrong(f"{name!r} cannot be a treatment's name: small letters, digits, . _ -; not {CURRENT}")
         members = treatment.mapping()
         target: Target | None = None
         if "settings" in members:
             treatment.mapping(("settings", "target"))
             if "target" in members:
-                target = cast("Target", members["target"].choice(("guest", "node", "path")))
+                target = cast("Target", members["target"].choice(_TARGETS))
             members = members["settings"].mapping()
         if not members:
             treatment.wrong("a treatment without a setting is current, which is always there")
-        for key, value in members.items():
+        specs = []
+        for key, given in members.items():
+            value, own = given, target
+            if isinstance(given.value, dict):
+                parts = given.mapping(("value", "target"))
+                value = parts.get("value", given)
+                own = cast("Target", parts["target"].choice(_TARGETS)) if "target" in parts else target
             problem, hint = check(key, value.setting())
             if not problem and fixed and key in {"congestion_control", "net.ipv4.tcp_congestion_control"}:
                 problem, hint = "the tcp probe's own congestion_control would override this", "take it out of the probe"
             if problem:
                 value.wrong(problem, hint=hint)
-        found[name] = tuple(SettingSpec(key, value.setting(), target) for key, value in members.items())
+            specs.append(SettingSpec(key, value.setting(), own))
+        found[name] = tuple(specs)
     return found

@@ -9,6 +9,20 @@ from bench.facts.sheet import Difference, Sheets
 from bench.labs.lab import Lab
 
 
+class Held:
+    """A treatment being held: the facts it made, and the last reading of them."""
+
+    def __init__(self, lab: Lab, within: Sheets) -> None:
+        self.within = within
+        self._lab = lab
+        self.last: Sheets | None = None
+
+    def read(self) -> Sheets:
+        """The state of every host now; undo takes the last reading when nothing ran after it."""
+        self.last = self._lab.read()
+        return self.last
+
+
 class Treatment(Protocol):
     """A named set of settings (tuning.treatments has the one made of knobs)."""
 
@@ -17,16 +31,15 @@ class Treatment(Protocol):
         """As the plan calls it."""
         ...
 
-    @property
-    def settings(self) -> tuple[Mapping[str, str], ...]:
-        """Its settings as {setting, value, target}, for the store and the report."""
+    def described(self, lab: Lab, now: Sheets) -> tuple[Mapping[str, str], ...]:
+        """Its settings as {setting, value, target, was}, for the store and the report."""
         ...
 
     def refusal(self, lab: Lab, baseline: Sheets) -> str:
         """Why it cannot be held on this lab, in words; "" when it can."""
         ...
 
-    def holds(self, lab: Lab, baseline: Sheets) -> AbstractContextManager[Sheets]:
+    def holds(self, lab: Lab, baseline: Sheets) -> AbstractContextManager[Held]:
         """Applied within the block, undone and checked against `baseline` on leaving; gives the facts it made.
 
         Raises NotAble when it cannot be applied (everything is undone then) or not be undone.
@@ -41,8 +54,6 @@ class Treatment(Protocol):
 class Nothing:
     """The empty treatment: `current`."""
 
-    settings: tuple[Mapping[str, str], ...] = ()
-
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -52,10 +63,14 @@ class Nothing:
         return ""
 
     @contextlib.contextmanager
-    def holds(self, lab: Lab, baseline: Sheets) -> Iterator[Sheets]:
+    def holds(self, lab: Lab, baseline: Sheets) -> Iterator[Held]:
         """The lab as it is; its facts were compared with the baseline when the arm before it was undone."""
-        del lab
-        yield baseline
+        yield Held(lab, baseline)
+
+    def described(self, lab: Lab, now: Sheets) -> tuple[Mapping[str, str], ...]:
+        """Nothing is set."""
+        del lab, now
+        return ()
 
     def explains(self, difference: Difference) -> bool:
         """Nothing changes nothing."""

@@ -58,6 +58,7 @@ settings = Table(
     Column("setting", String(120), nullable=False),
     Column("value", Text, nullable=False),
     Column("target", String(16), nullable=False),
+    Column("was", Text, nullable=False),  # the value under current
 )
 
 blocks = Table(

@@ -271,7 +271,7 @@ class Store:
             ).mappings()
             settings: dict[str, list[Mapping[str, str]]] = {}
             for each in listed:
-                one = {key: str(each[key]) for key in ("setting", "value", "target")}
+                one = {key: str(each[key]) for key in ("setting", "value", "target", "was")}
                 settings.setdefault(each["treatment"], []).append(one)
         design = dict(row["design"])
         design["guards"] = tuple(Guard(**guard) for guard in design["guards"])

@@ -10,6 +10,7 @@ from bench.facts.sheet import Difference, Sheets, differences
 from bench.hosts.command import Command, Outcome
 from bench.labs.lab import Lab
 from bench.plan import SettingSpec
+from bench.treatment import Held
 from results.errors import NotAble, WrongInput
 from tuning.journal import Intent, Journal
 from tuning.knobs.knob import Change, Knob, NotSettable
@@ -57,13 +58,15 @@ class Settings:
         order = list(KNOBS)
         self._parts.sort(key=lambda part: order.index(part[1].kind))
 
-    @property
-    def settings(self) -> tuple[Mapping[str, str], ...]:
-        """See Treatment.settings."""
-        return tuple(
-            {"setting": spec.setting, "value": spec.value, "target": spec.target or knob.target}
-            for spec, knob in self._parts
-        )
+    def described(self, lab: Lab, now: Sheets) -> tuple[Mapping[str, str], ...]:
+        """See Treatment.described."""
+        rows = []
+        for spec, knob in self._parts:
+            target = spec.target or knob.target
+            changes = knob.changes(spec.setting, spec.value, lab, target, now)
+            was = sorted({_fact(change, now) or "absent" for change in changes})
+            rows.append({"setting": spec.setting, "value": spec.value, "target": target, "was": " | ".join(was)})
+        return tuple(rows)
 
     def refusal(self, lab: Lab, baseline: Sheets) -> str:
         """See Treatment.refusal."""
@@ -87,10 +90,11 @@ class Settings:
         return any(knob.explains(spec.setting, difference) for spec, knob in self._parts)
 
     @contextlib.contextmanager
-    def holds(self, lab: Lab, baseline: Sheets) -> Iterator[Sheets]:
+    def holds(self, lab: Lab, baseline: Sheets) -> Iterator[Held]:
         """See Treatment.holds. Raises SettingRefused, or RestoreFailed (the journal keeps what is outstanding)."""
         changes = [change for change in self.changes(lab, baseline) if not _holds(change, baseline)]
         intent = self._journal.intend(changes, baseline)
+        now: Sheets | None = None
         try:
             within = write(changes, lab)
             wrong = [change for change in changes if not _holds(change, within)]
@@ -104,9 +108,11 @@ class Settings:
                     f"{_fact(first, within)!r}",
                     hint="the kernel clamps or couples it; choose a value that it takes",
                 )
-            yield within
+            held = Held(lab, within)
+            yield held
+            now = held.last
         finally:
-            undo(intent, lab)
+            undo(intent, lab, now)
             self._journal.undone(intent)
 
 
@@ -121,12 +127,13 @@ def write(changes: Sequence[Change], lab: Hosts) -> Sheets:
     return now
 
 
-def undo(intent: Intent, lab: Hosts) -> None:
+def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> None:
     """Put everything back that the intent changed or dragged along, and compare the whole state.
 
+    `now` is the state as just read, None to read it here.
     Raises RestoreFailed naming what is not as it was; a value that somebody else changed meanwhile is not overwritten.
     """
-    now = lab.read()
+    now = lab.read() if now is None else now
     foreign = [change for change in intent.changes if _foreign(change, intent, now)]
     ours = [
         change for change in intent.changes if change not in foreign and _fact(change, now) != intent.original(change)
@@ -149,7 +156,7 @@ def undo(intent: Intent, lab: Hosts) -> None:
     if left or foreign:
         said = [str(difference) for difference in left[:5]]
         said += [
-            f"{change.host}: {change.key} reads {_fact(change, now)!r}, which is neither {intent.original(change)!r} nor "
+            f"{change.host}: {change.key} reads {_fact(change, now)!r}, neither {intent.original(change)!r} nor "
             f"{change.wanted!r}: somebody else changed it, and it was not overwritten"
             for change in foreign
         ]

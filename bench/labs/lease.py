@@ -86,6 +86,33 @@ def held(folder: Path) -> Iterator[Lease]:
         yield Lease(lease_id, path, file)
 
 
+@contextlib.contextmanager
+def only_run(folder: Path, what: str) -> Iterator[None]:
+    """At most one measuring run on a machine: two would spoil each other. Raises NotAble naming the other one."""
+    path = folder / "running.lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise NotAble(
+            f"cannot write {path}: {error.strerror}", hint="set NETTUNE_STATE to a folder of yours"
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            other = file.read().strip() or "another run"
+            raise NotAble(
+                f"{other} is measuring on this machine; two at once would spoil each other",
+                hint="wait for it, or end it",
+            ) from None
+        file.truncate(0)
+        file.write(f"{what} (pid {os.getpid()})")
+        file.flush()
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class Reaped:
     """What `reap` did about one lease; `problem` is "" when nothing of it is left."""

@@ -94,6 +94,10 @@ class Feature:
         del setting
         return bool(re.match(r"feature/|link/[^/]+/(gso|tso|gro)_", difference.key))
 
+    def command(self, setting: str, value: str) -> str:
+        """See Knob.command."""
+        return f"ethtool -K DEVICE {setting} {wanted_bit(value)}"
+
     def risk(self, setting: str) -> str:
         """See Knob.risk."""
         del setting

@@ -65,6 +65,10 @@ class Knob(Protocol):
         """True when this setting is expected to change that fact, by itself or by what the kernel couples to it."""
         ...
 
+    def command(self, setting: str, value: str) -> str:
+        """The line an operator would type to set it by hand."""
+        ...
+
     def risk(self, setting: str) -> str:
         """What an operator should know before keeping it, in one sentence."""
         ...

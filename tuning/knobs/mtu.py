@@ -39,8 +39,9 @@ class Mtu:
     def changes(self, setting: str, value: str, lab: Lab, target: Target, now: Sheets) -> tuple[Change, ...]:
         """See Knob.changes.
 
-        A bridge takes the least MTU of its ports by itself, until somebody sets it by hand. That bit (BROPT_MTU_SET_BY_USER) can be neither read nor cleared, so a bridge is written only where it does
-        not follow its ports, that is, where somebody had set it before.
+        A bridge takes the least MTU of its ports by itself, until somebody sets it by hand. That bit
+        (BROPT_MTU_SET_BY_USER) can be neither read nor cleared, so a bridge is written only where it does not follow
+        its ports, that is, where somebody had set it before.
         """
         del setting
         devices = lab.devices(target)
@@ -75,6 +76,11 @@ class Mtu:
         if _DRAGS.match(difference.key):
             return True
         return bool(_DRAGS_IPV6.match(difference.key))
+
+    def command(self, setting: str, value: str) -> str:
+        """See Knob.command."""
+        del setting
+        return f"ip link set dev DEVICE mtu {value}"
 
     def risk(self, setting: str) -> str:
         """See Knob.risk."""

@@ -97,6 +97,10 @@ class Sysctl:
             found and re.match(rf"sysctl/net\.ipv{found[1]}\.conf\.[^.]+\.{re.escape(found[3])}$", difference.key)
         )
 
+    def command(self, setting: str, value: str) -> str:
+        """See Knob.command."""
+        return f'sysctl -w {sysctl_key(setting)}="{value}"'
+
     def risk(self, setting: str) -> str:
         """See Knob.risk."""
         if _FORWARDING.match(sysctl_key(setting)):

@@ -1,0 +1,244 @@
+"""The loop: blocks of trials over standing labs, each trial held, probed, checked, put back and kept.
+
+It knows no knob and no table: treatments come as a Protocol, numbers go to the Store. A block that is cut short is
+measured afresh by `--resume`; complete blocks are never measured again.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from bench import schedule, trust
+from bench.facts import counters
+from bench.facts.counters import Counters
+from bench.facts.sheet import FactSheet, Sheets, differences
+from bench.hosts.command import Command
+from bench.labs.lab import Lab
+from bench.plan import Plan
+from bench.probes.probe import Measured, Pair, Probe, ProbeFailed, ToolBroke
+from bench.treatment import Held, Nothing, Treatment
+from results.errors import NotAble
+from results.looks import look
+from results.records import CURRENT_ARMS, Histogram, Sample, TrialStatus
+from results.store import Ended, Store
+
+
+class FactsMoved(NotAble):
+    """A resumed run finds another machine than it left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands, for whoever shows it."""
+
+    topology: str
+    block: int  # 0-based
+    blocks: int
+    arm: str
+    trials_done: int
+    trials_in_all: int  # at most; a sequential run may need fewer
+    note: str = ""  # what went wrong with the trial before, "" otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """One run ready to go. `live` are the treatments of each topology that can be held there."""
+
+    run_id: str
+    plan: Plan
+    seed: int
+    labs: Mapping[str, Lab]
+    baselines: Mapping[str, Sheets]
+    live: Mapping[str, Sequence[Treatment]]
+    store: Store
+    watch: Callable[[Progress], None]
+
+
+def check_baseline(store: Store, run_id: str, topology: str, baseline: Sheets) -> None:
+    """A resumed run goes on only over equal facts. Raises FactsMoved naming the first that differ."""
+    kept = store.baseline(run_id, topology)
+    if not kept:
+        return
+    odd = differences({name: FactSheet(name, facts) for name, facts in kept.items()}, baseline)
+    if odd:
+        told = "; ".join(str(each) for each in odd[:4])
+        raise FactsMoved(
+            f"run {run_id} cannot go on: {topology} is not what it was ({len(odd)} facts differ): {told}",
+            hint="its finished blocks stand; start a new run for this machine as it is now",
+        )
+
+
+def measure(campaign: Campaign) -> None:
+    """Run every block that is not complete yet. KeyboardInterrupt passes through: the block becomes an orphan."""
+    standing = campaign.store.blocks(campaign.run_id)
+    complete = {(topology, block) for topology, block, _, status in standing if status == "complete"}
+    attempts = {(topology, block): attempt for topology, block, attempt, _ in sorted(standing, key=lambda row: row[2])}
+    tally = _Tally(campaign, done=len(complete))
+    design = campaign.plan.design
+    for name, sheets in campaign.baselines.items():
+        _keep(campaign.store, sheets)
+        tally.live[name] = list(campaign.live[name])
+    for block, topology in itertools.product(range(design.blocks), campaign.labs):
+        _look(campaign, tally, topology, block)
+        if (topology, block) in complete:
+            continue
+        if not tally.live[topology] and design.treatments and campaign.live[topology]:
+            continue  # a sequential run has decided every arm here
+        attempt = attempts.get((topology, block), -1) + 1
+        _block(campaign, tally, topology, block, attempt)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What the loop keeps in mind: which arms are still live, and how far it is."""
+
+    campaign: Campaign
+    done: int  # blocks
+    live: dict[str, list[Treatment]] = field(default_factory=dict)
+    trials: int = 0
+    note: str = ""
+
+    def progress(self, topology: str, block: int, arm: str) -> Progress:
+        """As it stands before a trial."""
+        plan = self.campaign.plan
+        per_block = {name: len(live) + len(CURRENT_ARMS) for name, live in self.live.items()}
+        whole = sum(per_block.values()) * plan.blocks
+        before = self.done * (whole // max(1, plan.blocks * len(per_block)))
+        return Progress(topology, block, plan.blocks, arm, before + self.trials, whole, self.note)
+
+
+def _look(campaign: Campaign, tally: _Tally, topology: str, block: int) -> None:
+    """A sequential run drops the arms that its looks decided after `block` blocks."""
+    if not campaign.plan.sequential or block == 0:
+        return
+    stopped = look(campaign.plan.design, campaign.store.trials(campaign.run_id), block)
+    tally.live[topology] = [each for each in tally.live[topology] if (topology, each.name) not in stopped]
+
+
+def _block(campaign: Campaign, tally: _Tally, topology: str, block: int, attempt: int) -> None:
+    """One round over all live arms of a topology."""
+    store, run_id = campaign.store, campaign.run_id
+    treatments: dict[str, Treatment] = {name: Nothing(name) for name in CURRENT_ARMS}
+    treatments |= {each.name: each for each in tally.live[topology]}
+    order = schedule.arms(tuple(treatments), seed=campaign.seed, topology=topology, block=block, attempt=attempt)
+    store.begin_block(run_id, topology, block, attempt, order)
+    for position, arm in enumerate(order):
+        campaign.watch(tally.progress(topology, block, arm))
+        trial_id = store.begin_trial(run_id, topology, block, attempt, position, arm)
+        ended = _trial(campaign, treatments[arm], topology, block)
+        store.end_trial(trial_id, ended)
+        tally.trials += 1
+        tally.note = "" if ended.status == "done" else f"{arm}: {ended.status}: {ended.cause}"
+    store.end_block(run_id, topology, block, attempt)
+
+
+def _trial(campaign: Campaign, treatment: Treatment, topology: str, block: int) -> Ended:
+    """One arm held once. An undo that failed ends the run: nothing may be measured on a lab that is not baseline."""
+    lab, baseline = campaign.labs[topology], campaign.baselines[topology]
+    started = time.monotonic()
+    ended = Ended("missing", "not begun", 0.0)
+    try:
+        _neutralise(lab)
+        with treatment.holds(lab, baseline) as held:
+            ended = _probed(campaign, treatment, lab, baseline, held, block)
+    except NotAble as error:
+        if differences(baseline, lab.read()):
+            raise
+        ended = replace(ended, status="missing", cause=str(error))
+    return replace(ended, elapsed_s=time.monotonic() - started)
+
+
+def _probed(campaign: Campaign, treatment: Treatment, lab: Lab, baseline: Sheets, held: Held, block: int) -> Ended:
+    """All probes of the plan in order, and whether their numbers may be trusted."""
+    _keep(campaign.store, held.within)
+    found = _Found()
+    status: TrialStatus = "done"
+    cause = ""
+    try:
+        trust.treatment_explains(treatment, baseline, held.within)
+        for index, probe in enumerate(campaign.plan.probes):
+            ports = schedule.ports(index, seed=campaign.seed, block=block)
+            found.take(probe, *_around(probe, Pair(lab.a, lab.b, ports.server, ports.client), lab), lab)
+    except ProbeFailed as error:
+        status = "missing" if isinstance(error, ToolBroke) else "failed"
+        cause = str(error)
+        found.raw |= {("failed", name): text for name, text in error.raw.items()}
+    except trust.Untrusted as error:
+        status, cause = "missing", str(error)
+    after = held.read()
+    _keep(campaign.store, after)
+    if status == "done":
+        try:
+            trust.nothing_moved(held.within, after)
+        except trust.Untrusted as error:
+            status, cause = "missing", str(error)
+    return Ended(
+        status=status,
+        cause=cause,
+        elapsed_s=0.0,
+        samples=tuple(found.samples),
+        histograms=tuple(found.histograms),
+        flags=tuple(found.flags),
+        raw=found.raw,
+        facts_before={name: sheet.digest for name, sheet in held.within.items()},
+        facts_after={name: sheet.digest for name, sheet in after.items()},
+    )
+
+
+def _around(probe: Probe, pair: Pair, lab: Lab) -> tuple[Measured, Mapping[str, Counters], Mapping[str, Counters]]:
+    before = counters.read(lab.hosts)
+    measured = probe.measure(pair)
+    after = counters.read(lab.hosts)
+    trust.path_was_taken(lab, measured, before, after)
+    return measured, before, after
+
+
+class _Found:
+    """What the probes of one trial gave so far."""
+
+    def __init__(self) -> None:
+        self.samples: list[Sample] = []
+        self.histograms: list[Histogram] = []
+        self.flags: list[str] = []
+        self.raw: dict[tuple[str, str], str] = {}
+
+    def take(
+        self,
+        probe: Probe,
+        measured: Measured,
+        before: Mapping[str, Counters],
+        after: Mapping[str, Counters],
+        lab: Lab,
+    ) -> None:
+        """Add one probe's numbers and those of the counters around it."""
+        self.samples += measured.samples
+        self.histograms += measured.histograms
+        self.flags += measured.flags
+        self.raw |= {(probe.name, name): text for name, text in measured.raw.items()}
+        a, b = before[lab.a.host.name], after[lab.a.host.name]
+        seconds = max(b.uptime_s - a.uptime_s, 0.01)
+        direction = next((sample.direction for sample in measured.samples), "-")
+
+        def sample(metric: str, value: float, unit: str, end: str) -> Sample:
+            return Sample(probe.name, metric, value, unit, end, direction, seconds)
+
+        used = counters.cores(a, b)
+        self.samples += [sample(f"cpu_{use}", value, "cores", "machine") for use, value in used.items()]
+        if measured.delivered_bytes:
+            rate = measured.delivered_bytes * 8 / seconds
+            self.samples.append(sample("cpu_per_10gbit", used["busy"] / rate * 1e10, "cores", "machine"))
+            drops, sent = trust.dropped(lab, before, after)
+            self.samples.append(sample("drops", drops / max(1, sent), "1", "path"))
+
+
+def _neutralise(lab: Lab) -> None:
+    """Forget what TCP learned of the peer, alike for every arm, and only of the endpoints' own addresses."""
+    for here, there in ((lab.a, lab.b), (lab.b, lab.a)):
+        # It exits with 2 when there is no entry: as good.
+        here.host.run(Command(("ip", "tcp_metrics", "delete", there.address)))
+
+
+def _keep(store: Store, sheets: Sheets) -> None:
+    for sheet in sheets.values():
+        store.keep_facts(sheet.digest, sheet.host, sheet.facts)

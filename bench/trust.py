@@ -1,0 +1,68 @@
+"""What voids a trial: causes that are independent of its outcome. Nothing here looks at whether a number is good."""
+
+from collections.abc import Mapping, Sequence
+
+from bench.facts.counters import Counters, grown
+from bench.facts.sheet import Difference, Sheets, differences
+from bench.labs.lab import Lab
+from bench.probes.probe import Measured
+from bench.treatment import Treatment
+from results.errors import NotAble
+
+_COUNTED = 0.99  # of the bytes that arrived must have passed each device of the path; headers only add to them
+_TOLD = 4  # differences named in a cause
+
+
+class Untrusted(NotAble):
+    """The trial is void; the message is its cause."""
+
+
+def path_was_taken(lab: Lab, measured: Measured, before: Mapping[str, Counters], after: Mapping[str, Counters]) -> None:
+    """Every counting device of the path saw what the receiver got. Raises Untrusted naming the one that did not."""
+    if not measured.delivered_bytes:
+        return
+    for each in lab.path:
+        if not each.counts:
+            continue
+        name = each.host.name
+        try:
+            seen = grown(before[name].devices[each.device], after[name].devices[each.device])
+        except KeyError:
+            raise Untrusted(f"wrong path: {name} lost its device {each.device}") from None
+        passed = max(seen["rx_bytes"], seen["tx_bytes"])
+        if passed < _COUNTED * measured.delivered_bytes:
+            raise Untrusted(
+                f"wrong path: {measured.delivered_bytes} bytes arrived, {name}/{each.device} counted {passed}"
+            )
+
+
+def dropped(lab: Lab, before: Mapping[str, Counters], after: Mapping[str, Counters]) -> tuple[int, int]:
+    """(packets dropped on the path's devices and in softnet, packets that the endpoints sent)."""
+    drops = sent = 0
+    for each in lab.path:
+        name = each.host.name
+        seen = grown(before[name].devices[each.device], after[name].devices[each.device])
+        drops += max(0, seen["rx_dropped"]) + max(0, seen["tx_dropped"])
+        if each.host in (lab.a.host, lab.b.host):
+            sent += max(0, seen["tx_packets"])
+    softnet = grown(before[lab.a.host.name].softnet, after[lab.a.host.name].softnet)  # the machine's, so once
+    return drops + max(0, softnet["dropped"]), sent
+
+
+def treatment_explains(treatment: Treatment, baseline: Sheets, within: Sheets) -> None:
+    """The only difference to current is the treatment. Raises Untrusted naming what else differs."""
+    odd = [each for each in differences(baseline, within) if not treatment.explains(each)]
+    if odd:
+        raise Untrusted(f"unexplained facts under {treatment.name}: {_told(odd)}")
+
+
+def nothing_moved(within: Sheets, after: Sheets) -> None:
+    """The facts did not change during the trial. Raises Untrusted naming what did."""
+    odd = differences(within, after)
+    if odd:
+        raise Untrusted(f"facts changed during the trial: {_told(odd)}")
+
+
+def _told(odd: Sequence[Difference]) -> str:
+    more = f" and {len(odd) - _TOLD} more" if len(odd) > _TOLD else ""
+    return "; ".join(str(each) for each in odd[:_TOLD]) + more
