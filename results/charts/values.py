@@ -1,0 +1,126 @@
+"""What was measured: every trial as a point, in time order or gathered by arm."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from results import series
+from results.charts import canvas
+from results.charts.canvas import Chart
+from results.records import Run, Trial
+from results.series import Mark
+from results.units import quantity, scale
+
+
+def in_time_order(run: Run, trials: Sequence[Trial], topology: str, metrics: Sequence[str]) -> Chart:
+    """Every trial of a topology as a point in the order they were run, one panel per metric."""
+    title = f"Every trial in time order, {topology}"
+    ordered = series.in_order(trials, topology)
+    shown = [m for m in metrics if any(t.value(m) is not None for t in ordered)]
+    lost = sum(t.status in {"failed", "missing"} for t in ordered)
+    definitions = " ".join(f"{series.label_of(m)}: {series.metric_of(m).definition}." for m in shown)
+    caption = (
+        f"n = {len(ordered)} trials, {lost} of them failed or missing (marked at the lower edge); thin vertical "
+        f"lines part the blocks, the dotted line is the median of both current arms. {definitions} "
+        f"Run {run.run_id}."
+    )
+    with canvas.styled():
+        return canvas.chart(_time_figure(run, ordered, shown), title, caption, "time", run.run_id, topology, *shown)
+
+
+def amounts(run: Run, trials: Sequence[Trial], topology: str, metric: str) -> Chart:
+    """The values themselves, per arm: each trial a point, the median a bar; from zero, so that ratios are seen."""
+    title = f"{series.label_of(metric)}, {topology}"
+    values = series.by_arm(trials, topology, metric)
+    caption = f"Each point is a trial, the bar its arm's median, n the number of trials. {canvas.source(run, metric)}"
+    with canvas.styled():
+        figure = _amounts_figure(run, values, metric, series.unit_in(trials, metric))
+        return canvas.chart(figure, title[0].upper() + title[1:], caption, "amounts", run.run_id, topology, metric)
+
+
+def _time_figure(run: Run, ordered: Sequence[Trial], metrics: Sequence[str]) -> Figure:
+    if not metrics:
+        return canvas.no_data("no trial has a value")
+    looks = series.marks(run)
+    present = [arm for arm in series.arms(run) if any(t.arm == arm for t in ordered)]
+    legend = [*canvas.arm_keys(looks, {arm: arm for arm in present}), *canvas.status_keys(ordered)]
+    panel, below = 1.5, 0.38 + canvas.legend_height(legend)
+    height = panel * len(metrics) + below
+    figure = Figure(figsize=(canvas.WIDTH_IN, height))
+    for row, metric in enumerate(metrics):
+        bottom = (below + panel * (len(metrics) - 1 - row)) / height
+        axes = figure.add_axes((0.5 / canvas.WIDTH_IN, bottom, 1 - 0.6 / canvas.WIDTH_IN, (panel - 0.35) / height))
+        _draw_panel(axes, ordered, metric, looks)
+        if row == len(metrics) - 1:
+            _block_ticks(axes, ordered)
+        else:
+            axes.xaxis.set_major_locator(NullLocator())
+    canvas.draw_legend(figure, legend)
+    return figure
+
+
+def _draw_panel(axes: Axes, ordered: Sequence[Trial], metric: str, looks: Mapping[str, Mark]) -> None:
+    values = [v for t in ordered if (v := t.value(metric)) is not None]
+    used = scale(metric, series.unit_in(ordered, metric), values)
+    low, high = min(values) / used.factor, max(values) / used.factor
+    low = 0.0 if low < 0.5 * high or high == 0 else low
+    room = 0.12 * ((high - low) or 1.0)
+    axes.set_ylim(low - (2 * room if low else room), high + room)
+    axes.set_xlim(-1, len(ordered))
+    for place, trial in enumerate(ordered):
+        look = looks.get(trial.arm, looks["current"])
+        value = trial.value(metric)
+        if place and trial.block != ordered[place - 1].block:
+            axes.axvline(place - 0.5, color=canvas.INK, lw=0.5, alpha=0.22)
+        if trial.status in {"failed", "missing"} or value is None:
+            shape = {"failed": "x", "missing": "+"}.get(trial.status)
+            if shape is not None:
+                edge = axes.get_xaxis_transform()
+                axes.plot([place], [0.07], shape, color=look.colour, ms=7, mew=2, transform=edge, gid="lost")
+            continue
+        faint = 0.35 if trial.status in {"orphan", "running"} else 1.0
+        axes.plot([place], [value / used.factor], **canvas.marker(look), markersize=4.5, alpha=faint)
+    reference = series.current_median(series.by_arm(ordered, ordered[0].topology, metric))
+    if reference is not None:
+        axes.axhline(reference / used.factor, color=canvas.INK, lw=0.9, ls=":", gid="current-median")
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    unit = f", {used.label}" if used.label else ""
+    axes.set_title(f"{series.label_of(metric)}{unit}", loc="left", fontsize=10, x=-0.4 / (canvas.WIDTH_IN - 0.6))
+
+
+def _block_ticks(axes: Axes, ordered: Sequence[Trial]) -> None:
+    places: dict[tuple[int, int], list[int]] = {}
+    for place, trial in enumerate(ordered):
+        places.setdefault((trial.block, trial.attempt), []).append(place)
+    step = max(1, -(-len(places) // 12))
+    named = list(places.items())[::step]
+    axes.xaxis.set_major_locator(FixedLocator([sum(p) / len(p) for _, p in named]))
+    texts = [str(block + 1) for (block, _), _ in named]
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda _, i: texts[i or 0]))
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlabel("block, in time order", fontsize=9)
+
+
+def _amounts_figure(run: Run, values: Mapping[str, Sequence[float]], metric: str, unit: str) -> Figure:
+    present = [arm for arm in series.arms(run) if values.get(arm)]
+    if not present:
+        return canvas.no_data("no trial has a value")
+    looks = series.marks(run)
+    used = scale(metric, unit, [v for arm in present for v in values[arm]])
+    row = canvas.LINE_IN + 0.26
+    figure, axes = canvas.rows_figure(row * len(present))
+    axes.set_xlim(0, 1.06 * max(v for arm in present for v in values[arm]) / used.factor or 1)
+    for number, arm in enumerate(present):
+        middle, points = median(values[arm]), [v / used.factor for v in values[arm]]
+        estimate = f"median {quantity(metric, unit, middle, to=used)}, n {len(points)}"
+        canvas.write_row(axes, number * row, canvas.row_lines(arm, estimate))
+        y = number * row + canvas.LINE_IN + 0.1
+        axes.plot(points, [y] * len(points), linestyle="none", **canvas.marker(looks[arm]), markersize=4.5, alpha=0.6)
+        axes.plot([middle / used.factor] * 2, [y - 0.09, y + 0.09], color=canvas.INK, lw=2, gid=f"median-{number}")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.set_xlabel(f"{series.metric_of(metric).label}, {used.label}", fontsize=9)
+    return figure
