@@ -1,3 +1,3 @@
-"""Room."""
+"""FRONT DOOR: the command line. Joins the rooms, prints, and is the only place that exits."""
 
-ROOM_OF = "nettune"
+__version__ = "0.1.0"

@@ -26,6 +26,22 @@ _MAC = {
     "port-b": "02:00:5e:00:01:0b",
     "br0": "02:00:5e:00:01:01",
 }
+# What a result from here says of other machines, and what it cannot.
+TRANSFER = (
+    (
+        "Measured between network namespaces of one machine: every packet is CPU work. There is no NIC, no DMA, no "
+        "interrupt and no driver, so nothing here about offloads, rings, interrupt moderation or packet rates "
+        "transfers to hardware; it shows what the kernel's own software path does."
+    ),
+    (
+        "Both ends share the machine's CPUs, so the generator competes with the path; a trial whose iperf3 used 95 % "
+        "of a core or more is marked generator-bound."
+    ),
+    (
+        "TCP settings act where the sockets are. On a hypervisor that only bridges its guests, the host's tcp_* have "
+        "no effect on guest traffic: set them in the guests."
+    ),
+)
 
 
 class LabBroken(NotAble):
@@ -60,11 +76,7 @@ def _built(topology: Topology, hosts: dict[str, Host], netns: dict[str, str]) ->
     for name, lines in _link_lines(topology, netns).items():
         _batch(hosts[name], lines)
     for end in ("a", "b"):
-        own, peer = addresses[end], addresses["b" if end == "a" else "a"]
-        lines = ["link set lo up", f"address add {own}/24 dev eth0", "link set eth0 up"]
-        if topology.kind == "routed":
-            lines.append(f"route add {peer}/32 via {addresses['via-' + end]} dev eth0")
-        _batch(hosts[end], lines)
+        _batch(hosts[end], _end_lines(topology, end))
     a, b = (Endpoint(hosts[end], "eth0", addresses[end]) for end in ("a", "b"))
     path = [PathDevice(hosts["a"], "eth0"), PathDevice(hosts["b"], "eth0")]
     if "node" in hosts:
@@ -75,6 +87,15 @@ def _built(topology: Topology, hosts: dict[str, Host], netns: dict[str, str]) ->
     lab = Lab(topology, a, b, (hosts["node"],) if "node" in hosts else (), tuple(path))
     _check(lab)
     return lab
+
+
+def _end_lines(topology: Topology, end: str) -> list[str]:
+    addresses = _addresses(topology)
+    lines = ["link set lo up", f"address add {addresses[end]}/24 dev eth0", "link set eth0 up"]
+    if topology.kind == "routed":
+        peer = addresses["b" if end == "a" else "a"]
+        lines.append(f"route add {peer}/32 via {addresses['via-' + end]} dev eth0")
+    return lines
 
 
 def _addresses(topology: Topology) -> dict[str, str]:
@@ -106,6 +127,18 @@ def _link_lines(topology: Topology, netns: dict[str, str]) -> dict[str, list[str
     if topology.kind == "bridge":
         lines.append("link set br0 up")
     return {"node": lines}
+
+
+def commands(topology: Topology) -> dict[str, list[str]]:
+    """The `ip` commands that make a Topology, by namespace, for `--dry-run`; namespaces are named a, b and node."""
+    found = {
+        host: [f"ip {line}" for line in lines] for host, lines in _link_lines(topology, {"a": "a", "b": "b"}).items()
+    }
+    for end in ("a", "b"):
+        found.setdefault(end, []).extend(f"ip {line}" for line in _end_lines(topology, end))
+    if topology.kind == "routed":
+        found["node"].append("sysctl -w net.ipv4.ip_forward=1")
+    return found
 
 
 def _check(lab: Lab) -> None:

@@ -1,0 +1,224 @@
+"""The verbs. Each parses its options, calls the wiring, and shows what came of it; `--json` for machines."""
+
+import json
+import random
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nettune.places import Places, places
+from nettune.say import Screen, Watch, capabilities, duration
+
+app = typer.Typer(
+    help="Measure a network path, judge what settings change it, recommend what holds. Every change is undone.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+lab_app = typer.Typer(help="Labs: what this machine can stand, and what dead runs left.", no_args_is_help=True)
+app.add_typer(lab_app, name="lab")
+
+StoreOption = Annotated[str, typer.Option("--store", help="Results: a file or database URL (or NETTUNE_STORE).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+RunArgument = Annotated[str, typer.Argument(help="A run's id, its beginning, or 'last'.")]
+OutFile = Annotated[Path, typer.Option("-o", "--output", help="The file to write.")]
+
+
+@app.command()
+def run(
+    plan: Annotated[str, typer.Argument(help="A plan that ships (see `plans`) or a YAML file.")] = "quick",
+    sets: Annotated[list[str] | None, typer.Option("--set", help="key=value of the plan, e.g. tcp.streams=4.")] = None,
+    blocks: Annotated[int | None, typer.Option(min=2, max=1000, help="Blocks in place of the plan's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of order and ports; dealt when not given.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; do nothing.")] = False,
+    resume: Annotated[str, typer.Option(help="Go on with an interrupted run.", metavar="RUN")] = "",
+    confirm: Annotated[str, typer.Option(help="Measure a run's candidates again, all together.", metavar="RUN")] = "",
+    out: Annotated[Path | None, typer.Option(help="Folder for report.html, profile.yaml, show.json.")] = None,
+    store: StoreOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a plan: stand its lab, hold every treatment in seeded blocks, judge, recommend."""
+    from nettune import outputs, preview, wiring
+    from results.store import opened
+
+    screen, where = Screen(quiet=as_json), places(store)
+    overrides = [*(sets or []), *([f"blocks={blocks}"] if blocks else [])]
+    with opened(where.store) as kept:
+        order = preview.order(
+            kept, plan, overrides, resume=resume, confirm=confirm, blocks=blocks, seed=seed or dealt()
+        )
+        preview.estimate(screen, order)
+        if dry_run:
+            preview.dry_run(screen, order)
+            return
+        watch = Watch(screen, order.plan.design.block_s)
+        try:
+            run_id = wiring.carry_out(order, where, kept, watch)
+        finally:
+            watch.close()
+        if out is not None:
+            outputs.write(out / "report.html", outputs.page(kept, run_id))
+            outputs.write_profile(kept, run_id, out / "profile.yaml")
+            outputs.write(out / "show.json", json.dumps(outputs.document(kept, run_id), indent=1) + "\n")
+        outputs.closing(screen, kept, run_id)
+        if out is not None:
+            screen.line(f"{out}/report.html  {out}/profile.yaml  {out}/show.json")
+        if as_json:
+            screen.document(outputs.document(kept, run_id))
+
+
+@app.command()
+def plans(as_json: JsonOption = False) -> None:
+    """The plans that ship."""
+    from bench.plan import shipped
+    from nettune.wiring import load_plan
+
+    screen = Screen(quiet=as_json)
+    listed = [load_plan(name, ()) for name in shipped()]
+    whole = {each.name: each.design.block_s * each.blocks * len(each.topologies) for each in listed}
+    rows = [
+        (
+            each.name,
+            ", ".join(each.design.topologies),
+            str(len(each.treatments)),
+            duration(whole[each.name]),
+            each.about,
+        )
+        for each in listed
+    ]
+    screen.table("", ("plan", "topologies", "#treatments", "#about", "what it answers"), rows)
+    if as_json:
+        screen.document(
+            [
+                {
+                    "name": each.name,
+                    "about": each.about,
+                    "topologies": list(each.design.topologies),
+                    "treatments": list(each.treatments),
+                    "blocks": each.blocks,
+                    "estimate_s": round(whole[each.name], 1),
+                }
+                for each in listed
+            ]
+        )
+
+
+@app.command()
+def runs(store: StoreOption = "", as_json: JsonOption = False) -> None:
+    """The runs in the store, newest first."""
+    from results.store import opened
+    from results.summary import iso
+
+    screen = Screen(quiet=as_json)
+    with opened(places(store).store) as kept:
+        listed = [kept.run(run_id) for run_id in kept.run_ids()]
+    rows = [(each.run_id, each.plan_name, each.status, iso(each.started_at) or "", each.confirms) for each in listed]
+    screen.table("", ("run", "plan", "status", "started", "confirms"), rows)
+    if as_json:
+        keys = ("run_id", "plan", "status", "started_at", "confirms")
+        screen.document([dict(zip(keys, row, strict=True)) for row in rows])
+
+
+@app.command()
+def show(run: RunArgument = "last", store: StoreOption = "", as_json: JsonOption = False) -> None:
+    """One run: verdicts, noise, skipped cells, trials that gave no number."""
+    from nettune import outputs, preview
+    from results.store import opened
+
+    screen = Screen(quiet=as_json)
+    with opened(places(store).store) as kept:
+        if as_json:
+            screen.document(outputs.document(kept, run))
+            return
+        outputs.closing(screen, kept, run)
+        preview.details(screen, *outputs.judged(kept, run))
+
+
+@app.command()
+def report(
+    run: RunArgument = "last",
+    output: OutFile = Path("report.html"),
+    store: StoreOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """The report of a run as one HTML file."""
+    from nettune import outputs
+    from results.store import opened
+
+    screen = Screen(quiet=as_json)
+    with opened(places(store).store) as kept:
+        outputs.write(output, outputs.page(kept, run))
+        screen.line(str(output))
+        if as_json:
+            screen.document({"run_id": kept.run(run).run_id, "report": str(output)})
+
+
+@app.command()
+def recommend(
+    run: RunArgument = "last",
+    output: OutFile = Path("profile.yaml"),
+    store: StoreOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """The profile that a run's verdicts support, or that nothing is worth changing."""
+    from nettune import outputs
+    from results.store import opened
+
+    screen = Screen(quiet=as_json)
+    with opened(places(store).store) as kept:
+        advice = outputs.write_profile(kept, run, output)
+        screen.line(advice.sentence, "bold")
+        for each in advice.recommendations:
+            screen.line(f"  {each.do}   # {each.reason}")
+        if advice.next_command:
+            screen.line(f"  {advice.next_command}")
+        screen.line(str(output))
+        if as_json:
+            screen.document({"run_id": kept.run(run).run_id, "profile": str(output), **advice.as_mapping()})
+
+
+@lab_app.command()
+def check(as_json: JsonOption = False) -> None:
+    """What this machine's kernel can and cannot do for a lab; loads no module."""
+    from bench.hosts.local import Local
+    from bench.labs import capability
+
+    screen = Screen(quiet=as_json)
+    answers = capability.answers(Local(), _places().leases)
+    capabilities(screen, answers)
+    if as_json:
+        keys = ("name", "what_for", "word", "reason", "command")
+        screen.document([{key: getattr(each, key) for key in keys} for each in answers])
+    if any(each.word != "yes" for each in answers if each.name in {"veth", "bridge"}):
+        raise typer.Exit(1)
+
+
+@lab_app.command()
+def reap(as_json: JsonOption = False) -> None:
+    """Remove what dead runs left on this machine; labs of living runs stay."""
+    from nettune import wiring
+
+    screen = Screen(quiet=as_json)
+    done = wiring.reap(_places())
+    for each in done:
+        what = ", ".join(each.removed) or "nothing was left"
+        screen.line(f"lease {each.lease_id}: {each.problem or 'removed ' + what}", "red" if each.problem else "")
+    if not done:
+        screen.line("nothing to reap")
+    if as_json:
+        rows = [{"lease": each.lease_id, "removed": list(each.removed), "problem": each.problem} for each in done]
+        screen.document(rows)
+    if any(each.problem for each in done):
+        raise typer.Exit(1)
+
+
+def dealt() -> int:
+    """A new seed, small enough to be typed again."""
+    return random.Random(secrets.randbits(64)).randrange(1, 1_000_000)  # noqa: S311 - an experiment, not a key
+
+
+def _places() -> Places:
+    return places()

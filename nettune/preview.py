@@ -1,0 +1,95 @@
+"""Before a run and after it: what is ordered, how long it takes, what would be done, what went wrong."""
+
+from collections.abc import Sequence
+
+from bench import plan as plans
+from bench import schedule
+from bench.labs import namespaces
+from nettune.say import Screen, duration, plain
+from nettune.wiring import Order, load_plan, stored_plan
+from results.errors import WrongInput
+from results.judgement import judge
+from results.records import CURRENT_ARMS, Judgement, Run, Trial
+from results.store import Store
+from tuning.knobs.table import knob_for
+from tuning.recommend import CONFIRMING_BLOCKS, winning
+
+
+def order(
+    store: Store, plan: str, overrides: Sequence[str], *, resume: str, confirm: str, blocks: int | None, seed: int
+) -> Order:
+    """A new run of a plan, the rest of one, or the confirmation of one. Raises WrongInput."""
+    if resume and (confirm or overrides):
+        raise WrongInput(
+            "--resume goes on with a run as it was ordered", hint="leave out --set, --blocks and --confirm"
+        )
+    if resume:
+        run = store.run(resume)
+        if run.status == "complete":
+            raise WrongInput(f"run {run.run_id} is complete; there is nothing to resume")
+        return Order(stored_plan(run.plan), run.seed, run.confirms, run)
+    if not confirm:
+        return Order(load_plan(plan, overrides), seed)
+    run = store.run(confirm)
+    winners = winning(judge(run.design, store.trials(run.run_id)))
+    if not winners:
+        raise WrongInput(f"run {run.run_id} names no candidate: there is nothing to confirm")
+    document = plans.confirmation(run.plan, tuple(winners), max(CONFIRMING_BLOCKS, blocks or 0))
+    others = [each for each in overrides if not each.startswith("blocks=")]
+    return Order(stored_plan(document.plain(), others), seed, run.run_id)  # type: ignore[arg-type]  # a mapping's plain is a dict
+
+
+def estimate(screen: Screen, order: Order) -> None:
+    """What is about to happen and how long it takes, in two lines."""
+    plan, design = order.plan, order.plan.design
+    arms = len(plan.treatments) + len(CURRENT_ARMS)
+    trials = arms * plan.blocks * len(plan.topologies)
+    what = f"confirms {order.confirms}" if order.confirms else plan.about
+    screen.line(f"{plan.name}: {what}".rstrip(": "), "bold")
+    most = "up to " if plan.sequential else ""
+    screen.line(
+        f"{most}{plan.blocks} blocks × {arms} arms × {len(plan.topologies)} topologies = {trials} trials, "
+        f"{most}{duration(design.block_s * plan.blocks * len(plan.topologies))}, seed {order.seed}"
+    )
+
+
+def dry_run(screen: Screen, order: Order) -> None:
+    """The exact commands, without running any."""
+    plan = order.plan
+    for topology in plan.topologies:
+        screen.line(f"\nlab {topology.name}, each line inside its own namespace:")
+        for host, lines in namespaces.commands(topology).items():
+            for line in lines:
+                screen.line(f"  {host}: {line}")
+    for name, specs in plan.treatments.items():
+        screen.line(f"\ntreatment {name}:")
+        for spec in specs:
+            knob = knob_for(spec.setting)
+            where = spec.target or (knob.target if knob else "")
+            screen.line(f"  on {where}: {knob.command(spec.setting, spec.value) if knob else spec.setting}")
+    for topology in plan.topologies:
+        names = (*CURRENT_ARMS, *plan.treatments)
+        first = schedule.arms(names, seed=order.seed, topology=topology.name, block=0, attempt=0)
+        screen.line(f"\nblock 1 on {topology.name}: {' → '.join(first)}")
+    for index, probe in enumerate(plan.probes):
+        dealt = schedule.ports(index, seed=order.seed, block=0)
+        screen.line(f"probe {probe.name}, {probe.traffic_s:g} s, ports {dealt.server} and {dealt.client} in block 1")
+
+
+def details(screen: Screen, run: Run, trials: Sequence[Trial], judgement: Judgement) -> None:
+    """What `show` adds: the guards, the trials without a number, the machine."""
+    rows = [
+        (each.topology, each.treatment, guard.metric, guard.word)
+        for each in judgement.comparisons
+        if each.primary
+        for guard in each.guards
+    ]
+    if rows:
+        screen.table("guards", ("topology", "treatment", "metric", "outcome"), rows)
+    for trial in trials:
+        if trial.status in {"failed", "missing"}:
+            screen.line(
+                f"{trial.topology} block {trial.block + 1} {trial.arm}: {trial.status}: {trial.cause}", "yellow"
+            )
+    screen.line(f"seed {run.seed}, {run.status}, nettune {run.revision}")
+    screen.line(plain(run.machine))

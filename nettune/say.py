@@ -1,0 +1,144 @@
+"""Everything that is printed: tables and progress for people, JSON for machines. Nothing else prints."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from bench.labs.capability import Answer
+from bench.run import Progress as Standing
+from results import units
+from results.records import Comparison, Judgement, Run, SameArms
+
+_ICONS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
+_COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "inconclusive": "yellow"}
+
+
+class Screen:
+    """One command's output; `quiet` keeps standard output for JSON and lets only progress through, on stderr."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.out = Console(highlight=False, quiet=quiet)
+        self.err = Console(stderr=True, highlight=False)
+
+    def line(self, text: str, style: str = "") -> None:
+        """One line for people."""
+        self.out.print(text, style=style or None, markup=False, soft_wrap=True)
+
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A table for people; columns whose name begins with # are right-aligned numbers."""
+        table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for column in columns:
+            table.add_column(column.lstrip("#"), justify="right" if column.startswith("#") else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(cell if "[/" in cell else cell.replace("[", "\\[") for cell in row))
+        self.out.print(table)
+
+    def document(self, value: object) -> None:
+        """JSON on standard output."""
+        sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+class Watch:
+    """Shows a run on its way on stderr: a bar with time left on a terminal, a plain line per block elsewhere."""
+
+    def __init__(self, screen: Screen, block_s: float) -> None:
+        self._console = screen.err
+        self._started = time.monotonic()
+        self._block_s = block_s
+        self._first = -1
+        self._last = ("", -1)
+        self._bar: Progress | None = None
+        if self._console.is_terminal:
+            columns: tuple[Any, ...] = (  # Any: rich's columns share no public type
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+                TextColumn("{task.fields[left]}"),
+            )  # fmt: skip
+            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._task = self._bar.add_task("", total=None, left="")
+            self._bar.start()
+
+    def __call__(self, now: Standing) -> None:
+        """A trial begins."""
+        if self._first < 0:
+            self._first = now.trials_done
+        left = self._left(now)
+        if now.note:
+            self._console.print(f"  {now.note}", style="yellow", markup=False)
+        if self._bar is not None:
+            what = f"{now.topology}  block {now.block + 1}/{now.blocks}  {now.arm}"
+            self._bar.update(
+                self._task, description=what, completed=now.trials_done, total=now.trials_in_all, left=left
+            )
+        elif (now.topology, now.block) != self._last:
+            self._last = (now.topology, now.block)
+            what = f"{now.topology}: block {now.block + 1} of {now.blocks}"
+            self._console.print(f"{what}, trial {now.trials_done} of {now.trials_in_all}, {left}", markup=False)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _left(self, now: Standing) -> str:
+        done, remaining = now.trials_done - self._first, now.trials_in_all - now.trials_done
+        if done < 3:
+            return f"about {duration(self._block_s * (now.blocks - now.block))} left"
+        return f"about {duration((time.monotonic() - self._started) / done * remaining)} left"
+
+
+def duration(seconds: float) -> str:
+    """`95 s`, `12 min`, `3.5 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def verdicts(screen: Screen, run: Run, judgement: Judgement) -> None:
+    """The table of verdicts on the primary metric, with the noise above it and what is skipped below."""
+    rows = [_noise(each) for each in judgement.same_arms if each.metric == run.design.primary]
+    rows += [_verdict(each) for each in judgement.comparisons if each.primary]
+    columns = ("topology", "treatment", "verdict", "#effect", "#95 % interval", "#n", "#could see", "in words")
+    screen.table(f"{run.plan_name}: {run.design.primary}, run {run.run_id}", columns, rows)
+    for cell, reason in run.skipped:
+        screen.line(f"skipped {cell}: {reason}", "yellow")
+    for warning in judgement.warnings:
+        screen.line(f"warning: {warning}", "yellow")
+
+
+def _noise(same: SameArms) -> Sequence[str]:
+    told = "excludes 0: a warning, no verdict" if same.excludes_zero else "the noise of this run"
+    return (same.topology, "(current again)", "A/A", units.percent(same.effect_pct),
+            units.interval(same.ci_low_pct, same.ci_high_pct), str(same.blocks), "", told)  # fmt: skip
+
+
+def _verdict(found: Comparison) -> Sequence[str]:
+    colour = _COLOURS[found.verdict]
+    word = f"[{colour}]{_ICONS[found.verdict]} {found.verdict}[/{colour}]"
+    told = found.reason + "".join(f"; {guard.metric} {guard.word}" for guard in found.guards if guard.word != "ok")
+    return (found.topology, found.treatment, word, units.percent(found.effect_pct),
+            units.interval(found.ci_low_pct, found.ci_high_pct), str(found.blocks),
+            units.percent(found.visible_effect_pct, signed=False), told)  # fmt: skip
+
+
+def capabilities(screen: Screen, answers: Sequence[Answer]) -> None:
+    """What `lab check` found."""
+    marks = {"yes": "[green]✔ yes[/green]", "no": "[red]✘ no[/red]", "not loaded": "[yellow]– not loaded[/yellow]"}
+    rows = [
+        (each.name, marks[each.word], each.what_for, "; ".join(filter(None, (each.reason, each.command))))
+        for each in answers
+    ]
+    screen.table(
+        "What this machine's kernel can do for a lab", ("kind", "here", "for", "why not, and the command"), rows
+    )
+
+
+def plain(facts: Mapping[str, str]) -> str:
+    """Facts in one line."""
+    return ", ".join(f"{key} {value}" for key, value in facts.items() if value and value != "absent")
