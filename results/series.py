@@ -40,6 +40,15 @@ class Mark:
     dashes: str
 
 
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawing with what must be read beside it: unit, n, run and definition."""
+
+    title: str
+    svg: str
+    caption: str
+
+
 def marks(run: Run) -> Mapping[str, Mark]:
     """Arm -> mark, by the plan's order, so that an arm looks alike in every chart of a run."""
     first, second = CURRENT_ARMS

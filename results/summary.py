@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from statistics import median
 
 from results.metrics import METRICS
-from results.records import Comparison, GuardResult, Judgement, Run, SameArms, Trial
+from results.records import Comparison, Judgement, Run, SameArms, Trial
 
 # 1  first format
 SUMMARY_VERSION = 1
@@ -43,7 +43,7 @@ def summary(run: Run, trials: Sequence[Trial], judgement: Judgement) -> dict[str
         "notes": run.notes,
         "warnings": judgement.warnings,
     }
-    return {key: _plain(value) for key, value in document.items()}
+    return {key: plain(value) for key, value in document.items()}
 
 
 def iso(seconds: float | None) -> str | None:
@@ -120,24 +120,20 @@ def _comparison(found: Comparison) -> dict[str, object]:
         "failed": found.failed,
         "visible_effect_pct": found.visible_effect_pct,
         "blocks_to_decide": found.blocks_to_decide,
-        "guards": [_guard(guard) for guard in found.guards],
+        "guards": [asdict(guard) for guard in found.guards],
     }
 
 
-def _guard(guard: GuardResult) -> dict[str, object]:
-    return asdict(guard)
-
-
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """The same value in JSON's own types; a number that JSON cannot hold becomes None."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     if isinstance(value, date):  # YAML reads 2026-01-31 as a date
         return value.isoformat()
     return str(value)

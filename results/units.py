@@ -1,6 +1,7 @@
 """How numbers are written for people: a scaled unit, three significant digits, a real minus sign."""
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -60,10 +61,15 @@ def percent(value: float | None, *, signed: bool = True, unit: bool = True) -> s
     if value is None or not math.isfinite(value):
         return DASH
     places = 0 if abs(value) >= 99.95 else 1
-    text = f"{abs(value):.{places}f}"
-    is_zero = float(text) == 0
+    text = f"{abs(value):.{places}f}" if abs(value) < 1e4 else ">9999"
+    is_zero = not text.strip("0.")
     sign = "" if is_zero else MINUS if value < 0 else "+" if signed else ""
     return f"{sign}{text}{NBSP}%" if unit else f"{sign}{text}"
+
+
+def typeset(text: object) -> str:
+    """`text` with real minus signs before numbers: other rooms write for terminals, where "-" is kinder."""
+    return re.sub(r"(?<![\w-])-(?=\d)", MINUS, str(text))
 
 
 def interval(low: float | None, high: float | None) -> str:

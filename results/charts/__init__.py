@@ -6,9 +6,9 @@ page's dark mode holds; an arm keeps one colour and one shape in every chart. No
 come from the judgement, and only medians are taken. Importing this package loads matplotlib (about half a second).
 """
 
-from results.charts.canvas import Chart
 from results.charts.distribution import distribution
 from results.charts.effects import effects
 from results.charts.values import amounts, in_time_order
+from results.series import Chart
 
 __all__ = ["Chart", "amounts", "distribution", "effects", "in_time_order"]

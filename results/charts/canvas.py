@@ -16,20 +16,20 @@ from matplotlib.ticker import NullLocator
 
 from results import series, svg
 from results.records import Run, Trial
-from results.series import Mark
+from results.series import Chart, Mark
 
-WIDTH_IN = 5.0  # 360 units at 72 dpi: on a phone of 360 px a point of type is about a pixel
-EDGE_IN = 0.1  # kept free at the left and the right
-LINE_IN = 0.19  # one line of type
+WIDTH_IN = 4.6  # 331 units at 72 dpi: in the column of a phone of 360 px a point of type is about a pixel
+EDGE_IN = 0.06  # kept free at the left and the right
+LINE_IN = 0.2  # one line of type
 INK = "#010203"  # stands for currentColor until the SVG is written
-CHARACTERS = 52  # that fit one line, in the widest font a reader may have
+CHARACTERS = 54  # that fit one line, in the widest font a reader may have
 
 _STYLE: Mapping[str, object] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "nettune",
     "text.parse_math": False,  # a treatment's name may hold a dollar sign
     "font.family": ["DejaVu Sans"],
-    "font.size": 10,
+    "font.size": 10.5,
     "text.color": INK,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -41,8 +41,9 @@ _STYLE: Mapping[str, object] = {
     "savefig.facecolor": "none",
     "xtick.color": INK,
     "ytick.color": INK,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
+    "axes.labelsize": 9.5,
 }
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _FONTS = "system-ui, 'DejaVu Sans', sans-serif"
@@ -55,15 +56,6 @@ class Marker(TypedDict):
     color: str
     markerfacecolor: str
     markeredgecolor: str
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A drawing with what must be read beside it: unit, n, run and definition."""
-
-    title: str
-    svg: str
-    caption: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +89,7 @@ def chart(figure: Figure, title: str, caption: str, *words: str) -> Chart:
 def source(run: Run, metric: str) -> str:
     """The end of a caption: what the metric means, its unit as stored, and the run."""
     known = series.metric_of(metric)
-    unit = f" ({known.unit})" if known.unit not in {"", "1"} else ""
+    unit = f", {known.unit}" if known.unit not in {"", "1"} else ""
     return f"{series.label_of(metric)}{unit}: {known.definition}. Run {run.run_id}."
 
 
@@ -181,7 +173,7 @@ def status_keys(trials: Sequence[Trial]) -> list[Key]:
 
 def _columns(keys: Sequence[Key]) -> int:
     longest = max((len(key.text) for key in keys), default=0)
-    return 3 if longest <= 13 else 2 if longest <= 22 else 1
+    return 3 if longest <= 13 else 2 if longest <= 23 else 1
 
 
 def legend_height(keys: Sequence[Key]) -> float:
@@ -202,7 +194,7 @@ def draw_legend(figure: Figure, keys: Sequence[Key]) -> None:
         columnspacing=1.2,
         labelspacing=0.25,
         borderpad=0.2,
-        fontsize=9.5,
+        fontsize=10,
     )
     for text, key in zip(box.get_texts(), keys, strict=True):
         text.set_text(key.text)

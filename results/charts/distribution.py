@@ -10,8 +10,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from results import series, svg
 from results.charts import canvas
-from results.charts.canvas import Chart
 from results.records import Run, Trial
+from results.series import Chart
 from results.units import scale
 
 
@@ -48,15 +48,17 @@ def _distribution_figure(run: Run, merged: Mapping[str, Mapping[int, int]], metr
         look = looks[arm]
         axes.step(xs, ys, where="post", color=look.colour, lw=1.5, ls=look.dashes, gid=f"ccdf-{svg.slug(arm)}")
         at = [next(x for x, y in zip(edges, shares, strict=True) if y <= share) for share in (0.5, 0.1, 0.01)]
-        axes.plot([x / used.factor for x in at], [0.5, 0.1, 0.01], **canvas.marker(look), markersize=5.5)
+        axes.plot(
+            [x / used.factor for x in at], [0.5, 0.1, 0.01], linestyle="none", **canvas.marker(look), markersize=5.5
+        )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
     axes.yaxis.set_minor_locator(NullLocator())
     _log_ticks(axes)
     axes.grid(color=canvas.INK, alpha=0.15, lw=0.6)
-    axes.set_xlabel(f"{series.label_of(metric)}, {used.label}", fontsize=9)
-    axes.set_title("share of samples that took longer", loc="left", fontsize=9, x=-0.5 / (canvas.WIDTH_IN - 0.74))
+    axes.set_xlabel(f"{series.label_of(metric)}, {used.label}")
+    axes.set_title("share of samples that took longer", loc="left", fontsize=9.5, x=-0.5 / (canvas.WIDTH_IN - 0.74))
     canvas.draw_legend(figure, legend)
     return figure
 

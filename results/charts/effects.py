@@ -9,9 +9,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from results import series
 from results.charts import canvas
-from results.charts.canvas import Chart
 from results.records import Comparison, Judgement, Run, SameArms
-from results.series import Mark
+from results.series import Chart, Mark
 from results.units import MINUS, interval, percent
 
 
@@ -46,17 +45,17 @@ def _effects_figure(run: Run, found: Sequence[Comparison], same: SameArms | None
     figure, axes = canvas.rows_figure(sum(heights))
     bent = _percent_axis(axes, [row for _, row, _ in rows], run.design.margin_pct)
     axes.axvspan(-run.design.margin_pct, run.design.margin_pct, color=canvas.INK, alpha=0.09, lw=0, gid="margin")
-    axes.axvline(0, color=canvas.INK, lw=0.8)
     top = 0.0
     for number, ((_, row, look), lines, height) in enumerate(zip(rows, texts, heights, strict=True)):
         canvas.write_row(axes, top, lines)
         middle = top + canvas.LINE_IN * len(lines) + 0.09
+        axes.plot([0, 0], [middle - 0.09, middle + 0.2], color=canvas.INK, lw=0.8)  # not through the text
         _draw_effect(axes, row, look, middle, number)
         top += height
         if number == 0 and same is not None:
             axes.axhline(top - 0.04, color=canvas.INK, lw=0.5, alpha=0.5)
     higher = series.metric_of(metric).better == "higher"
-    axes.set_xlabel("% of current", fontsize=9)
+    axes.set_xlabel("% of current")
     for side, word in ((0.0, "← worse" if higher else "← better"), (1.0, "better →" if higher else "worse →")):
         axes.annotate(
             word,
@@ -66,7 +65,7 @@ def _effects_figure(run: Run, found: Sequence[Comparison], same: SameArms | None
             textcoords="offset points",
             ha="left" if side == 0 else "right",
             va="top",
-            fontsize=9,
+            fontsize=9.5,
         )
     return figure, bent
 

@@ -9,9 +9,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from results import series
 from results.charts import canvas
-from results.charts.canvas import Chart
 from results.records import Run, Trial
-from results.series import Mark
+from results.series import Chart, Mark
 from results.units import quantity, scale
 
 
@@ -19,12 +18,14 @@ def in_time_order(run: Run, trials: Sequence[Trial], topology: str, metrics: Seq
     """Every trial of a topology as a point in the order they were run, one panel per metric."""
     title = f"Every trial in time order, {topology}"
     ordered = series.in_order(trials, topology)
-    shown = [m for m in metrics if any(t.value(m) is not None for t in ordered)]
+    sampled = [m for m in metrics if any(t.value(m) is not None for t in ordered)]
+    shown = [m for m in sampled if any(t.value(m) for t in ordered)]
+    zero = "".join(f"{series.label_of(m)}: 0 in every trial. " for m in sampled if m not in shown)
     lost = sum(t.status in {"failed", "missing"} for t in ordered)
     definitions = " ".join(f"{series.label_of(m)}: {series.metric_of(m).definition}." for m in shown)
     caption = (
         f"n = {len(ordered)} trials, {lost} of them failed or missing (marked at the lower edge); thin vertical "
-        f"lines part the blocks, the dotted line is the median of both current arms. {definitions} "
+        f"lines part the blocks, the dotted line is the median of both current arms. {definitions} {zero}"
         f"Run {run.run_id}."
     )
     with canvas.styled():
@@ -43,7 +44,7 @@ def amounts(run: Run, trials: Sequence[Trial], topology: str, metric: str) -> Ch
 
 def _time_figure(run: Run, ordered: Sequence[Trial], metrics: Sequence[str]) -> Figure:
     if not metrics:
-        return canvas.no_data("no trial has a value")
+        return canvas.no_data("no trial has a value other than 0" if ordered else "no trial")
     looks = series.marks(run)
     present = [arm for arm in series.arms(run) if any(t.arm == arm for t in ordered)]
     legend = [*canvas.arm_keys(looks, {arm: arm for arm in present}), *canvas.status_keys(ordered)]
@@ -66,9 +67,10 @@ def _draw_panel(axes: Axes, ordered: Sequence[Trial], metric: str, looks: Mappin
     values = [v for t in ordered if (v := t.value(metric)) is not None]
     used = scale(metric, series.unit_in(ordered, metric), values)
     low, high = min(values) / used.factor, max(values) / used.factor
-    low = 0.0 if low < 0.5 * high or high == 0 else low
-    room = 0.12 * ((high - low) or 1.0)
-    axes.set_ylim(low - (2 * room if low else room), high + room)
+    low = 0.0 if low < 0.5 * high else low
+    room = 0.12 * ((high - low) or high)
+    lost = any(t.status in {"failed", "missing"} for t in ordered)
+    axes.set_ylim(low - room * (2 if lost else 1 if low else 0.3), high + room)
     axes.set_xlim(-1, len(ordered))
     for place, trial in enumerate(ordered):
         look = looks.get(trial.arm, looks["current"])
@@ -86,10 +88,15 @@ def _draw_panel(axes: Axes, ordered: Sequence[Trial], metric: str, looks: Mappin
     reference = series.current_median(series.by_arm(ordered, ordered[0].topology, metric))
     if reference is not None:
         axes.axhline(reference / used.factor, color=canvas.INK, lw=0.9, ls=":", gid="current-median")
-    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(_at_least_zero(axes.get_ylim()))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     unit = f", {used.label}" if used.label else ""
-    axes.set_title(f"{series.label_of(metric)}{unit}", loc="left", fontsize=10, x=-0.4 / (canvas.WIDTH_IN - 0.6))
+    axes.set_title(f"{series.label_of(metric)}{unit}", loc="left", fontsize=10.5, x=-0.4 / (canvas.WIDTH_IN - 0.6))
+
+
+def _at_least_zero(limits: tuple[float, float]) -> FixedLocator:
+    ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(*limits)
+    return FixedLocator([t for t in ticks if max(0.0, limits[0]) <= t <= limits[1]])
 
 
 def _block_ticks(axes: Axes, ordered: Sequence[Trial]) -> None:
@@ -102,7 +109,7 @@ def _block_ticks(axes: Axes, ordered: Sequence[Trial]) -> None:
     texts = [str(block + 1) for (block, _), _ in named]
     axes.xaxis.set_major_formatter(FuncFormatter(lambda _, i: texts[i or 0]))
     axes.tick_params(axis="x", length=0)
-    axes.set_xlabel("block, in time order", fontsize=9)
+    axes.set_xlabel("block, in time order")
 
 
 def _amounts_figure(run: Run, values: Mapping[str, Sequence[float]], metric: str, unit: str) -> Figure:
@@ -121,6 +128,7 @@ def _amounts_figure(run: Run, values: Mapping[str, Sequence[float]], metric: str
         y = number * row + canvas.LINE_IN + 0.1
         axes.plot(points, [y] * len(points), linestyle="none", **canvas.marker(looks[arm]), markersize=4.5, alpha=0.6)
         axes.plot([middle / used.factor] * 2, [y - 0.09, y + 0.09], color=canvas.INK, lw=2, gid=f"median-{number}")
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.set_xlabel(f"{series.metric_of(metric).label}, {used.label}", fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.set_xlabel(f"{series.metric_of(metric).label}, {used.label}")
     return figure

@@ -276,7 +276,7 @@ def _guards() -> tuple[GuardResult, ...]:
 
 RECOMMENDATION: Final[Mapping[str, object]] = {
     "status": "candidate",
-    "sentence": "candidate: jumbo +13.6 % [+11.9, +15.4] on bridge; confirm it with fresh blocks before applying it",
+    "sentence": "Candidate, not yet confirmed: jumbo +13.6 % [+11.9, +15.4]. Measure it again before you keep it.",
     "settings": [
         {
             "setting": "mtu",
