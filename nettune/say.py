@@ -101,11 +101,20 @@ def duration(seconds: float) -> str:
 
 
 def verdicts(screen: Screen, run: Run, judgement: Judgement) -> None:
-    """The table of verdicts on the primary metric, with the noise above it and what is skipped below."""
-    rows = [_noise(each) for each in judgement.same_arms if each.metric == run.design.primary]
-    rows += [_verdict(each) for each in judgement.comparisons if each.primary]
-    columns = ("topology", "treatment", "verdict", "#effect", "#95 % interval", "#n", "#could see", "in words")
+    """The table of verdicts on the primary metric, the noise above it; below it words, skipped cells, warnings."""
+    skipped = {cell for cell, _ in run.skipped}
+    shown = [
+        each
+        for each in judgement.comparisons
+        if each.primary and not {each.topology, f"{each.topology}/{each.treatment}"} & skipped
+    ]
+    rows = [_noise(each) for each in judgement.same_arms if each.metric == run.design.primary and each.blocks]
+    rows += [_verdict(each) for each in shown]
+    columns = ("topology", "treatment", "verdict", "#effect", "#95 % interval", "#blocks", "#could see ≥")
     screen.table(f"{run.plan_name}: {run.design.primary}, run {run.run_id}", columns, rows)
+    for each in shown:
+        guards = "".join(f"; {guard.metric} {guard.word}" for guard in each.guards if guard.word != "ok")
+        screen.line(f"{each.topology} {each.treatment}: {each.reason}{guards}", "dim")
     for cell, reason in run.skipped:
         screen.line(f"skipped {cell}: {reason}", "yellow")
     for warning in judgement.warnings:
@@ -113,18 +122,17 @@ def verdicts(screen: Screen, run: Run, judgement: Judgement) -> None:
 
 
 def _noise(same: SameArms) -> Sequence[str]:
-    told = "excludes 0: a warning, no verdict" if same.excludes_zero else "the noise of this run"
-    return (same.topology, "(current again)", "A/A", units.percent(same.effect_pct),
-            units.interval(same.ci_low_pct, same.ci_high_pct), str(same.blocks), "", told)  # fmt: skip
+    word = "A/A: not 0" if same.excludes_zero else "A/A: noise"
+    return (same.topology, "current again", word, units.percent(same.effect_pct),
+            units.interval(same.ci_low_pct, same.ci_high_pct), str(same.blocks), "")  # fmt: skip
 
 
 def _verdict(found: Comparison) -> Sequence[str]:
     colour = _COLOURS[found.verdict]
     word = f"[{colour}]{_ICONS[found.verdict]} {found.verdict}[/{colour}]"
-    told = found.reason + "".join(f"; {guard.metric} {guard.word}" for guard in found.guards if guard.word != "ok")
     return (found.topology, found.treatment, word, units.percent(found.effect_pct),
             units.interval(found.ci_low_pct, found.ci_high_pct), str(found.blocks),
-            units.percent(found.visible_effect_pct, signed=False), told)  # fmt: skip
+            units.percent(found.visible_effect_pct, signed=False))  # fmt: skip
 
 
 def capabilities(screen: Screen, answers: Sequence[Answer]) -> None:

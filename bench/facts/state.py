@@ -4,6 +4,7 @@ One reading serves three readers: the facts kept with every trial, the originals
 an undo restored everything. It takes one round trip per host (about 16 ms in a namespace).
 """
 
+import functools
 import json
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -26,6 +27,20 @@ _LINK_FIELDS = ("mtu", "txqlen", "qdisc", "operstate", "address", "master", "num
                 "gso_max_size", "gso_max_segs", "gro_max_size", "gso_ipv4_max_size", "gro_ipv4_max_size",
                 "tso_max_size", "tso_max_segs", "promiscuity", "allmulti")  # fmt: skip
 _ADDRESS_FIELDS = ("broadcast", "scope", "label", "dynamic", "noprefixroute", "temporary", "deprecated", "tentative")
+
+
+# ethtool prints a group of one feature under its own long name in place of the kernel's (off_flag_def, ethtool 6.1).
+_LONG_NAMES = {
+    "rx-checksumming": "rx-checksum",
+    "generic-segmentation-offload": "tx-generic-segmentation",
+    "generic-receive-offload": "rx-gro",
+    "large-receive-offload": "rx-lro",
+    "rx-vlan-offload": "rx-vlan-hw-parse",
+    "tx-vlan-offload": "tx-vlan-hw-insert",
+    "ntuple-filters": "rx-ntuple-filter",
+    "receive-hashing": "rx-hashing",
+    "udp-fragmentation-offload": "tx-udp-fragmentation",
+}
 
 
 class Unreadable(NotAble):
@@ -104,15 +119,20 @@ def parse_sysctls(text: str) -> dict[str, str]:
     """`grep -rs . /proc/sys/net` as facts: white space normalised, lines of one file joined."""
     facts: dict[str, str] = {}
     for line in text.splitlines():
-        path, colon, value = line.partition(":")
-        if not colon or not path.startswith(_ROOT):
+        path, _, value = line.partition(":")
+        key = _sysctl_key(path)
+        if not key:
             continue
-        name = sysctl_name(path)
-        if _LEFT_OUT.search(name):
-            continue
-        key, value = f"sysctl/{name}", " ".join(value.split())
+        value = " ".join(value.split())
         facts[key] = f"{facts[key]} {value}" if key in facts else value
     return facts
+
+
+@functools.lru_cache(maxsize=10_000)
+def _sysctl_key(path: str) -> str:
+    """The fact key of a file below /proc/sys; "" for one that is left out. Cached: 2000 of them per reading."""
+    name = sysctl_name(path)
+    return "" if not path.startswith(_ROOT) or _LEFT_OUT.search(name) else f"sysctl/{name}"
 
 
 def sysctl_name(path: str) -> str:
@@ -158,7 +178,7 @@ def parse_features(outcome: Outcome) -> dict[str, str]:
     for name, bits in _document(outcome)[0].items():
         if name == "ifname" or not isinstance(bits, dict) or bits.get("fixed") is None:
             continue
-        facts[f"feature/{device}/{name}"] = _feature(bits)
+        facts[f"feature/{device}/{_LONG_NAMES.get(name, name)}"] = _feature(bits)
     return facts
 
 
