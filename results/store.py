@@ -282,31 +282,34 @@ class Store:
         return Run(**values)
 
     def trials(self, run_id: str) -> tuple[Trial, ...]:
-        """Every trial of a run in the order of measurement, orphans included."""
-        table = schema.trials
+        """Every trial of a run in the order of measurement, orphans included.
+
+        A trial whose block is still on its way reads "running": no verdict may count half a block.
+        """
+        table, blocks = schema.trials, schema.blocks
+        ours = sql.select(table.c.trial_id).where(table.c.run_id == run_id)
+        kept: dict[int, list[Sample]] = {}
+        shapes: dict[int, list[Histogram]] = {}
         with self._begin() as connection:
             rows = connection.execute(
-                sql.select(table).where(table.c.run_id == run_id).order_by(table.c.trial_id)
+                sql.select(table, blocks.c.status.label("block_status"))
+                .join(blocks)
+                .where(table.c.run_id == run_id)
+                .order_by(table.c.trial_id)
             ).mappings().all()  # fmt: skip
-            ours = sql.select(table.c.trial_id).where(table.c.run_id == run_id)
-            kept: dict[int, list[Sample]] = {}
-            for row in connection.execute(
-                sql.select(schema.samples).where(schema.samples.c.trial_id.in_(ours))
-            ).mappings():
+            named = schema.samples
+            for row in connection.execute(sql.select(named).where(named.c.trial_id.in_(ours))).mappings():
                 kept.setdefault(row["trial_id"], []).append(Sample(**{k: v for k, v in row.items() if k != "trial_id"}))
-            shapes: dict[int, list[Histogram]] = {}
-            table = schema.histograms
-            for row in connection.execute(sql.select(table).where(table.c.trial_id.in_(ours))).mappings():
+            named = schema.histograms
+            for row in connection.execute(sql.select(named).where(named.c.trial_id.in_(ours))).mappings():
                 counts = {int(key): n for key, n in row["counts"].items()}
-                shapes.setdefault(row["trial_id"], []).append(
-                    Histogram(row["probe"], row["metric"], row["unit"], counts)
-                )
-        names = [
-            field.name for field in dataclasses.fields(Trial) if field.name not in {"samples", "histograms", "flags"}
-        ]
+                one = Histogram(row["probe"], row["metric"], row["unit"], counts)
+                shapes.setdefault(row["trial_id"], []).append(one)
+        names = [each.name for each in dataclasses.fields(Trial) if each.name not in {"samples", "histograms", "flags"}]
         return tuple(
             Trial(
-                **{name: row[name] for name in names},
+                **{name: row[name] for name in names if name != "status"},
+                status="running" if row["block_status"] == "running" else row["status"],
                 samples=tuple(kept.get(row["trial_id"], ())),
                 histograms=tuple(shapes.get(row["trial_id"], ())),
                 flags=tuple(row["flags"]),
