@@ -97,6 +97,8 @@ def _medians(metric: str, unit: str, values: Mapping[str, Sequence[float]], arm:
 
 def _guard_rows(guards: Sequence[GuardResult]) -> tuple[GuardRow, ...]:
     """A guard that held in a few characters; one that did not with interval, limit and what was visible."""
+    if guards and all(guard.change is None for guard in guards):
+        return (GuardRow("every guard", "not resolved", "", "no data"),)
     plain = Counter(series.metric_of(guard.metric).label for guard in guards)
     labels = {g.metric: series.metric_of(g.metric).label for g in guards}
     return tuple(
@@ -160,12 +162,13 @@ def sight(run: Run, trials: Sequence[Trial], judgement: Judgement) -> tuple[str,
             f"been found with a chance of 80 %; to see the margin of {design.margin_pct:g} % takes {more}."
         )
     primary = [c for c in judgement.comparisons if c.primary]
-    still_open = _counted(primary, "inconclusive")
-    if still_open:
-        said.append(f"Left open: {still_open}. This is no evidence that nothing changed.")
-    same = _counted(primary, "equivalent")
-    if same:
-        said.append(f"Shown to lie within ±{design.margin_pct:g} %: {same}.")
+    for opening, end, chosen in (
+        ("Not measured", "", [c for c in primary if not c.blocks and not c.failed]),
+        ("Left open", " This is no evidence that nothing changed.", [c for c in primary if _is_open(c)]),
+        (f"Shown to lie within ±{design.margin_pct:g} %", "", [c for c in primary if c.verdict == "equivalent"]),
+    ):
+        if chosen:
+            said.append(f"{opening}: {_by_topology(chosen, len(design.treatments))}.{end}")
     lost = sum(t.status in {"failed", "missing"} for t in trials)
     if lost:
         said.append(f"{lost} of {len(trials)} trials gave no number; their causes are listed below.")
@@ -174,8 +177,19 @@ def sight(run: Run, trials: Sequence[Trial], judgement: Judgement) -> tuple[str,
     return tuple(said)
 
 
-def _counted(found: Sequence[Comparison], verdict: str) -> str:
-    return ", ".join(f"{c.treatment} on {c.topology}" for c in found if c.verdict == verdict)
+def _is_open(found: Comparison) -> bool:
+    return found.verdict == "inconclusive" and bool(found.blocks or found.failed)
+
+
+def _by_topology(chosen: Sequence[Comparison], treatments: int) -> str:
+    """`no-tso (bridge); every treatment (vlan-10)`."""
+    names: dict[str, list[str]] = {}
+    for comparison in chosen:
+        names.setdefault(comparison.topology, []).append(comparison.treatment)
+    return "; ".join(
+        f"{'every treatment' if len(found) == treatments > 1 else ', '.join(found)} ({topology})"
+        for topology, found in names.items()
+    )
 
 
 def lost_trials(run: Run, trials: Sequence[Trial]) -> tuple[TrialRow, ...]:

@@ -38,8 +38,8 @@ def _effects_figure(run: Run, found: Sequence[Comparison], same: SameArms | None
     if same is not None:
         rows.append(("A/A: current, again", same, looks["current"]))
     rows += [(f"{c.treatment} · {c.verdict}", c, looks[c.treatment]) for c in found if c.treatment in looks]
-    if not rows:
-        return canvas.no_data("no comparison of this metric"), False
+    if not any(row.effects or row.effect_pct is not None for _, row, _ in rows):
+        return canvas.no_data("no complete pair of blocks"), False
     texts = [canvas.row_lines(name, _estimate(row)) for name, row, _ in rows]
     heights = [canvas.LINE_IN * len(lines) + 0.36 for lines in texts]
     figure, axes = canvas.rows_figure(sum(heights))
@@ -79,8 +79,8 @@ def _draw_effect(axes: Axes, row: Comparison | SameArms, look: Mark, middle: flo
         marker="o",
         markersize=3.5,
         markerfacecolor=look.colour,
-        markeredgecolor="none",
-        alpha=0.55,
+        markeredgewidth=0,
+        alpha=0.7,
         gid=f"blocks-{number}",
     )
     if row.effect_pct is None or row.ci_low_pct is None or row.ci_high_pct is None:

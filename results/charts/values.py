@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from results import series
+from results import series, svg
 from results.charts import canvas
 from results.records import Run, Trial
 from results.series import Chart, Mark
@@ -25,8 +25,8 @@ def in_time_order(run: Run, trials: Sequence[Trial], topology: str, metrics: Seq
     definitions = " ".join(f"{series.label_of(m)}: {series.metric_of(m).definition}." for m in shown)
     caption = (
         f"n = {len(ordered)} trials, {lost} of them failed or missing (marked at the lower edge); thin vertical "
-        f"lines part the blocks, the dotted line is the median of both current arms. {definitions} {zero}"
-        f"Run {run.run_id}."
+        f"lines part the blocks, the dotted line is the median of both current arms. Axes need not start at 0. "
+        f"{definitions} {zero}Run {run.run_id}."
     )
     with canvas.styled():
         return canvas.chart(_time_figure(run, ordered, shown), title, caption, "time", run.run_id, topology, *shown)
@@ -81,13 +81,22 @@ def _draw_panel(axes: Axes, ordered: Sequence[Trial], metric: str, looks: Mappin
             shape = {"failed": "x", "missing": "+"}.get(trial.status)
             if shape is not None:
                 edge = axes.get_xaxis_transform()
-                axes.plot([place], [0.07], shape, color=look.colour, ms=7, mew=2, transform=edge, gid="lost")
+                axes.plot(
+                    [place],
+                    [0.07],
+                    shape,
+                    color=look.colour,
+                    ms=7,
+                    mew=2,
+                    transform=edge,
+                    gid=f"lost-{svg.slug(metric)}-{place}",
+                )
             continue
         faint = 0.35 if trial.status in {"orphan", "running"} else 1.0
         axes.plot([place], [value / used.factor], **canvas.marker(look), markersize=4.5, alpha=faint)
     reference = series.current_median(series.by_arm(ordered, ordered[0].topology, metric))
     if reference is not None:
-        axes.axhline(reference / used.factor, color=canvas.INK, lw=0.9, ls=":", gid="current-median")
+        axes.axhline(reference / used.factor, color=canvas.INK, lw=0.9, ls=":", gid=f"current-{svg.slug(metric)}")
     axes.yaxis.set_major_locator(_at_least_zero(axes.get_ylim()))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     unit = f", {used.label}" if used.label else ""
@@ -118,16 +127,20 @@ def _amounts_figure(run: Run, values: Mapping[str, Sequence[float]], metric: str
         return canvas.no_data("no trial has a value")
     looks = series.marks(run)
     used = scale(metric, unit, [v for arm in present for v in values[arm]])
-    row = canvas.LINE_IN + 0.26
-    figure, axes = canvas.rows_figure(row * len(present))
+    rows = []
+    for arm in present:
+        middle = quantity(metric, unit, median(values[arm]), to=used)
+        rows.append(canvas.row_lines(arm, f"median {middle}, n {len(values[arm])}"))
+    heights = [canvas.LINE_IN * len(lines) + 0.26 for lines in rows]
+    figure, axes = canvas.rows_figure(sum(heights))
     axes.set_xlim(0, 1.06 * max(v for arm in present for v in values[arm]) / used.factor or 1)
-    for number, arm in enumerate(present):
-        middle, points = median(values[arm]), [v / used.factor for v in values[arm]]
-        estimate = f"median {quantity(metric, unit, middle, to=used)}, n {len(points)}"
-        canvas.write_row(axes, number * row, canvas.row_lines(arm, estimate))
-        y = number * row + canvas.LINE_IN + 0.1
+    top = 0.0
+    for number, (arm, lines, height) in enumerate(zip(present, rows, heights, strict=True)):
+        canvas.write_row(axes, top, lines)
+        points, y = [v / used.factor for v in values[arm]], top + height - 0.16
         axes.plot(points, [y] * len(points), linestyle="none", **canvas.marker(looks[arm]), markersize=4.5, alpha=0.6)
-        axes.plot([middle / used.factor] * 2, [y - 0.09, y + 0.09], color=canvas.INK, lw=2, gid=f"median-{number}")
+        axes.plot([median(points)] * 2, [y - 0.09, y + 0.09], color=canvas.INK, lw=2, gid=f"median-{number}")
+        top += height
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.set_xlabel(f"{series.metric_of(metric).label}, {used.label}")
