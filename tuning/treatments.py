@@ -3,6 +3,7 @@
 import contextlib
 import fnmatch
 import itertools
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from tuning.knobs.knob import Change, Knob, NotSettable
 from tuning.knobs.table import KNOBS, knob_for
 from tuning.surroundings import repairs
 
+_SETTLE_S = 4.0  # duplicate address detection of an IPv6 address that came back: 1 s, up to 2 with its random delay
 _ROUNDS = 3  # of repair: a route may need the address that the round before brought back
 
 
@@ -146,7 +148,12 @@ def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> None:
     if back:
         now = write(back, lab)
     left = _left(intent, now, foreign)
+    settled_by = time.monotonic() + _SETTLE_S
     for _ in range(_ROUNDS):
+        while any("tentative" in (each.after or "") for each in left) and time.monotonic() < settled_by:
+            time.sleep(0.1)
+            now = lab.read()
+            left = _left(intent, now, foreign)
         if not left:
             break
         for host, listed in itertools.groupby(left, key=lambda difference: difference.host):

@@ -66,6 +66,8 @@ class Feature:
         pattern = SHORT.get(setting, setting)
         found: list[Change] = []
         for each in lab.devices(target):
+            if not each.counts:
+                continue  # a bridge's own features act on the node's own traffic, not on what it forwards
             features = now[each.host.name].of(f"feature/{each.device}/")
             members = [name for name in features if fnmatch.fnmatchcase(name, pattern)]
             free = [name for name in members if "[fixed]" not in features[name]]

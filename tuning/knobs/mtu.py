@@ -7,7 +7,7 @@ from bench.facts.sheet import Difference, Sheets
 from bench.hosts.command import Command
 from bench.labs.lab import Lab, Target
 from bench.labs.topology import MTU_RANGE
-from tuning.knobs.knob import Change
+from tuning.knobs.knob import Change, NotSettable
 
 # net.ipv6.conf.DEV.mtu follows the link; below 1280 IPv6 leaves the device with all that hung on it (RFC 8200, 5).
 _DRAGS = re.compile(r"link/[^/]+/mtu$|sysctl/net\.ipv6\.conf\.[^.]+\.mtu$")
@@ -45,6 +45,14 @@ class Mtu:
         """
         del setting
         devices = lab.devices(target)
+        for each in devices:
+            facts = now[each.host.name].facts
+            bridge = facts.get(f"link/{each.device}/kind") == "bridge"
+            if bridge and int(value) < _IPV6_MINIMUM and f"sysctl/net.ipv6.conf.{each.device}.mtu" in facts:
+                raise NotSettable(
+                    f"not settable here: below {_IPV6_MINIMUM} bytes the bridge {each.host.name}/{each.device} leaves "
+                    "IPv6's all-snoopers group for good (br_multicast_join_snoopers runs only when it is brought up)"
+                )
         ends = (lab.a.host, lab.b.host)
         raising = any(
             int(value) > int(now[each.host.name].facts.get(f"link/{each.device}/mtu", "0")) for each in devices

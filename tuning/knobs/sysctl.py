@@ -12,7 +12,7 @@ from tuning.knobs.knob import Change, NotSettable
 CONGESTION_CONTROL = "net.ipv4.tcp_congestion_control"
 # ip_forward and the forwarding switches rewrite conf.* of every device (inet_forward_change, addrconf_forward_change).
 _FORWARDING = re.compile(r"net\.ipv[46]\.(ip_forward|conf\.(all|default)\.forwarding)$")
-_DRAGGED_BY_FORWARDING = re.compile(r"sysctl/net\.ipv[46]\.(conf\.|ip_forward)|feature/[^/]+/rx-lro$")
+_DRAGGED_BY_FORWARDING = re.compile(r"sysctl/net\.ipv[46]\.(conf\.|ip_forward)|feature/[^/]+/rx-lro$|route/anycast ")
 _ALL_OR_DEFAULT = re.compile(r"net\.ipv([46])\.conf\.(all|default)\.(\w+)$")
 _COMMON = (
     "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem", CONGESTION_CONTROL, "net.ipv4.tcp_slow_start_after_idle",

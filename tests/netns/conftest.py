@@ -1,0 +1,38 @@
+"""The netns tier: a real kernel, root, and the real tools. What is missing is said; in CI it is a failure."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.hosts.local import Local
+from bench.labs import lease
+
+_TOOLS = ("iperf3", "irtt", "ethtool", "ip", "nsenter", "ss", "tc", "bridge")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tier; skip it with the reason, or fail under CI=true."""
+    lacking = [tool for tool in _TOOLS if shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin") is None]
+    reason = f"not installed: {', '.join(lacking)}" if lacking else ""
+    if os.geteuid() != 0:
+        reason = "network namespaces need root"
+    for item in items:
+        if "tests/netns/" not in str(item.path):
+            continue
+        item.add_marker(pytest.mark.netns)
+        if reason and os.environ.get("CI") != "true":
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A state folder of the test's own; afterwards no namespace of its leases may be left."""
+    monkeypatch.setenv("NETTUNE_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("COLUMNS", "200")
+    before = lease.namespaces(Local())
+    yield tmp_path / "state"
+
+    assert {name for name in lease.namespaces(Local()) - before if name.startswith("nt-")} == set()

@@ -1,0 +1,286 @@
+"""Whole runs through the console program: known answers, faults, kills, resumption."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.hosts.command import Command
+from bench.hosts.local import Local
+from bench.labs import lease
+from bench.labs.namespaces import standing
+from bench.labs.topology import Topology
+from bench.probes.iperf3 import Tcp
+from bench.probes.probe import Pair, ProbeFailed, ToolBroke
+from results.errors import NotAble
+from tests.netns.nettune_command import nettune, plan_file, shown, start
+
+_SHOWN = {"run_id", "plan", "seed", "status", "skipped", "trials", "aa", "treatments"}
+_AA = {"topology", "probe", "effect_pct", "ci_low_pct", "ci_high_pct", "excludes_zero"}
+_TREATMENT = {"topology", "probe", "metric", "primary", "treatment", "verdict", "effect_pct", "ci_low_pct",
+              "ci_high_pct", "blocks", "visible_effect_pct"}  # fmt: skip
+
+
+def test_quick_finds_the_answers_that_are_known(state: Path, tmp_path: Path) -> None:
+    """Segmentation off and 16 KiB buffers are worse by far; the report, profile and document are written."""
+    done = nettune("run", "quick", "--blocks", "5", "--seed", "1", "--out", str(tmp_path / "out"))
+    document = json.loads((tmp_path / "out" / "show.json").read_text())
+    found = {each["treatment"]: each for each in document["treatments"] if each["primary"]}
+
+    assert (done.returncode, document["status"]) == (0, "complete"), done.stderr
+    assert document.keys() >= _SHOWN
+    assert [each for each in document["aa"] if not each.keys() >= _AA] == []
+    assert [each for each in document["treatments"] if not each.keys() >= _TREATMENT] == []
+    assert document["skipped"] == []
+    assert document["trials"] == {"done": 25, "failed": 0, "missing": 0, "orphan": 0}
+    assert {name: found[name]["verdict"] for name in ("no-tso", "small-buffers")} == {
+        "no-tso": "worse",
+        "small-buffers": "worse",
+    }
+    assert found["no-tso"]["effect_pct"] < -30
+    assert found["small-buffers"]["effect_pct"] < -50
+    assert "This run could see changes" in done.stdout
+    assert "change nothing" in (tmp_path / "out" / "profile.yaml").read_text() or "nothing" in done.stdout.lower()
+    assert (tmp_path / "out" / "report.html").read_text().startswith("<!doctype html>")
+    assert shown()["run_id"] == document["run_id"]
+    assert [each["run_id"] for each in json.loads(nettune("runs", "--json").stdout)] == [document["run_id"]]
+
+
+def test_a_candidate_is_confirmed_on_fresh_blocks(state: Path, tmp_path: Path) -> None:
+    """A handicap in the lab's own path is undone by a treatment: candidate, then confirmed, all winners together."""
+    text = """\
+name: winner
+topologies: [{kind: direct, mtu: 576}]
+probes: [{kind: tcp, duration_s: 0.8, warmup_s: 0.2, congestion_control: [bbr, reno], window_bytes: 65536}]
+primary: tcp.goodput
+treatments:
+  mtu-9000: {mtu: 9000}
+  mtu-8000: {mtu: 8000}
+blocks: 4
+"""
+    first = nettune("run", plan_file(tmp_path, text), "--seed", "5", "--out", str(tmp_path / "first"))
+    assert first.returncode == 0, first.stderr
+    document = shown()
+    verdicts = {each["treatment"]: each["verdict"] for each in document["treatments"] if each["primary"]}
+    if "better" not in verdicts.values():
+        pytest.fail(f"the handicap was not seen: {document['treatments']}")
+    second = nettune("run", "--confirm", document["run_id"], "--out", str(tmp_path / "second"))
+    confirmed = shown()
+    profile = (tmp_path / "second" / "profile.yaml").read_text()
+
+    assert (second.returncode, second.stderr.count("Traceback")) == (0, 0)
+    assert "status: candidate" in (tmp_path / "first" / "profile.yaml").read_text()
+    assert f"nettune run --confirm {document['run_id']}" in first.stdout
+    assert confirmed["confirms"] == document["run_id"]
+    assert {each["blocks"] for each in confirmed["treatments"]} == {12}
+    assert "status: confirmed" in profile
+    assert "setting: mtu" in profile
+
+
+def test_killed_runs_are_reaped_and_resumed_without_measuring_a_block_again(state: Path, tmp_path: Path) -> None:
+    """SIGKILL at 20 seeded moments of one run; each time reap leaves nothing, and the run ends complete."""
+    dealt = random.Random(20)
+    plan = plan_file(tmp_path)
+    local = Local()
+    killed = 0
+    first = start("run", plan, "--seed", "3", "--blocks", "14")
+    running = first
+    while killed < 20:
+        time.sleep(dealt.uniform(0.3, 2.2))
+        if running.poll() is None:
+            os.kill(running.pid, signal.SIGKILL)
+            killed += 1
+        running.communicate()
+        reaped = nettune("lab", "reap")
+        assert reaped.returncode == 0, reaped.stdout + reaped.stderr
+        assert {name for name in lease.namespaces(local) if name.startswith("nt-")} == set()
+        assert list((state / "leases").glob("*")) == []
+        has_run = json.loads(nettune("runs", "--json").stdout)
+        if has_run and has_run[0]["status"] == "complete":
+            break
+        running = start("run", "--resume", "last") if has_run else start("run", plan, "--seed", "3", "--blocks", "14")
+    output, errors = running.communicate()
+    while shown()["status"] != "complete":
+        done = nettune("run", "--resume", "last")
+        assert done.returncode == 0, done.stderr
+    document = shown()
+    rows = _blocks(state)
+
+    assert killed >= 20 or document["status"] == "complete", output + errors
+    assert document["trials"]["done"] == 14 * 3
+    assert sorted(block for block, _, status in rows if status == "complete") == list(range(14))
+    assert [row for row in rows if row[2] == "running"] == []
+
+
+def _blocks(state: Path) -> list[tuple[int, int, str]]:
+    with sqlite3.connect(state / "nettune.db") as store:
+        rows: list[Any] = store.execute("SELECT block, attempt, status FROM blocks").fetchall()  # Any: sqlite3's rows
+    store.close()
+    return rows
+
+
+def test_ctrl_c_leaves_a_resumable_run_and_a_clean_machine(state: Path, tmp_path: Path) -> None:
+    """Exit code 130, no namespace, no journal, status interrupted; then resumed to its end."""
+    running = start("run", plan_file(tmp_path), "--blocks", "4")
+    time.sleep(3)
+    running.send_signal(signal.SIGINT)
+    time.sleep(0.02)
+    running.send_signal(signal.SIGINT)  # an impatient second one must not cut the clean-up short
+    _, errors = running.communicate()
+    left = {name for name in lease.namespaces(Local()) if name.startswith("nt-")}
+    status = shown()["status"]
+    resumed = nettune("run", "--resume", "last")
+
+    assert running.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert left == set()
+    assert list((state / "journals").glob("*")) == []
+    assert status == "interrupted"
+    assert (resumed.returncode, shown()["trials"]["done"]) == (0, 12)
+
+
+def test_two_runs_at_once_are_refused(state: Path, tmp_path: Path) -> None:
+    """The second one names the first, changes nothing, and exits with 3."""
+    plan = plan_file(tmp_path)
+    with lease.only_run(state, "run first"):
+        second = nettune("run", plan)
+
+    assert second.returncode == 3
+    assert "run first" in second.stderr
+    assert json.loads(nettune("runs", "--json").stdout) == []
+
+
+def test_resume_refuses_another_machine_by_naming_what_differs(state: Path, tmp_path: Path) -> None:
+    """Facts that differ from those of the finished blocks stop a resumption before anything is measured."""
+    running = start("run", plan_file(tmp_path), "--blocks", "5")
+    time.sleep(3.5)
+    running.send_signal(signal.SIGTERM)
+    running.communicate()
+    with sqlite3.connect(state / "nettune.db") as store:
+        store.execute('UPDATE trials SET facts_before = replace(facts_before, \'"a": "\', \'"a": "x\')')
+        store.execute(
+            "INSERT INTO facts SELECT 'x' || digest, host, body FROM facts WHERE host = 'b'"
+            " AND NOT EXISTS (SELECT 1 FROM facts f WHERE f.digest = 'x' || facts.digest)"
+        )
+        rows = store.execute("SELECT digest, body FROM facts WHERE host = 'a'").fetchall()
+        for digest, body in rows:
+            facts = json.loads(zlib.decompress(body))
+            facts["sysctl/net.ipv4.tcp_sack"] = "0"
+            store.execute(
+                "INSERT INTO facts VALUES (?, 'a', ?)", ("x" + digest, zlib.compress(json.dumps(facts).encode()))
+            )
+    store.close()
+    done = nettune("run", "--resume", "last")
+
+    assert done.returncode == 3
+    assert "tcp_sack" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "cause"),
+    [
+        ("#!/bin/sh\nexec sleep 100\n", "failed", "did not end within"),
+        ("#!/bin/sh\nkill -SEGV $$\n", "missing", "printed no JSON"),
+        ("#!/bin/sh\necho 'Segmentation fault'; exit 139\n", "missing", "printed no JSON"),
+        ("#!/bin/sh\nhead -c 3000 /dev/urandom\n", "missing", "printed no JSON"),
+        ('#!/bin/sh\necho \'{"end": {}, "intervals": 3}\'\n', "missing", "no intervals"),
+        (
+            '#!/bin/sh\necho \'{"error": "unable to connect to server: Connection refused"}\'; exit 1\n',
+            "failed",
+            "refused",
+        ),
+    ],
+    ids=["hangs", "crashes", "exits", "garbage", "wrong-json", "refused"],
+)
+def test_a_tool_that_misbehaves_costs_its_trial_and_says_why(
+    state: Path, tmp_path: Path, script: str, status: str, cause: str
+) -> None:
+    """A client that hangs, crashes or prints garbage: failed or missing with the cause, never 0, nothing left."""
+    fake = tmp_path / "iperf3"
+    fake.write_text(script)
+    fake.chmod(0o755)
+    with standing(Topology("direct"), leases_folder=state / "leases") as lab:
+        # Only namespace a's private mount namespace sees the fake: the server at b is the real one.
+        lab.a.host.run(Command(("mount", "--bind", str(fake), "/usr/bin/iperf3"))).require()
+        with pytest.raises(ProbeFailed) as caught:
+            Tcp("tcp", 0.3, 0.0, 1, "forward", "", 0).measure(Pair(lab.a, lab.b, 20001, 30001))
+        left = lab.b.host.run(Command(("ss", "-Hltn"))).stdout
+
+    assert ("missing" if isinstance(caught.value, ToolBroke) else "failed") == status
+    assert cause in str(caught.value)
+    assert left == ""
+
+
+def test_a_missing_tool_is_named_before_anything_is_made(state: Path, tmp_path: Path) -> None:
+    """No irtt: exit code 3, the package to install, no run in the store."""
+    hidden = ("unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /usr/bin/irtt && exec "$@"', "sh")
+    done = nettune("run", plan_file(tmp_path), prefix=hidden)
+
+    assert done.returncode == 3
+    assert "irtt is needed and not there" in done.stderr
+    assert "apt-get install" in done.stderr
+    assert json.loads(nettune("runs", "--json").stdout) == []
+
+
+def test_without_permission_it_says_so(state: Path, tmp_path: Path) -> None:
+    """An ordinary user gets exit code 3 and the way out."""
+    os.chmod(tmp_path, 0o755)  # noqa: PTH101, S103 - a user must reach the plan
+    plan = plan_file(tmp_path)
+    prefix = (
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "env",
+        "HOME=/tmp",
+        f"NETTUNE_STATE={tmp_path}/n",
+    )
+    (tmp_path / "n").mkdir()
+    os.chmod(tmp_path / "n", 0o777)  # noqa: PTH101, S103
+    done = nettune("run", plan, prefix=prefix)
+
+    if "Permission denied" in done.stderr and "python" in done.stderr:
+        pytest.skip("this Python lies where other users cannot read it")
+    assert done.returncode == 3, done.stderr
+    assert "root" in done.stderr
+
+
+def test_a_full_disk_ends_the_run_by_name_and_leaves_nothing(state: Path, tmp_path: Path) -> None:
+    """The store's disk fills up in mid-run: exit code 3 naming the store, and no namespace is left."""
+    small = tmp_path / "small"
+    small.mkdir()
+    shell = f'mount -t tmpfs -o size=300k none {small} && exec "$@"'
+    done = nettune(
+        "run", plan_file(tmp_path), "--blocks", "12", "--store", str(small / "s.db"),
+        prefix=("unshare", "--mount", "sh", "-c", shell, "sh"),
+    )  # fmt: skip
+
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "s.db" in done.stderr
+    assert "full" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {name for name in lease.namespaces(Local()) if name.startswith("nt-")} == set()
+
+
+def test_a_full_state_folder_stops_before_anything_is_made(state: Path) -> None:
+    """A lease that cannot be written is an error with the folder's name."""
+    state.mkdir(parents=True)
+    (state / "leases").write_text("a file, not a folder")
+    done = nettune("run", "noise", "--blocks", "2")
+    (state / "leases").unlink()
+
+    assert done.returncode == 3
+    assert "leases" in done.stderr
+
+
+def test_the_lock_names_a_folder_that_cannot_be_written() -> None:
+    """The error says which file and what to set."""
+    with pytest.raises(NotAble, match=r"running\.lock"), lease.only_run(Path("/proc/nettune"), "test"):
+        pass  # pragma: no cover - never entered
