@@ -28,8 +28,10 @@ class Command:
     def __post_init__(self) -> None:
         if not self.argv:
             raise ValueError("a Command without argv")
-        if self.deadline_s <= 0:
+        if not self.deadline_s > 0:
             raise ValueError(f"a deadline of {self.deadline_s} s for {self.argv[0]}")
+        if any("\0" in word for word in self.argv):
+            raise ValueError(f"a NUL byte in the arguments of {self.argv[0]!r}: no program can be given one")
         if any(secret in word for secret in self.secrets if secret for word in self.argv):
             raise ValueError(f"a secret in the arguments of {self.argv[0]}: anyone may read them in ps; use stdin")
 
@@ -93,10 +95,11 @@ class CommandFailed(HostFault):
 class Overdue(HostFault):
     """A command did not end in time; its whole process group was killed. `outcome` has what it had printed."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: Outcome, deadline_s: float | None = None) -> None:
         self.outcome = outcome
+        waited_s = outcome.command.deadline_s if deadline_s is None else deadline_s
         super().__init__(
-            f"on {outcome.host}: `{outcome.command}` did not end within {outcome.command.deadline_s:g} s "
+            f"on {outcome.host}: `{outcome.command}` did not end within {waited_s:g} s "
             "and was killed with its process group",
             hint="is the host overloaded, or does the tool wait for a peer that is gone?",
         )

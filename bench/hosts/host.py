@@ -1,5 +1,6 @@
 """The Host protocol that Local, Namespace and Recorded keep (tests/contract/test_host.py)."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
@@ -49,7 +50,10 @@ class Host(Protocol):
         ...
 
     def run_all(self, commands: Sequence[Command]) -> tuple[Outcome, ...]:
-        """All of them in order and in one round trip, each whatever the exit code of those before."""
+        """All of them in order and in one round trip, each whatever the exit code of those before.
+
+        A batch goes through a shell: a command ended by signal n has the returncode 128 + n there.
+        """
         ...
 
     def start(self, command: Command) -> Running:
@@ -61,9 +65,8 @@ def ask_everywhere(questions: Mapping[Host, Sequence[Command]]) -> dict[Host, tu
     """Every host's Outcomes, hosts asked at the same time: one batch each, started before any is awaited."""
     from bench.hosts.shell import batch, unpack  # noqa: PLC0415 - shell needs Command only; keeps the protocol light
 
-    running = [(host, commands, host.start(batch(commands))) for host, commands in questions.items()]
-    try:
+    with contextlib.ExitStack() as stack:
+        running = [
+            (host, commands, stack.enter_context(host.start(batch(commands)))) for host, commands in questions.items()
+        ]
         return {host: unpack(commands, job.wait()) for host, commands, job in running}
-    finally:
-        for _, _, job in running:
-            job.stop()

@@ -14,7 +14,8 @@ from typing import IO, Self
 from bench.hosts import shell
 from bench.hosts.command import NOT_FOUND, Command, Outcome, Overdue
 
-_GRACE_S = 1.0  # between SIGTERM and SIGKILL, and for pipes that a stray grandchild keeps open
+_GRACE_S = 1.0  # between SIGTERM and SIGKILL, and for the kernel to deliver the latter
+_POLL_MOST_MS = 2**31 - 1  # poll(2) takes an int: a later deadline is this one (24 days)
 # A fixed locale: parsers read English, and decimal points.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
@@ -83,7 +84,7 @@ class Process:
 
     def finished(self) -> bool:
         """See Running.finished."""
-        return self._process is None or self._process.poll() is not None
+        return self._process is None or _ended(self._process, 0.0)
 
     def output(self) -> str:
         """See Running.output."""
@@ -96,27 +97,32 @@ class Process:
         if self._process is not None and self._outcome is None:
             left_s = self._command.deadline_s if deadline_s is None else deadline_s
             if not _ended(self._process, self._started + left_s - time.monotonic()):
-                raise Overdue(self.stop())
+                raise Overdue(self.stop(), deadline_s)
         return self._close()
 
     def stop(self) -> Outcome:
         """See Running.stop."""
         if self._process is not None and self._outcome is None:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                # The group outlives its leader when a child is left; ESRCH says that none is.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, number)
-                if _ended(self._process, _GRACE_S):
-                    break
+            self._signal(signal.SIGTERM)
+            _ended(self._process, _GRACE_S)
         return self._close()
+
+    def _signal(self, number: int) -> None:
+        """To the whole group. Its leader is not reaped before, so the number is nobody else's yet."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
 
     def _close(self) -> Outcome:
         if self._outcome is None:
             assert self._process is not None  # noqa: S101 - one of the two is set in __init__
+            # The group outlives its leader where a child is left, or ignored SIGTERM.
+            self._signal(signal.SIGKILL)
+            _ended(self._process, _GRACE_S)
+            returncode = self._process.poll()
             self._outcome = Outcome(
                 self._command,
                 self._host,
-                self._process.returncode,
+                -signal.SIGKILL if returncode is None else returncode,  # None: stuck in the kernel
                 _text(self._out),
                 _text(self._err),
                 time.monotonic() - self._started,
@@ -135,16 +141,16 @@ class Process:
 
 
 def _ended(process: subprocess.Popen[bytes], left_s: float) -> bool:
-    """Wait for its end without polling: Popen.wait(timeout) sleeps up to 50 ms at a time."""
-    if process.poll() is None:
-        descriptor = os.pidfd_open(process.pid)
-        try:
-            poller = select.poll()
-            poller.register(descriptor, select.POLLIN)
-            poller.poll(max(0.0, left_s) * 1000)
-        finally:
-            os.close(descriptor)
-    return process.poll() is not None
+    """Wait for its end without reaping it, and without polling: Popen.wait(timeout) sleeps up to 50 ms at a time."""
+    if process.returncode is not None:
+        return True
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        return bool(poller.poll(min(max(0.0, left_s) * 1000, _POLL_MOST_MS)))
+    finally:
+        os.close(descriptor)
 
 
 def _text(file: IO[bytes]) -> str:

@@ -1,15 +1,17 @@
 """The one shell text of nettune: many Commands in one round trip. argv is quoted here and nowhere else."""
 
+import shlex
 from collections.abc import Callable, Sequence
 
 from bench.hosts.command import Command, HostFault, Outcome
 
 # $1 is a marker that no output holds; every further parameter is one quoted command line. The marker with the exit
-# code ends each command's stdout, the bare marker its stderr. POSIX sh only: a guest may have nothing else.
+# code ends each command's stdout, the bare marker its stderr. `exec` in a subshell: a word is always a program, never
+# a keyword, builtin or assignment of the shell. POSIX sh only: a guest may have nothing else.
 BATCH = """\
 marker=$1; shift
 for line do
-  eval "$line" </dev/null
+  (eval "$line") </dev/null
   printf '\\n%s %s\\n' "$marker" "$?"
   printf '\\n%s\\n' "$marker" >&2
 done"""
@@ -20,9 +22,14 @@ def batch(commands: Sequence[Command]) -> Command:
     """One Command that runs all of them in order. Standard input becomes an argument: with a secret, ValueError."""
     if any(command.secrets for command in commands):
         raise ValueError("a command with a secret cannot be batched: its stdin would stand in the arguments")
-    lines = tuple(str(command) for command in commands)
+    lines = tuple(_line(command) for command in commands)
     deadline_s = sum(command.deadline_s for command in commands) or 10.0
     return Command(("sh", "-c", BATCH, "sh", MARKER, *lines), deadline_s=deadline_s)
+
+
+def _line(command: Command) -> str:
+    line = f"exec {shlex.join(command.argv)}"
+    return f"printf %s {shlex.quote(command.stdin)} | {line}" if command.stdin else line
 
 
 def unpack(commands: Sequence[Command], outcome: Outcome) -> tuple[Outcome, ...]:
