@@ -43,7 +43,8 @@ def quantity(name: str, unit: str, value: float | None, *, to: Scale | None = No
     if value is None:
         return DASH
     used = to or scale(name, unit, [value])
-    number = digits(value / used.factor)
+    is_count = not used.label and value == int(value)
+    number = f"{value:.0f}" if is_count else digits(value / used.factor)
     return f"{number}{NBSP}{used.label}" if used.label else number
 
 

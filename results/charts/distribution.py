@@ -36,7 +36,7 @@ def _distribution_figure(run: Run, merged: Mapping[str, Mapping[int, int]], metr
     looks = series.marks(run)
     names = {arm: f"{arm}, n {sum(merged[arm].values())}" for arm in present}
     legend = canvas.arm_keys(looks, names, lines=True)
-    below = 0.42 + canvas.legend_height(legend)
+    below = 0.5 + canvas.legend_height(legend)
     height = 2.6 + below
     figure = Figure(figsize=(canvas.WIDTH_IN, height))
     axes = figure.add_axes((0.58 / canvas.WIDTH_IN, below / height, 1 - 0.74 / canvas.WIDTH_IN, 2.3 / height))

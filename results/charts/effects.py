@@ -122,8 +122,16 @@ def _percent_axis(axes: Axes, rows: Sequence[Comparison | SameArms], margin: flo
         room = 0.04 * (high - low)
         axes.set_xlim(low - room, high + room)
         axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}".replace("-", MINUS) if x else "0"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _tick(x)))
     return bent
+
+
+def _tick(percents: float) -> str:
+    """`0`, `−5`, `+20`, `+50k`."""
+    if not percents:
+        return "0"
+    short = f"{percents / 1000:+g}k" if abs(percents) >= 1000 else f"{percents:+g}"
+    return short.replace("-", MINUS)
 
 
 def _bent_ticks(axes: Axes, margin: float) -> list[float]:

@@ -1,5 +1,6 @@
 """What was measured: every trial as a point, in time order or gathered by arm."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from statistics import median
 
@@ -9,9 +10,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from results import series, svg
 from results.charts import canvas
-from results.records import Run, Trial
+from results.records import CURRENT, Run, Trial
 from results.series import Chart, Mark
-from results.units import quantity, scale
+from results.units import Scale, quantity, scale
+
+LOST = {"failed": "x", "missing": "+"}  # status -> the shape that stands for a trial without a number
 
 
 def in_time_order(run: Run, trials: Sequence[Trial], topology: str, metrics: Sequence[str]) -> Chart:
@@ -21,7 +24,7 @@ def in_time_order(run: Run, trials: Sequence[Trial], topology: str, metrics: Seq
     sampled = [m for m in metrics if any(t.value(m) is not None for t in ordered)]
     shown = [m for m in sampled if any(t.value(m) for t in ordered)]
     zero = "".join(f"{series.label_of(m)}: 0 in every trial. " for m in sampled if m not in shown)
-    lost = sum(t.status in {"failed", "missing"} for t in ordered)
+    lost = sum(t.status in LOST for t in ordered)
     definitions = " ".join(f"{series.label_of(m)}: {series.metric_of(m).definition}." for m in shown)
     caption = (
         f"n = {len(ordered)} trials, {lost} of them failed or missing (marked at the lower edge); thin vertical "
@@ -48,7 +51,7 @@ def _time_figure(run: Run, ordered: Sequence[Trial], metrics: Sequence[str]) -> 
     looks = series.marks(run)
     present = [arm for arm in series.arms(run) if any(t.arm == arm for t in ordered)]
     legend = [*canvas.arm_keys(looks, {arm: arm for arm in present}), *canvas.status_keys(ordered)]
-    panel, below = 1.5, 0.38 + canvas.legend_height(legend)
+    panel, below = 1.5, 0.44 + canvas.legend_height(legend)
     height = panel * len(metrics) + below
     figure = Figure(figsize=(canvas.WIDTH_IN, height))
     for row, metric in enumerate(metrics):
@@ -69,31 +72,11 @@ def _draw_panel(axes: Axes, ordered: Sequence[Trial], metric: str, looks: Mappin
     low, high = min(values) / used.factor, max(values) / used.factor
     low = 0.0 if low < 0.5 * high else low
     room = 0.12 * ((high - low) or high)
-    lost = any(t.status in {"failed", "missing"} for t in ordered)
+    lost = any(t.status in LOST for t in ordered)
     axes.set_ylim(low - room * (2 if lost else 1 if low else 0.3), high + room)
     axes.set_xlim(-1, len(ordered))
-    for place, trial in enumerate(ordered):
-        look = looks.get(trial.arm, looks["current"])
-        value = trial.value(metric)
-        if place and trial.block != ordered[place - 1].block:
-            axes.axvline(place - 0.5, color=canvas.INK, lw=0.5, alpha=0.22)
-        if trial.status in {"failed", "missing"} or value is None:
-            shape = {"failed": "x", "missing": "+"}.get(trial.status)
-            if shape is not None:
-                edge = axes.get_xaxis_transform()
-                axes.plot(
-                    [place],
-                    [0.07],
-                    shape,
-                    color=look.colour,
-                    ms=7,
-                    mew=2,
-                    transform=edge,
-                    gid=f"lost-{svg.slug(metric)}-{place}",
-                )
-            continue
-        faint = 0.35 if trial.status in {"orphan", "running"} else 1.0
-        axes.plot([place], [value / used.factor], **canvas.marker(look), markersize=4.5, alpha=faint)
+    _draw_blocks(axes, ordered)
+    _draw_points(axes, ordered, metric, used, looks)
     reference = series.current_median(series.by_arm(ordered, ordered[0].topology, metric))
     if reference is not None:
         axes.axhline(reference / used.factor, color=canvas.INK, lw=0.9, ls=":", gid=f"current-{svg.slug(metric)}")
@@ -101,6 +84,37 @@ def _draw_panel(axes: Axes, ordered: Sequence[Trial], metric: str, looks: Mappin
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     unit = f", {used.label}" if used.label else ""
     axes.set_title(f"{series.label_of(metric)}{unit}", loc="left", fontsize=10.5, x=-0.4 / (canvas.WIDTH_IN - 0.6))
+
+
+def _draw_blocks(axes: Axes, ordered: Sequence[Trial]) -> None:
+    ends = [
+        place + 0.5
+        for place, (before, after) in enumerate(itertools.pairwise(ordered))
+        if (before.block, before.attempt) != (after.block, after.attempt)
+    ]
+    axes.vlines(ends, 0, 1, transform=axes.get_xaxis_transform(), color=canvas.INK, lw=0.5, alpha=0.22)
+
+
+def _draw_points(axes: Axes, ordered: Sequence[Trial], metric: str, used: Scale, looks: Mapping[str, Mark]) -> None:
+    """One line object for each arm and kind of point: a drawing of 300 trials stays small."""
+    measured: dict[tuple[str, bool], list[tuple[int, float]]] = {}
+    lost: dict[tuple[str, str], list[int]] = {}
+    for place, trial in enumerate(ordered):
+        value = trial.value(metric)
+        if trial.status in LOST:
+            lost.setdefault((trial.arm, trial.status), []).append(place)
+        elif value is not None:
+            measured.setdefault((trial.arm, trial.status == "done"), []).append((place, value / used.factor))
+    for (arm, done), points in measured.items():
+        look = looks.get(arm, looks[CURRENT])
+        places, values = zip(*points, strict=True)
+        axes.plot(places, values, ls="none", **canvas.marker(look), markersize=4.5, alpha=1.0 if done else 0.35)
+    edge = axes.get_xaxis_transform()
+    for (arm, status), where in lost.items():
+        colour = looks.get(arm, looks[CURRENT]).colour
+        name = f"lost-{svg.slug(metric, arm, status)}"
+        heights = [0.07] * len(where)
+        axes.plot(where, heights, LOST[status], color=colour, ms=7, mew=2, transform=edge, gid=name)
 
 
 def _at_least_zero(limits: tuple[float, float]) -> FixedLocator:

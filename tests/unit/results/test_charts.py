@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from results import series
+from results import series, svg
 from results.charts import Chart, amounts, canvas, distribution, effects, in_time_order
 from results.charts.effects import _effects_figure
 from results.records import Judgement, Run, Trial
@@ -233,6 +233,14 @@ def test_every_reference_in_a_drawing_finds_its_target(draw: Callable[..., Chart
     used = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', chart.svg)
 
     assert {left or right for left, right in used} <= set(_ids(chart))
+
+
+def test_a_drawing_that_has_a_title_gets_ours_instead() -> None:
+    """One name, not two, and none of the old roles."""
+    expected = '<svg width="9" role="img" aria-label="a &lt; b"><title>a &lt; b</title><g id="p-x"/></svg>'
+    given = '<?xml version="1.0"?>\n<svg width="9" role="graphics"> <title>old</title><g id="x"/></svg>\n'
+
+    assert expected == svg.fitted(given, prefix="p", title="a < b")
 
 
 def test_ids_are_unique_over_all_drawings_of_a_page() -> None:
