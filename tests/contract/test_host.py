@@ -302,7 +302,7 @@ class TestLocal(LivingHostContract):
     @pytest.fixture
     def host(self) -> Iterator[Host]:
         """No preparation."""
-        return Local()
+        yield Local()  # noqa: PT022 - as the other hosts do
 
     def test_a_host_that_cannot_start_leaves_no_process_on_the_others(self) -> None:
         """When one host of many is gone, what was started on the others is ended."""
