@@ -16,6 +16,7 @@ from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, serving
 from results.records import Histogram, Sample
 
 _WATCHDOG_S = 20.0  # irtt waits 4 s for replies that never come, and 15 s in all to open a session
+_ABSURD_NS = 1e15  # 11 days; also keeps out NaN and whole numbers that no float holds
 P99_SAMPLES = 368  # the least n with 0.99^n <= 0.025: a two-sided 95 % interval of p99 has an upper end
 
 
@@ -134,7 +135,7 @@ def histogram_bin(seconds: float) -> int:
 def _rtt_ns(trip: Any) -> float | None:  # Any: JSON
     delay = trip.get("delay") if isinstance(trip, dict) else None
     value = delay.get("rtt") if isinstance(delay, dict) else None
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _ABSURD_NS
     return float(value) if usable and value is not None else None
 
 
