@@ -18,6 +18,7 @@ _INTERVAL_S = 0.1
 _SLACK_S = 0.02  # by which iperf3's timer misses its intervals (seen: up to 2 ms; a stalled core: more)
 _WATCHDOG_S = 6.0  # beyond the traffic: control connection, result exchange, a slow machine
 _BUSY_PCT = 95.0
+_ABSURD = 1e18  # bytes, seconds or per cent: what is above is a broken number
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Tcp:
         # From 3.16 on each stream has a thread; below, the whole process is one (esnet/iperf release notes).
         if busy / (self.streams if _threaded(sending) else 1) >= _BUSY_PCT:
             flags = (*flags, "generator-bound")
-        resent = sending["end"].get("sum_sent", {}).get("retransmits")
+        resent = _at(sending, "end", "sum_sent", "retransmits")
 
         def sample(metric: str, value: float, unit: str, end: str, span_s: float) -> Sample:
             return Sample(self.name, metric, value, unit, end, way, span_s)
@@ -113,8 +114,8 @@ class Tcp:
             sample("sent", sent * 8 / sent_seconds, "bit/s", "sender", sent_seconds),
             sample("generator_busy", busy, "%", "both", self.traffic_s),
         ]
-        if resent is not None:
-            samples.append(sample("retransmits", resent, "1", "sender", self.traffic_s))
+        if _real(resent):
+            samples.append(sample("retransmits", float(resent), "1", "sender", self.traffic_s))
         return Measured(tuple(samples), raw, flags=flags, receiver=receiver.host.name, delivered_bytes=int(whole))
 
     def _window(self, document: Mapping[str, Any], raw: Mapping[str, str]) -> tuple[float, float, tuple[str, ...]]:
@@ -159,29 +160,39 @@ def parse(outcome: Outcome, raw: Mapping[str, str]) -> dict[str, Any]:  # Any: J
 
 
 def _sums(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The sum over all streams per interval; rows that lack a number are left out."""
+    """The sum over all streams per interval; rows that lack a number or end before they start are left out."""
     intervals = document.get("intervals")
     rows = [row.get("sum") for row in intervals if isinstance(row, dict)] if isinstance(intervals, list) else []
     return [
-        row for row in rows if isinstance(row, dict) and all(_real(row.get(key)) for key in ("start", "end", "bytes"))
+        row
+        for row in rows
+        if isinstance(row, dict)
+        and all(_real(row.get(key)) for key in ("start", "end", "bytes"))
+        and row["end"] > row["start"]
     ]
 
 
 def _real(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    """A count or time that can be: JSON knows NaN, and whole numbers that no float holds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _ABSURD
+
+
+def _at(document: Mapping[str, Any], *path: str) -> Any:  # Any: JSON
+    value: Any = document
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _number(document: Mapping[str, Any], *path: str, raw: Mapping[str, str]) -> float:
-    value: Any = document  # Any: JSON
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
+    value = _at(document, *path)
     if not _real(value):
         raise ToolBroke(f"iperf3's JSON has no number at {'.'.join(path)}", raw=raw)
     return float(value)
 
 
 def _threaded(document: Mapping[str, Any]) -> bool:
-    version = str(document.get("start", {}).get("version", ""))
+    version = str(_at(document, "start", "version"))
     numbers = [int(word) for word in version.removeprefix("iperf ").split("+")[0].split(".") if word.isdigit()]
     return numbers >= [3, 16]
 
