@@ -1,19 +1,23 @@
 """Everything that is printed: tables and progress for people, JSON for machines. Nothing else prints."""
 
+from __future__ import annotations  # the rooms are imported for their types only: --help must not wait for scipy
+
 import json
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.labs.capability import Answer
-from bench.run import Progress as Standing
 from results import units
-from results.records import Comparison, Judgement, Run, SameArms
+
+if TYPE_CHECKING:
+    from bench.labs.capability import Answer
+    from bench.run import Progress as Standing
+    from results.records import Comparison, Judgement, Run, SameArms
 
 _ICONS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
 _COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "inconclusive": "yellow"}

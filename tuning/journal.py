@@ -87,9 +87,11 @@ def kept(path: Path) -> Iterator[Journal]:
     with create_durably(path) as file:
         append_durably(file, {"journal": FORMAT})
         journal = Journal(path, file)
-        yield journal
-    if journal.clean:
-        path.unlink(missing_ok=True)
+        try:
+            yield journal
+        finally:
+            if journal.clean:
+                path.unlink(missing_ok=True)
 
 
 def outstanding(path: Path) -> tuple[Intent, ...]:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.hosts.command import Command, Outcome, Overdue
+from bench.hosts.host import Running
 from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, serving
 from results.records import Sample
 
 _INTERVAL_S = 0.1
 _SLACK_S = 0.02  # by which iperf3's timer misses its intervals (seen: up to 2 ms; a stalled core: more)
 _WATCHDOG_S = 6.0  # beyond the traffic: control connection, result exchange, a slow machine
+_EXCHANGE_S = 3.0  # after a client that ended well, its server has printed everything (measured: 2 ms)
 _BUSY_PCT = 95.0
 _ABSURD = 1e18  # bytes, seconds or per cent: what is above is a broken number
 
@@ -60,13 +62,12 @@ class Tcp:
              "--bind", pair.server.address, "--port", str(pair.server_port)),
             deadline_s=self.traffic_s + 2 * _WATCHDOG_S,
         )  # fmt: skip
-        with serving(pair.server.host, server, port=pair.server_port, protocol="tcp") as serving_iperf3:
+        with serving(pair.server.host, server, port=pair.server_port, protocol="tcp") as running:
             try:
                 client = pair.client.host.run(self.client_command(pair))
-                ended = serving_iperf3.wait() if client.ok else serving_iperf3.stop()
             except Overdue as error:
-                served = serving_iperf3.stop()
-                raise ProbeFailed(str(error), raw=_raw(error.outcome, served)) from error
+                raise ProbeFailed(str(error), raw=_raw(error.outcome, running.stop())) from error
+            ended = _ended(running, client.elapsed_s + _EXCHANGE_S) if client.ok else running.stop()
         return self.measured(client, ended, pair)
 
     def client_command(self, pair: Pair) -> Command:
@@ -195,6 +196,14 @@ def _threaded(document: Mapping[str, Any]) -> bool:
     version = str(_at(document, "start", "version"))
     numbers = [int(word) for word in version.removeprefix("iperf ").split("+")[0].split(".") if word.isdigit()]
     return numbers >= [3, 16]
+
+
+def _ended(server: Running, deadline_s: float) -> Outcome:
+    """The server's Outcome; one that does not end by itself never met a client, and says so by its empty output."""
+    try:
+        return server.wait(deadline_s)
+    except Overdue as error:
+        return error.outcome
 
 
 def _raw(client: Outcome, server: Outcome) -> dict[str, str]:

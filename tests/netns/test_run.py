@@ -19,6 +19,8 @@ from bench.labs.namespaces import standing
 from bench.labs.topology import Topology
 from bench.probes.iperf3 import Tcp
 from bench.probes.probe import Pair, ProbeFailed, ToolBroke
+from nettune import wiring
+from nettune.places import places
 from results.errors import NotAble
 from tests.netns.nettune_command import nettune, plan_file, shown, start
 
@@ -30,7 +32,7 @@ _TREATMENT = {"topology", "probe", "metric", "primary", "treatment", "verdict", 
 
 def test_quick_finds_the_answers_that_are_known(state: Path, tmp_path: Path) -> None:
     """Segmentation off and 16 KiB buffers are worse by far; the report, profile and document are written."""
-    done = nettune("run", "quick", "--blocks", "5", "--seed", "1", "--out", str(tmp_path / "out"))
+    done = nettune("run", "quick", "--blocks", "4", "--seed", "1", "--out", str(tmp_path / "out"))
     document = json.loads((tmp_path / "out" / "show.json").read_text())
     found = {each["treatment"]: each for each in document["treatments"] if each["primary"]}
 
@@ -39,7 +41,7 @@ def test_quick_finds_the_answers_that_are_known(state: Path, tmp_path: Path) -> 
     assert [each for each in document["aa"] if not each.keys() >= _AA] == []
     assert [each for each in document["treatments"] if not each.keys() >= _TREATMENT] == []
     assert document["skipped"] == []
-    assert document["trials"] == {"done": 25, "failed": 0, "missing": 0, "orphan": 0}
+    assert document["trials"].items() >= {"done": 20, "failed": 0, "missing": 0, "orphan": 0}.items()
     assert {name: found[name]["verdict"] for name in ("no-tso", "small-buffers")} == {
         "no-tso": "worse",
         "small-buffers": "worse",
@@ -54,23 +56,21 @@ def test_quick_finds_the_answers_that_are_known(state: Path, tmp_path: Path) -> 
 
 
 def test_a_candidate_is_confirmed_on_fresh_blocks(state: Path, tmp_path: Path) -> None:
-    """A handicap in the lab's own path is undone by a treatment: candidate, then confirmed, all winners together."""
+    """Where bbr is the default, reno is known to double a veth path: candidate, then confirmed by a run of its own."""
+    if Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip() != "bbr":
+        pytest.skip("the one setting known to gain on a veth path is reno in the place of a default of bbr")
     text = """\
 name: winner
-topologies: [{kind: direct, mtu: 576}]
-probes: [{kind: tcp, duration_s: 0.8, warmup_s: 0.2, congestion_control: [bbr, reno], window_bytes: 65536}]
+topologies: [direct]
+probes: [{kind: tcp, duration_s: 0.8, warmup_s: 0.2}]
 primary: tcp.goodput
 treatments:
-  mtu-9000: {mtu: 9000}
-  mtu-8000: {mtu: 8000}
-blocks: 4
+  reno: {congestion_control: reno}
+blocks: 3
 """
     first = nettune("run", plan_file(tmp_path, text), "--seed", "5", "--out", str(tmp_path / "first"))
     assert first.returncode == 0, first.stderr
     document = shown()
-    verdicts = {each["treatment"]: each["verdict"] for each in document["treatments"] if each["primary"]}
-    if "better" not in verdicts.values():
-        pytest.fail(f"the handicap was not seen: {document['treatments']}")
     second = nettune("run", "--confirm", document["run_id"], "--out", str(tmp_path / "second"))
     confirmed = shown()
     profile = (tmp_path / "second" / "profile.yaml").read_text()
@@ -79,44 +79,42 @@ blocks: 4
     assert "status: candidate" in (tmp_path / "first" / "profile.yaml").read_text()
     assert f"nettune run --confirm {document['run_id']}" in first.stdout
     assert confirmed["confirms"] == document["run_id"]
-    assert {each["blocks"] for each in confirmed["treatments"]} == {12}
+    assert {each["treatment"]: each["blocks"] for each in confirmed["treatments"] if each["primary"]} == {"reno": 12}
     assert "status: confirmed" in profile
-    assert "setting: mtu" in profile
+    assert "setting: congestion_control" in profile
 
 
 def test_killed_runs_are_reaped_and_resumed_without_measuring_a_block_again(state: Path, tmp_path: Path) -> None:
     """SIGKILL at 20 seeded moments of one run; each time reap leaves nothing, and the run ends complete."""
     dealt = random.Random(20)
-    plan = plan_file(tmp_path)
-    local = Local()
-    killed = 0
-    first = start("run", plan, "--seed", "3", "--blocks", "14")
-    running = first
-    while killed < 20:
-        time.sleep(dealt.uniform(0.3, 2.2))
-        if running.poll() is None:
-            os.kill(running.pid, signal.SIGKILL)
-            killed += 1
+    first = ("run", plan_file(tmp_path), "--seed", "3", "--blocks", "22")
+    words, complete_at_kills = first, []
+    for _ in range(20):
+        running = start(*words)
+        time.sleep(dealt.uniform(0.5, 2.6))
+        os.kill(running.pid, signal.SIGKILL)
         running.communicate()
-        reaped = nettune("lab", "reap")
-        assert reaped.returncode == 0, reaped.stdout + reaped.stderr
-        assert {name for name in lease.namespaces(local) if name.startswith("nt-")} == set()
-        assert list((state / "leases").glob("*")) == []
-        has_run = json.loads(nettune("runs", "--json").stdout)
-        if has_run and has_run[0]["status"] == "complete":
-            break
-        running = start("run", "--resume", "last") if has_run else start("run", plan, "--seed", "3", "--blocks", "14")
-    output, errors = running.communicate()
-    while shown()["status"] != "complete":
-        done = nettune("run", "--resume", "last")
-        assert done.returncode == 0, done.stderr
-    document = shown()
-    rows = _blocks(state)
+        problems = [each.problem for each in wiring.reap(places()) if each.problem]
+        rows = _blocks(state)
+        complete_at_kills.append({(block, attempt) for block, attempt, status in rows if status == "complete"})
+        words = ("run", "--resume", "last") if rows else first
 
-    assert killed >= 20 or document["status"] == "complete", output + errors
-    assert document["trials"]["done"] == 14 * 3
-    assert sorted(block for block, _, status in rows if status == "complete") == list(range(14))
-    assert [row for row in rows if row[2] == "running"] == []
+        assert problems == []
+        assert _labs_left() == set()
+        assert list((state / "leases").glob("*")) == []
+        assert list((state / "journals").glob("*")) == []
+    resumed = nettune("run", "--resume", "last")
+    complete = {(block, attempt) for block, attempt, status in _blocks(state) if status == "complete"}
+
+    assert (resumed.returncode, shown()["status"]) == (0, "complete"), resumed.stderr
+    assert shown()["trials"]["done"] == 22 * 3
+    assert sorted(block for block, _ in complete) == list(range(22))
+    assert [kept for kept in complete_at_kills if not kept <= complete] == []
+    assert max(attempt for _, attempt, _ in _blocks(state)) > 0
+
+
+def _labs_left() -> set[str]:
+    return {name for name in lease.namespaces(Local()) if name.startswith("nt-") and "-test-" not in name}
 
 
 def _blocks(state: Path) -> list[tuple[int, int, str]]:
@@ -134,7 +132,7 @@ def test_ctrl_c_leaves_a_resumable_run_and_a_clean_machine(state: Path, tmp_path
     time.sleep(0.02)
     running.send_signal(signal.SIGINT)  # an impatient second one must not cut the clean-up short
     _, errors = running.communicate()
-    left = {name for name in lease.namespaces(Local()) if name.startswith("nt-")}
+    left = _labs_left()
     status = shown()["status"]
     resumed = nettune("run", "--resume", "last")
 
@@ -229,27 +227,15 @@ def test_a_missing_tool_is_named_before_anything_is_made(state: Path, tmp_path: 
     assert json.loads(nettune("runs", "--json").stdout) == []
 
 
-def test_without_permission_it_says_so(state: Path, tmp_path: Path) -> None:
-    """An ordinary user gets exit code 3 and the way out."""
-    os.chmod(tmp_path, 0o755)  # noqa: PTH101, S103 - a user must reach the plan
-    plan = plan_file(tmp_path)
-    prefix = (
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        "env",
-        "HOME=/tmp",
-        f"NETTUNE_STATE={tmp_path}/n",
-    )
-    (tmp_path / "n").mkdir()
-    os.chmod(tmp_path / "n", 0o777)  # noqa: PTH101, S103
-    done = nettune("run", plan, prefix=prefix)
+def test_without_capabilities_it_says_so_and_leaves_nothing(state: Path, tmp_path: Path) -> None:
+    """Root in name only (a container): exit code 3, what was tried, what it needs."""
+    prefix = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    done = nettune("run", plan_file(tmp_path), prefix=prefix)
 
-    if "Permission denied" in done.stderr and "python" in done.stderr:
-        pytest.skip("this Python lies where other users cannot read it")
     assert done.returncode == 3, done.stderr
-    assert "root" in done.stderr
+    assert "Operation not permitted" in done.stderr
+    assert "CAP_SYS_ADMIN" in done.stderr
+    assert list((state / "leases").glob("*")) == []
 
 
 def test_a_full_disk_ends_the_run_by_name_and_leaves_nothing(state: Path, tmp_path: Path) -> None:
@@ -266,7 +252,7 @@ def test_a_full_disk_ends_the_run_by_name_and_leaves_nothing(state: Path, tmp_pa
     assert "s.db" in done.stderr
     assert "full" in done.stderr
     assert "Traceback" not in done.stderr
-    assert {name for name in lease.namespaces(Local()) if name.startswith("nt-")} == set()
+    assert _labs_left() == set()
 
 
 def test_a_full_state_folder_stops_before_anything_is_made(state: Path) -> None:
