@@ -4,6 +4,7 @@ Scalars stay text until a reader asks for a number: YAML 1.1 would make `tso: of
 """
 
 import difflib
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import yaml
 
 from results.errors import WrongInput
 
+_NODES_MOST = 100_000  # a plan has a hundred; aliases of aliases make 10^9 out of ten lines
 _SWITCH = {"on": "on", "true": "on", "yes": "on", "off": "off", "false": "off", "no": "off"}
 
 
@@ -110,33 +112,38 @@ def read(text: str, file: str) -> Node:
     """The document in `text`. Raises WrongInput for what is no YAML, doubled keys, or an empty document."""
     try:
         root = yaml.compose(text, Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, RecursionError) as error:
+        written_out = _written_out(root, {}) if root is not None else 0
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:  # the last two: \\U beyond Unicode
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         said = getattr(error, "problem", None) or str(error) or "nested too deeply"
         raise WrongInput(f"{file}{line}: this is no YAML: {said}") from error
-    if root is None or (isinstance(root, yaml.ScalarNode) and not root.value):
+    if root is None or (isinstance(root, yaml.ScalarNode) and not root.value and not root.style):
         raise WrongInput(f"{file}:1: the file is empty", hint="`nettune plans` lists plans to start from")
+    if written_out > _NODES_MOST:
+        raise WrongInput(f"{file}:1: more than {_NODES_MOST} values once its aliases are written out")
     return _node(root, file, "", 0)
 
 
 def from_plain(value: object, place: str) -> Node:
     """A document that was kept as plain data (Node.plain), to be read again; everything stands at `place`."""
-    return _placed_all(read(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), place), place)
+    return _placed(value, place, "")
 
 
-def _placed_all(node: Node, place: str) -> Node:
-    if isinstance(node.value, dict):
-        return Node({key: _placed_all(each, place) for key, each in node.value.items()}, place, node.path)
-    if isinstance(node.value, list):
-        return Node([_placed_all(each, place) for each in node.value], place, node.path)
-    return Node(node.value, place, node.path)
+def _placed(value: object, place: str, path: str) -> Node:
+    if isinstance(value, Mapping):
+        return Node(
+            {key: _placed(each, place, f"{path}.{key}".lstrip(".")) for key, each in value.items()}, place, path
+        )
+    if isinstance(value, list | tuple):
+        return Node([_placed(each, place, f"{path}[{index}]") for index, each in enumerate(value)], place, path)
+    return Node("" if value is None else str(value), place, path)
 
 
 def replaced(node: Node, path: Sequence[str], text: str, place: str) -> Node:
     """A copy in which the member at `path` is the YAML in `text`; list members are found by their name or kind."""
     if not path:
-        return _placed(read(text, place), node.path, place)
+        return _placed(read(text, place).plain(), place, node.path)
     head, rest = path[0], path[1:]
     if isinstance(node.value, list):
         for index, item in enumerate(node.value):
@@ -154,9 +161,17 @@ def replaced(node: Node, path: Sequence[str], text: str, place: str) -> Node:
     return Node({**node.value, head: replaced(inner, rest, text, place)}, node.place, node.path)
 
 
-def _placed(node: Node, path: str, place: str) -> Node:
-    """A node read from an option stands at that option and at its path in the document."""
-    return Node(node.value, place, path)
+def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values that a node holds with every alias written out; counted once per node, so that a bomb costs nothing."""
+    if id(node) not in known:
+        known[id(node)] = _NODES_MOST + 1  # met again inside itself: endless
+        inner: Iterable[yaml.Node] = ()
+        if isinstance(node, yaml.MappingNode):
+            inner = itertools.chain.from_iterable(node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            inner = node.value
+        known[id(node)] = 1 + sum(_written_out(each, known) for each in inner)
+    return known[id(node)]
 
 
 def _node(node: yaml.Node, file: str, path: str, depth: int) -> Node:
@@ -168,13 +183,21 @@ def _node(node: yaml.Node, file: str, path: str, depth: int) -> Node:
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise WrongInput(f"{place}: a key must be a word")
-            inner = _node(value, file, f"{path}.{key.value}".lstrip("."), depth + 1)
-            if key.value in members:
+            word = _text(key, place, path)
+            inner = _node(value, file, f"{path}.{word}".lstrip("."), depth + 1)
+            if word in members:
                 raise WrongInput(f"{file}:{key.start_mark.line + 1}: {inner.path}: this key stands twice")
             # A key's own line is what a reader looks for, also when its value begins below.
-            members[key.value] = Node(inner.value, f"{file}:{key.start_mark.line + 1}", inner.path)
+            members[word] = Node(inner.value, f"{file}:{key.start_mark.line + 1}", inner.path)
         return Node(members, place, path)
     if isinstance(node, yaml.SequenceNode):
         listed = [_node(value, file, f"{path}[{index}]", depth + 1) for index, value in enumerate(node.value)]
         return Node(listed, place, path)
-    return Node(str(node.value), place, path)
+    return Node(_text(node, place, path), place, path)
+
+
+def _text(node: yaml.Node, place: str, path: str) -> str:
+    text = str(node.value)
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise WrongInput(f"{place}: {path + ': ' if path else ''}half of a character (a lone surrogate)")
+    return text
