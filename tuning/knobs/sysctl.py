@@ -40,7 +40,7 @@ class Sysctl:
 
     def problem(self, setting: str, value: str) -> str:
         """See Knob.problem."""
-        if not value.strip() or "\n" in value or len(value) > 1000:
+        if not value.strip() or not value.replace("\t", " ").isprintable() or len(value) > 1000:
             return f"{setting} needs a value on one line"
         key = sysctl_key(setting)
         if key in {"net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"}:

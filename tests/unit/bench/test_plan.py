@@ -1,0 +1,355 @@
+"""Plans: what is wrong is named by file, line, key and nearest name; what is right can be stored and read again."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import document
+from bench.labs.topology import Topology
+from bench.plan import TOGETHER, Plan, SettingSpec, confirmation, load, parse, shipped
+from bench.probes.iperf3 import Tcp
+from bench.probes.irtt import Latency
+from results.errors import WrongInput
+from results.records import Guard
+from tuning.knobs.table import check
+
+PLAN = """\
+name: my-path
+about: What this is for.
+lab: {provider: netns}
+topologies: [bridge, {kind: routed, mtu: 9000}]
+probes:
+  - {kind: tcp, duration_s: 0.8, warmup_s: 0.2}
+  - {kind: latency, duration_s: 0.5}
+primary: tcp.goodput
+treatments:
+  no-tso: {tso: off, gso: off}
+  guests: {settings: {tso: off, mtu: {value: 9000, target: path}}, target: guest}
+blocks: 8
+"""
+
+
+def _plan(text: str = PLAN, *overrides: str) -> Plan:
+    return parse(document.read(text, "my.yaml"), check=check, overrides=overrides)
+
+
+def _stored(plan: Plan) -> Plan:
+    return parse(document.from_plain(dict(plan.document), "the run's plan"), check=check)
+
+
+BAD = {
+    "unknown key": ("blocks: 8", "blocs: 8", "my.yaml:12: unknown key 'blocs'", "did you mean 'blocks'?"),
+    "unknown probe key": ("duration_s: 0.5", "duration: 0.5", "my.yaml:7: probes[1]: unknown key 'duration'",
+                          "did you mean 'duration_s'?"),
+    "a unit in the value": ("duration_s: 0.8", "duration_s: 800ms",
+                            "my.yaml:6: probes[0].duration_s: '800ms' is no number of seconds",
+                                "write the bare number"),
+    "a day of warm-up": ("warmup_s: 0.2", "warmup_s: 86400", "warmup_s: 86400 is outside 0 … 60 seconds", ""),
+    "no duration": ("duration_s: 0.8", "duration_s: 0", "duration_s: 0 is outside", ""),
+    "a negative duration": ("duration_s: 0.8", "duration_s: -1", "duration_s: -1 is outside", ""),
+    "half a stream": ("warmup_s: 0.2", "streams: 1.5", "streams: 1.5 is no whole number of streams", ""),
+    "a thousand streams": ("warmup_s: 0.2", "streams: 1000", "streams: 1000 is outside 1 … 128 streams", ""),
+    "sideways": ("warmup_s: 0.2", "direction: sideways", "'sideways' is none of forward, reverse", ""),
+    "no congestion control": ("warmup_s: 0.2", "congestion_control: 'rm -rf'", "is no name of a congestion control",
+        ""),
+    "a packet too small": ("duration_s: 0.5", "size_bytes: 8", "size_bytes: 8 is outside 60 … 65000 bytes", ""),
+    "unknown probe": ("kind: latency", "kind: latncy", "probes[1].kind: 'latncy' is none of tcp, latency",
+                      "did you mean 'latency'?"),
+    "a probe without kind": ("kind: latency, ", "", "my.yaml:7: probes[1]: a probe needs a kind", "kind: tcp"),
+    "doubled probes": ("{kind: latency", "{kind: tcp", "my.yaml:7: probes[1]: the name 'tcp' has a dot or stands twice",
+                       "give each probe its own name"),
+    "a dot in a probe's name": ("{kind: latency", "{name: a.b, kind: latency", "the name 'a.b' has a dot", ""),
+    "no probes": ("  - {kind: tcp, duration_s: 0.8, warmup_s: 0.2}\n  - {kind: latency, duration_s: 0.5}\n", "  []\n",
+                  "my.yaml:5: probes: the plan has no probe", ""),
+    "probes are missing": (("probes:\n  - {kind: tcp, duration_s: 0.8, warmup_s: 0.2}\n"
+                           "  - {kind: latency, duration_s: 0.5}\n"), "", "my.yaml:1: the plan has no 'probes'", ""),
+    "probes are no list": (("probes:\n  - {kind: tcp, duration_s: 0.8, warmup_s: 0.2}\n"
+                           "  - {kind: latency, duration_s: 0.5}\n"), "probes: tcp\n",
+                           "my.yaml:5: probes: a list belongs here, not 'tcp'", ""),
+    "no name": ("name: my-path\n", "", "the plan has no 'name'", ""),
+    "a name with a slash": ("name: my-path", "name: ../x", "my.yaml:1: name: '../x' is no name", ""),
+    "a name with capitals": ("name: my-path", "name: MyPath", "'MyPath' is no name", ""),
+    "no topology": ("[bridge, {kind: routed, mtu: 9000}]", "[]", "topologies: the plan has no topology", ""),
+    "unknown topology": ("[bridge,", "[brigde,", "my.yaml:4: topologies[0]: 'brigde' is none of direct, bridge, routed",
+                         "did you mean 'bridge'?"),
+    "later: vlan": ("[bridge,", "[{kind: vlan},", "topology 'vlan' is not in this version", "direct, bridge, routed"),
+    "later: bond": ("[bridge,", "[bond,", "topology 'bond' is not in this version", "direct, bridge, routed"),
+    "later: nat": ("[bridge,", "[nat,", "topology 'nat' is not in this version", ""),
+    "later: firewall": ("[bridge,", "[firewall,", "topology 'firewall' is not in this version", ""),
+    "later: qemu": ("provider: netns", "provider: qemu",
+        "my.yaml:3: lab.provider: provider 'qemu' is not in this version",
+                    "provider: netns"),
+    "unknown provider": ("provider: netns", "provider: docker", "'docker' is none of netns, qemu", ""),
+    "doubled topology": ("[bridge,", "[bridge, {kind: bridge, mtu: 1500},", "topologies[1]: bridge stands twice", ""),
+    "a topology without kind": ("{kind: routed, mtu: 9000}", "{mtu: 9000}", "a topology needs a kind", ""),
+    "a tiny MTU": ("mtu: 9000}]", "mtu: 60}]", "topologies[1].mtu: 60 is outside 576 … 65535 bytes", ""),
+    "unknown primary": ("primary: tcp.goodput", "primary: tcp.goodputt",
+        "primary: 'tcp.goodputt' is none of tcp.goodput",
+                        "did you mean 'tcp.goodput'?"),
+    "a primary of no probe": ("primary: tcp.goodput", "primary: udp.goodput", "my.yaml:8: primary: 'udp.goodput'", ""),
+    "unknown knob": ("{tso: off, gso", "{tsoo: off, gso", "my.yaml:10: treatments.no-tso.tsoo: 'tsoo' is no knob",
+                     "did you mean 'tso'?"),
+    "unknown sysctl word": ("{tso: off, gso: off}", "{conegstion_control: reno}", "is no knob that nettune knows",
+                            "did you mean 'congestion_control'?"),
+    "a bad value": ("{tso: off, gso", "{tso: maybe, gso", "treatments.no-tso.tso: tso takes on or off, not 'maybe'",
+        ""),
+    "a mangling feature": ("{tso: off, gso: off}", "{loopback: on}", "it is never tuned", ""),
+    "an MTU in words": ("{tso: off, gso: off}", "{mtu: jumbo}", "treatments.no-tso.mtu: mtu 'jumbo' is no MTU", ""),
+    "two buffer sizes": ("{tso: off, gso: off}", "{net.ipv4.tcp_rmem: 4096 16384}", "takes three numbers of bytes", ""),
+    "a control character": ("{tso: off, gso: off}", '{net.ipv4.tcp_ecn: "1\\0"}', "needs a value on one line", ""),
+    "a value too many": ("{tso: off, gso: off}", "{tso: [off]}", "a single value belongs here, not a list", ""),
+    "long form without a value": ("value: 9000, ", "", "my.yaml:11: treatments.guests.settings.mtu", ""),
+    "unknown target": ("target: guest}", "target: gest}", "target: 'gest' is none of guest, node, path",
+                       "did you mean 'guest'?"),
+    "nothing set": ("{tso: off, gso: off}", "{}", "a treatment without a setting is current", ""),
+    "named current": ("no-tso:", "current:",
+        "my.yaml:10: treatments.current: 'current' cannot be a treatment's name", ""),
+    "named current-again": ("no-tso:", "current-again:", "cannot be a treatment's name", ""),
+    "a treatment with a slash": ("no-tso:", "a/b:", "'a/b' cannot be a treatment's name", ""),
+    "doubled treatment": ("  guests:", "  no-tso:", "my.yaml:11: treatments.no-tso: this key stands twice", ""),
+    "up to seven": ("blocks: 8", "blocks: {up_to: 7}", "my.yaml:12: blocks.up_to: looks are taken at 6, 12 and 20", ""),
+    "up to a hundred": ("blocks: 8", "blocks: {up_to: 100}", "blocks.up_to: 100 is outside 6 … 20 blocks", ""),
+    "up to nothing": ("blocks: 8", "blocks: {}", "write a number, or {up_to: 20}", ""),
+    "one block": ("blocks: 8", "blocks: 1", "blocks: 1 is outside 2 … 1000 blocks", ""),
+    "blocks in words": ("blocks: 8", "blocks: many", "blocks: 'many' is no number of blocks", ""),
+    "no margin": ("blocks: 8", "margin_pct: 0", "margin_pct: 0 is outside 0.1 … 50 percent", ""),
+    "unknown goal": ("blocks: 8", "goal: fast", "'fast' is none of throughput, balanced, latency", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "words", "hint"), BAD.values(), ids=BAD)
+def test_a_bad_plan_names_place_key_and_hint(old: str, new: str, words: str, hint: str) -> None:
+    """One slip in a good plan; the error leads to it."""
+    assert PLAN.count(old) == 1
+    with pytest.raises(WrongInput) as raised:
+        _plan(PLAN.replace(old, new))
+
+    assert words in str(raised.value)
+    assert hint in raised.value.hint
+
+
+@pytest.mark.parametrize("word", ["congestion_control", "net.ipv4.tcp_congestion_control"])
+def test_congestion_control_cannot_be_fixed_by_the_probe_and_changed_by_a_treatment(word: str) -> None:
+    """The probe's own choice overrides the sysctl: such a treatment would measure nothing."""
+    text = PLAN.replace("warmup_s: 0.2", "congestion_control: [bbr, reno]").replace(
+        "{tso: off, gso: off}", f"{{{word}: reno}}"
+    )
+    with pytest.raises(WrongInput, match=r"my\.yaml:10: .*would override this") as raised:
+        _plan(text)
+
+    assert raised.value.hint == "take it out of the probe"
+
+
+def test_a_sequential_plan_needs_something_to_stop() -> None:
+    """up_to without a treatment has no arm that a look could drop."""
+    text = PLAN[: PLAN.index("treatments")] + "treatments: {}\nblocks: {up_to: 12}\n"
+    with pytest.raises(WrongInput, match=r"my\.yaml:10: blocks: up_to has nothing to stop early"):
+        _plan(text)
+
+
+def test_a_good_plan_is_what_it_says() -> None:
+    """Kinds, defaults, long and short forms."""
+    plan = _plan()
+
+    assert plan.topologies == (Topology("bridge"), Topology("routed", 9000))
+    assert plan.probes == (Tcp("tcp", 0.8, 0.2, 1, "forward", "", 0), Latency("latency", 0.5, 0.001, 60))
+    assert plan.treatments == {
+        "no-tso": (SettingSpec("tso", "off", None), SettingSpec("gso", "off", None)),
+        "guests": (SettingSpec("tso", "off", "guest"), SettingSpec("mtu", "9000", "path")),
+    }
+    assert (plan.blocks, plan.sequential, plan.margin_pct, plan.goal) == (8, False, 5.0, "throughput")
+
+
+def test_the_design_holds_every_metric_and_guard_of_the_plan() -> None:
+    """Guards are the metrics with a limit; the primary one guards nothing."""
+    design = _plan().design
+
+    assert design.topologies == ("bridge", "routed-mtu9000")
+    assert design.treatments == ("no-tso", "guests")
+    assert design.metrics == (
+        "tcp.goodput", "tcp.retransmits", "tcp.cpu_per_10gbit", "tcp.drops",
+        "latency.rtt_p50", "latency.rtt_p99", "latency.rtt_mean", "latency.loss",
+    )  # fmt: skip
+    assert design.guards == (
+        Guard("tcp.cpu_per_10gbit", 0.10), Guard("tcp.drops", 0.0001, absolute=True), Guard("latency.rtt_p99", 0.10)
+    )  # fmt: skip
+    assert _plan(PLAN, "primary=latency.rtt_p99").design.guards == design.guards[:2]
+
+
+OVERRIDES: dict[str, tuple[Sequence[str], dict[str, Any]]] = {  # Any: parts of a plan's document
+    "a probe by its name": (["tcp.streams=4"], {"probes": [
+        {"kind": "tcp", "duration_s": "0.8", "warmup_s": "0.2", "streams": "4"}, {"kind": "latency",
+            "duration_s": "0.5"}]}),
+    "the same in full": (["probes.tcp.streams=4"], {"probes": [
+        {"kind": "tcp", "duration_s": "0.8", "warmup_s": "0.2", "streams": "4"}, {"kind": "latency",
+            "duration_s": "0.5"}]}),
+    "blocks": (["blocks={up_to: 12}"], {"blocks": {"up_to": "12"}}),
+    "the last one counts": (["blocks=3", "blocks=4"], {"blocks": "4"}),
+    "one treatment more": (["treatments.x={gro: on}"], {"treatments": {
+        "no-tso": {"tso": "off", "gso": "off"},
+        "guests": {"settings": {"tso": "off", "mtu": {"value": "9000", "target": "path"}}, "target": "guest"},
+        "x": {"gro": "on"}}}),
+    "other treatments": (["treatments={x: {mtu: 9000}}"], {"treatments": {"x": {"mtu": "9000"}}}),
+    "a value with an equals sign": (["about=a=b"], {"about": "a=b"}),
+    "nothing": (["about="], {"about": ""}),
+    "a list": (["topologies=[direct]"], {"topologies": ["direct"]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("overrides", "expected"), OVERRIDES.values(), ids=OVERRIDES)
+def test_an_override_replaces_its_key_only(overrides: Sequence[str], expected: dict[str, Any]) -> None:
+    """--set reaches every key, and the document that is kept has it."""
+    assert _plan(PLAN, *overrides).document == dict(_plan().document) | expected
+
+
+BAD_OVERRIDES = {
+    "no equals sign": ("tcp.streams", "--set tcp.streams: write key=value", "--set tcp.streams=4"),
+    "no key": ("=4", "--set =4: write key=value", ""),
+    "unknown probe": ("udp.streams=4", "--set udp.streams=4: probes has no member named 'udp'", ""),
+    "unknown key of a probe": ("tcp.streems=4", "unknown key 'streems'", "did you mean 'streams'?"),
+    "a bad number": ("tcp.streams=many", "--set tcp.streams=many: probes[0].streams: 'many' is no number", ""),
+    "no YAML": ("blocks={", "--set blocks={", ""),
+    "a bad knob": ("treatments.x={tsoo: off}", "--set treatments.x={tsoo: off}: treatments.x.tsoo: 'tsoo' is no knob",
+                   "did you mean 'tso'?"),
+    "below a scalar": ("name.x=4", "--set name.x=4: name has no members", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("override", "words", "hint"), BAD_OVERRIDES.values(), ids=BAD_OVERRIDES)
+def test_a_bad_override_is_named_as_it_was_typed(override: str, words: str, hint: str) -> None:
+    """The place of the error is the option, not a line of the file."""
+    with pytest.raises(WrongInput) as raised:
+        _plan(PLAN, override)
+
+    assert words in str(raised.value)
+    assert hint in raised.value.hint
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "just words\n", "- a\n- b\n"])
+def test_what_is_no_plan_at_all_is_wrong_input(text: str) -> None:
+    """An empty file, a sentence, a list."""
+    with pytest.raises(WrongInput, match=r"my\.yaml:1: "):
+        _plan(text)
+
+
+def test_a_plan_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
+    """A slip in a shipped name, a missing file, a folder, a file that is no text."""
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(WrongInput, match="no plan 'quik': No such file") as raised:
+        load("quik", check=check)
+    with pytest.raises(WrongInput, match="Is a directory"):
+        load(str(tmp_path), check=check)
+    with pytest.raises(WrongInput, match="it is no text"):
+        load(str(tmp_path / "bytes.yaml"), check=check)
+
+    assert raised.value.hint == "did you mean 'quick'?"
+
+
+def test_a_file_is_named_by_its_last_part(tmp_path: Path) -> None:
+    """Errors stay short."""
+    (tmp_path / "mine.yaml").write_text("name: x\n", encoding="utf-8")
+    with pytest.raises(WrongInput, match=r"^mine\.yaml:1: the plan has no 'topologies'"):
+        load(str(tmp_path / "mine.yaml"), check=check)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_plan_that_ships_loads_and_says_what_it_answers(name: str) -> None:
+    """Its name is its file's; it has an about, and reads the same once stored."""
+    plan = load(name, check=check)
+
+    assert plan.name == name
+    assert plan.about
+    assert _stored(plan) == plan
+
+
+CONTROLS = {
+    "the first": (["bbr", "reno", "cubic"], "bbr"), "the second": (["reno", "cubic"], "reno"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("available", "expected"), CONTROLS.values(), ids=CONTROLS)
+def test_congestion_control_is_the_first_preference_that_the_kernel_has(available: list[str], expected: str) -> None:
+    """One plan runs everywhere, and says what it ran with."""
+    plan = _plan(PLAN, "tcp.congestion_control=[bbr, reno]").with_congestion_control(available)
+
+    assert cast("Tcp", plan.probes[0]).congestion_control == expected
+
+
+def test_a_congestion_control_that_the_kernel_lacks_is_wrong_input() -> None:
+    """The hint is the option that would run here."""
+    with pytest.raises(
+        WrongInput, match="probe tcp wants congestion control bbr; this kernel offers reno, cubic"
+    ) as raised:
+        _plan(PLAN, "tcp.congestion_control=bbr").with_congestion_control(["reno", "cubic"])
+
+    assert raised.value.hint == "--set tcp.congestion_control=reno"
+
+
+def test_without_a_wish_the_kernel_chooses() -> None:
+    """A probe that names no congestion control gets none."""
+    assert _plan().with_congestion_control(["reno"]) == _plan()
+
+
+def test_one_winner_is_confirmed_alone() -> None:
+    """No arm of all together where there is one."""
+    plan = parse(confirmation(_plan().document, ["guests"], 12), check=check)
+
+    assert plan.treatments == {"guests": _plan().treatments["guests"]}
+    assert (plan.blocks, plan.sequential) == (12, False)
+
+
+def test_several_winners_are_confirmed_each_and_together() -> None:
+    """The arm of all keeps every setting with its value and target; on the same setting the better winner's counts."""
+    document_of = _plan(PLAN, "treatments.buffers={net.ipv4.tcp_rmem: 4096 16384 16384}", "blocks={up_to: 20}").document
+    plan = parse(confirmation(document_of, ["guests", "no-tso", "buffers"], 15), check=check)
+
+    assert list(plan.treatments) == ["guests", "no-tso", "buffers", TOGETHER]
+    assert plan.treatments[TOGETHER] == (
+        SettingSpec("tso", "off", "guest"),
+        SettingSpec("mtu", "9000", "path"),
+        SettingSpec("gso", "off", None),
+        SettingSpec("net.ipv4.tcp_rmem", "4096 16384 16384", None),
+    )
+    assert (plan.blocks, plan.sequential) == (15, False)
+
+
+NAMES = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,6}", fullmatch=True)
+SETTINGS = st.dictionaries(
+    st.sampled_from(("tso", "gro", "sg")), st.sampled_from(("on", "off", "yes", "False")), min_size=1, max_size=3
+)
+LONG = st.fixed_dictionaries({"settings": SETTINGS}, optional={"target": st.sampled_from(("guest", "node", "path"))})
+PLANS = st.fixed_dictionaries(
+    {
+        "name": NAMES,
+        "topologies": st.lists(
+            st.sampled_from(("direct", "bridge")) | st.fixed_dictionaries({"kind": st.just("routed")}), min_size=1,
+            max_size=2, unique_by=str,
+        ),
+        "probes": st.fixed_dictionaries(
+            {"kind": st.just("tcp")},
+            optional={"streams": st.integers(1, 128), "duration_s": st.floats(0.3, 3600),
+                      "direction": st.sampled_from(("forward", "reverse"))},
+        ).map(lambda probe: [probe]),
+        "primary": st.just("tcp.goodput"),
+    },
+    optional={
+        "about": st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
+        "treatments": st.dictionaries(NAMES, SETTINGS | LONG, max_size=3),
+        "blocks": st.integers(2, 1000),
+        "margin_pct": st.floats(0.1, 50),
+    },
+)  # fmt: skip
+
+
+@settings(max_examples=50, deadline=None)
+@given(tree=PLANS)
+def test_any_plan_that_loads_reads_the_same_once_stored(tree: dict[str, object]) -> None:
+    """--resume and --confirm go on from the stored document: nothing may be lost in it."""
+    plan = _plan(yaml.safe_dump(tree, allow_unicode=True))
+
+    assert _stored(plan) == plan
