@@ -3,6 +3,7 @@
 import base64
 import gzip
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 
 from bench.hosts.command import Command, Outcome
@@ -84,5 +85,5 @@ def cpu_accounting(config: str) -> str:
 def _unpacked(text: str) -> str:
     try:
         return gzip.decompress(base64.b64decode(text)).decode("utf-8", "replace")
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, zlib.error):
         return ""

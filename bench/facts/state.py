@@ -123,8 +123,7 @@ def parse_sysctls(text: str) -> dict[str, str]:
         key = _sysctl_key(path)
         if not key:
             continue
-        value = " ".join(value.split())
-        facts[key] = f"{facts[key]} {value}" if key in facts else value
+        facts[key] = " ".join((facts.get(key, "") + " " + value).split())
     return facts
 
 
@@ -174,8 +173,11 @@ def parse_features(outcome: Outcome) -> dict[str, str]:
     The JSON (ethtool 5.10 and later) has active, fixed and requested per feature; `requested` is the wanted bit.
     """
     device = outcome.command.argv[-1]
+    rows = _document(outcome)
+    if not rows:
+        raise Unreadable(f"on {outcome.host}: `{outcome.command}` told of no device")
     facts = {}
-    for name, bits in _document(outcome)[0].items():
+    for name, bits in rows[0].items():
         if name == "ifname" or not isinstance(bits, dict) or bits.get("fixed") is None:
             continue
         facts[f"feature/{device}/{_LONG_NAMES.get(name, name)}"] = _feature(bits)

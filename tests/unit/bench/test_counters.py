@@ -1,0 +1,129 @@
+"""Running counters: parsed from a recorded host, subtracted, and turned into cores."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench.facts.counters import QUESTION, Counters, cores, grown, parse
+from bench.hosts.command import Outcome
+from results.errors import NotAble
+from tests.unit.bench.recorded import answered, outcomes
+
+TEXT = outcomes("state", "end")[-1].stdout
+ZERO = dict.fromkeys(("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice"), 0)
+START = Counters(100.0, ZERO, {}, {}, {})
+
+
+def test_a_recorded_host_tells_its_counters() -> None:
+    """The question is the recorded one; CPU, devices, softnet and the stack are there."""
+    outcome = outcomes("state", "end")[-1]
+    found = parse(outcome)
+
+    assert outcome.command.argv == QUESTION.argv
+    assert set(found.cpu) == set(ZERO)
+    assert set(found.devices) == {"lo", "eth0"}
+    assert set(found.devices["eth0"]) >= {"rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped", "tx_packets"}
+    assert set(found.softnet) == {"processed", "dropped", "squeezed"}
+    assert {"Tcp.RetransSegs", "Udp.InDatagrams", "TcpExt.TCPTimeouts"} <= set(found.stack)
+    assert found.uptime_s > 0
+
+
+def test_the_columns_of_a_device_are_the_kernels() -> None:
+    """Sixteen numbers, receiving first (net/core/net-procfs.c)."""
+    text = TEXT[: TEXT.index("==> /proc/net/dev")] + (
+        "==> /proc/net/dev <==\nInter-| Receive\n face |bytes\n"
+        " eth0.5: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"
+    ) + TEXT[TEXT.index("\n==> /proc/net/softnet_stat") :]  # fmt: skip
+    device = parse(answered(text)).devices["eth0.5"]
+
+    assert (device["rx_bytes"], device["rx_dropped"], device["tx_bytes"], device["tx_dropped"]) == (1, 4, 9, 12)
+
+
+def test_softnet_is_hexadecimal_and_summed_over_the_cores() -> None:
+    """Each line is a core."""
+    text = TEXT[: TEXT.index("==> /proc/net/softnet_stat")] + (
+        "==> /proc/net/softnet_stat <==\n0000000a 00000001 00000002 0\n00000010 00000002 00000000 0\n"
+    ) + TEXT[TEXT.index("\n==> /proc/net/snmp") :]  # fmt: skip
+
+    assert parse(answered(text)).softnet == {"processed": 26, "dropped": 3, "squeezed": 2}
+
+
+FILES = ["/proc/uptime", "/proc/stat", "/proc/net/dev", "/proc/net/softnet_stat", "/proc/net/snmp", "/proc/net/netstat"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_not_zero(name: str) -> None:
+    """Tail prints no header for a file that is not there: the error names the host."""
+    start = TEXT.index(f"==> {name} <==")
+    end = TEXT.find("\n==> ", start)
+    text = TEXT[:start] + ("" if end < 0 else TEXT[end + 1 :])
+    with pytest.raises(NotAble, match="on a: counters cannot be read: KeyError"):
+        parse(answered(text, returncode=1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("cpu  ", "cpux "),
+        ("cpu  ", "cpu  x"),
+        ("  eth0:", "  eth0: 1 2 3\n  eth1:"),
+        ("Tcp: RtoAlg", "Tcp: More RtoAlg"),
+    ],
+)
+def test_counters_of_another_shape_are_refused(old: str, new: str) -> None:
+    """A column more or less, a word for a number: nothing is read at the wrong place."""
+    assert old in TEXT
+    with pytest.raises(NotAble, match="on a: counters cannot be read"):
+        parse(answered(TEXT.replace(old, new, 1)))
+
+
+@pytest.mark.parametrize("text", ["", "tail: nothing", "==> /proc/uptime <==\n\n"])
+def test_no_counters_at_all_are_refused(text: str) -> None:
+    """Nothing is not zero."""
+    with pytest.raises(NotAble):
+        parse(answered(text))
+
+
+def test_an_old_kernel_without_guest_columns_has_no_guests() -> None:
+    """Columns that /proc/stat lacks count as 0."""
+    line = next(line for line in TEXT.splitlines() if line.startswith("cpu  "))
+    found = parse(answered(TEXT.replace(line, " ".join(line.split()[:8]))))
+
+    assert (found.cpu["steal"], found.cpu["guest"], found.cpu["guest_nice"]) == (0, 0, 0)
+
+
+def test_guest_time_is_not_counted_twice() -> None:
+    """The kernel counts guest time in user too, and guest_nice in nice (proc(5))."""
+    ticks = ZERO | {"user": 300, "nice": 60, "guest": 200, "guest_nice": 50, "system": 40, "irq": 2, "softirq": 8,
+                    "steal": 10, "idle": 500, "iowait": 70}  # fmt: skip
+    used = cores(START, replace(START, uptime_s=110.0, cpu=ticks))
+
+    assert used == {
+        "busy": pytest.approx(0.42), "softirq": 0.008, "system": 0.04, "user": pytest.approx(0.11), "guest": 0.25,
+        "steal": 0.01,
+    }  # fmt: skip
+
+
+def test_a_counter_that_runs_backwards_uses_nothing() -> None:
+    """Iowait and steal may step back on some kernels; no use is ever negative."""
+    before = replace(START, cpu=ZERO | {"user": 500, "steal": 500})
+    used = cores(before, replace(START, uptime_s=101.0))
+
+    assert set(used.values()) == {0.0}
+
+
+def test_two_readings_at_one_moment_divide_by_one_tick() -> None:
+    """No division by zero when the clock did not move."""
+    assert cores(START, START)["busy"] == 0.0
+
+
+def test_growth_is_counted_from_zero_for_what_is_new() -> None:
+    """A device that appeared grew from nothing; one that is gone is left out."""
+    assert grown({"a": 5, "gone": 1}, {"a": 7, "new": 3}) == {"a": 2, "new": 3}
+
+
+def test_the_host_that_answered_is_named() -> None:
+    """With many hosts the error must say which."""
+    outcome = Outcome(QUESTION, "node", 1, "", "tail: cannot open", 0.0)
+    with pytest.raises(NotAble, match="on node: counters"):
+        parse(outcome)
