@@ -14,6 +14,7 @@ from bench.facts import counters
 from bench.facts.counters import Counters
 from bench.facts.sheet import FactSheet, Sheets, differences
 from bench.hosts.command import Command
+from bench.hosts.host import ask_everywhere
 from bench.labs.lab import Lab
 from bench.plan import Plan
 from bench.probes.probe import Measured, Pair, Probe, ProbeFailed, ToolBroke
@@ -157,9 +158,14 @@ def _probed(campaign: Campaign, treatment: Treatment, lab: Lab, baseline: Sheets
     cause = ""
     try:
         trust.treatment_explains(treatment, baseline, held.within)
+        before = counters.read(lab.hosts)
         for index, probe in enumerate(campaign.plan.probes):
             ports = schedule.ports(index, seed=campaign.seed, block=block)
-            found.take(probe, *_around(probe, Pair(lab.a, lab.b, ports.server, ports.client), lab), lab)
+            measured = probe.measure(Pair(lab.a, lab.b, ports.server, ports.client))
+            after_probe = counters.read(lab.hosts)
+            trust.path_was_taken(lab, measured, before, after_probe)
+            found.take(probe, measured, before, after_probe, lab)
+            before = after_probe
     except ProbeFailed as error:
         status = "missing" if isinstance(error, ToolBroke) else "failed"
         cause = str(error)
@@ -184,14 +190,6 @@ def _probed(campaign: Campaign, treatment: Treatment, lab: Lab, baseline: Sheets
         facts_before={name: sheet.digest for name, sheet in held.within.items()},
         facts_after={name: sheet.digest for name, sheet in after.items()},
     )
-
-
-def _around(probe: Probe, pair: Pair, lab: Lab) -> tuple[Measured, Mapping[str, Counters], Mapping[str, Counters]]:
-    before = counters.read(lab.hosts)
-    measured = probe.measure(pair)
-    after = counters.read(lab.hosts)
-    trust.path_was_taken(lab, measured, before, after)
-    return measured, before, after
 
 
 class _Found:
@@ -234,9 +232,13 @@ class _Found:
 
 def _neutralise(lab: Lab) -> None:
     """Forget what TCP learned of the peer, alike for every arm, and only of the endpoints' own addresses."""
-    for here, there in ((lab.a, lab.b), (lab.b, lab.a)):
-        # It exits with 2 when there is no entry: as good.
-        here.host.run(Command(("ip", "tcp_metrics", "delete", there.address)))
+    # It exits with 2 when there is no entry: as good.
+    ask_everywhere(
+        {
+            here.host: (Command(("ip", "tcp_metrics", "delete", there.address)),)
+            for here, there in ((lab.a, lab.b), (lab.b, lab.a))
+        }
+    )
 
 
 def _keep(store: Store, sheets: Sheets) -> None:

@@ -98,6 +98,7 @@ class Store:
 
     def __init__(self, engine: sql.Engine, shown: str) -> None:
         self._engine = engine
+        self._kept_facts: set[str] = set()
         self.shown = shown
 
     @contextlib.contextmanager
@@ -231,11 +232,14 @@ class Store:
 
     def keep_facts(self, digest: str, host: str, facts: Mapping[str, str]) -> None:
         """A fact sheet under its digest; the same one is kept once."""
+        if digest in self._kept_facts:
+            return
         table = schema.facts
         with self._begin() as connection:
             if connection.execute(sql.select(table.c.digest).where(table.c.digest == digest)).first() is None:
                 body = zlib.compress(json.dumps(dict(facts)).encode())
                 connection.execute(sql.insert(table), {"digest": digest, "host": host, "body": body})
+        self._kept_facts.add(digest)
 
     @staticmethod
     def _history(connection: sql.Connection, trial_id: int, status: str, at: float, cause: str) -> None:
