@@ -140,6 +140,44 @@ class Process:
         self.stop()
 
 
+class Interactive:
+    """A process on this machine that is talked to through pipes; leader of its own group, ended with it."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, **_ENVIRONMENT},
+            bufsize=0,
+        )
+        assert self._process.stdout is not None  # noqa: S101 - all three are pipes
+        assert self._process.stderr is not None  # noqa: S101
+        self.stdout, self.stderr = self._process.stdout.fileno(), self._process.stderr.fileno()
+
+    def send(self, text: str) -> None:
+        """To its standard input; OSError when it is gone."""
+        assert self._process.stdin is not None  # noqa: S101
+        self._process.stdin.write(text.encode())
+
+    def ended(self) -> bool:
+        """True once the process has ended."""
+        return self._process.poll() is not None
+
+    def end(self) -> None:
+        """End it and its group, and close the pipes."""
+        if not self.ended():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+
 def _ended(process: subprocess.Popen[bytes], left_s: float) -> bool:
     """Wait for its end without reaping it, and without polling: Popen.wait(timeout) sleeps up to 50 ms at a time."""
     if process.returncode is not None:

@@ -4,8 +4,11 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 
+from bench.hosts import shell
 from bench.hosts.command import Command, HostFault, Outcome, Unreachable
+from bench.hosts.host import Running
 from bench.hosts.local import Local, Process
+from bench.hosts.session import Session
 
 _ENTER_S = 5.0
 
@@ -18,6 +21,7 @@ class Namespace:
         self._holder = holder
         enter = ("nsenter", f"--target={holder.pid}", "--net", "--mount", "--")
         self._local = Local(name, prefix=enter)
+        self._session = Session(name, enter)
 
     @property
     def name(self) -> str:
@@ -36,13 +40,20 @@ class Namespace:
 
     def run_all(self, commands: Sequence[Command]) -> tuple[Outcome, ...]:
         """See Host.run_all."""
-        self._check()
-        return self._local.run_all(commands)
+        return shell.run_all(self._run_batch, commands)
 
-    def start(self, command: Command) -> Process:
-        """See Host.start."""
+    def _run_batch(self, command: Command) -> Outcome:
+        with self.start(command) as job:
+            return job.wait()
+
+    def start(self, command: Command) -> Running:
+        """See Host.start. A batch goes to the shell that is kept open."""
         self._check()
-        return self._local.start(command)
+        return self._session.start(command) if self._session.takes(command) else self._local.start(command)
+
+    def close(self) -> None:
+        """End the shell; the namespace itself stays."""
+        self._session.close()
 
     def _check(self) -> None:
         if self._holder.finished():
@@ -71,4 +82,8 @@ def entered(name: str, netns: str) -> Iterator[Namespace]:
                     hint="namespaces need root (CAP_SYS_ADMIN)",
                 )
             time.sleep(0.001)
-        yield Namespace(name, netns, holder)
+        host = Namespace(name, netns, holder)
+        try:
+            yield host
+        finally:
+            host.close()

@@ -15,6 +15,12 @@ for line do
   printf '\\n%s %s\\n' "$marker" "$?"
   printf '\\n%s\\n' "$marker" >&2
 done"""
+# The same for one line, sent to the standard input of a shell that is kept open (%s: the line, quoted once more).
+LINE = """\
+(eval %s) </dev/null
+printf '\\n%%s %%s\\n' %s "$?"
+printf '\\n%%s\\n' %s >&2
+"""
 MARKER = "=nettune-7c1f0e2a="  # random once; a constant keeps transcripts replayable
 
 
@@ -30,6 +36,21 @@ def batch(commands: Sequence[Command]) -> Command:
 def _line(command: Command) -> str:
     line = f"exec {shlex.join(command.argv)}"
     return f"printf %s {shlex.quote(command.stdin)} | {line}" if command.stdin else line
+
+
+def is_batch(command: Command) -> bool:
+    """True for what `batch` makes."""
+    return command.argv[:5] == ("sh", "-c", BATCH, "sh", MARKER)
+
+
+def count(command: Command) -> int:
+    """How many commands are in a batch."""
+    return len(command.argv) - 5
+
+
+def script(command: Command) -> str:
+    """A batch as text for a shell's standard input; its output is that of the batch."""
+    return "".join(LINE % (shlex.quote(line), shlex.quote(MARKER), shlex.quote(MARKER)) for line in command.argv[5:])
 
 
 def unpack(commands: Sequence[Command], outcome: Outcome) -> tuple[Outcome, ...]:

@@ -29,6 +29,11 @@ class Capability:
     module: str
     tries: tuple[tuple[str, ...], ...]
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Every module that trying it would load: what is tried on a veth makes the veth first."""
+        return ("veth", self.module) if any("veth" in argv for argv in self.tries) else (self.module,)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -85,8 +90,8 @@ def answers(local: Host, leases_folder: Path, names: Sequence[str] = ()) -> tupl
 
 
 def _answer(local: Host, leases_folder: Path, capability: Capability) -> Answer:
-    module = capability.module
-    if not _safe_to_try(local, module):
+    module = next((each for each in capability.modules if not _safe_to_try(local, each)), "")
+    if module:
         return Answer(
             capability.name,
             capability.what_for,

@@ -21,10 +21,18 @@ from results.errors import NotAble
 
 
 def append_durably(file: IO[str], line: Mapping[str, object]) -> None:
-    """Append one JSON line and have it on disk before returning."""
-    file.write(json.dumps(line, separators=(",", ":")) + "\n")
-    file.flush()
-    os.fsync(file.fileno())
+    """Append one JSON line and have it on disk before returning. Raises NotAble; half a line is taken away again."""
+    data = (json.dumps(line, separators=(",", ":")) + "\n").encode()
+    descriptor = file.fileno()  # not through its buffer: what failed once would be written again when it is closed
+    start = os.lseek(descriptor, 0, os.SEEK_END)
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+        os.fsync(descriptor)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, start)
+        raise NotAble(f"cannot write {file.name}: {error.strerror}", hint="is the disk full?") from error
 
 
 def create_durably(path: Path) -> IO[str]:
@@ -47,7 +55,7 @@ def create_durably(path: Path) -> IO[str]:
 def read_lines(path: Path) -> list[dict[str, object]]:
     """The JSON lines of a file; a last line cut short by a crash is left out (nothing was done under it)."""
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)
         except ValueError:
@@ -78,12 +86,16 @@ class Lease:
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[Lease]:
     """A new, locked lease. The caller releases it once all it noted is gone; otherwise it stays for `reap`."""
-    lease_id = secrets.token_hex(4)
-    path = folder / f"{lease_id}.jsonl"
-    with create_durably(path) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        append_durably(file, {"lease": lease_id, "pid": os.getpid(), "created_at": time.time()})
-        yield Lease(lease_id, path, file)
+    while True:
+        lease_id = secrets.token_hex(4)
+        path = folder / f"{lease_id}.jsonl"
+        with create_durably(path) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_nlink == 0:
+                continue  # before it was locked, reap took it for a dead run's
+            append_durably(file, {"lease": lease_id, "pid": os.getpid(), "created_at": time.time()})
+            yield Lease(lease_id, path, file)
+            return
 
 
 @contextlib.contextmanager
@@ -133,11 +145,16 @@ def reap(folder: Path, remove: Callable[[str, str], bool]) -> tuple[Reaped, ...]
             file = path.open("r+", encoding="utf-8")
         except FileNotFoundError:
             continue  # released meanwhile
+        except OSError as error:
+            done.append(Reaped(path.stem, (), f"cannot open {path}: {error.strerror}"))
+            continue
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
+            if os.fstat(file.fileno()).st_nlink == 0:
+                continue  # released between opening and locking it
             done.append(_reap_one(path, remove))
     return tuple(done)
 

@@ -63,8 +63,9 @@ def standing(topology: Topology, *, leases_folder: Path) -> Iterator[Lab]:
                 hosts: dict[str, Host] = {name: stack.enter_context(entered(name, netns[name])) for name in names}
                 yield _built(topology, hosts, netns)
         finally:
-            for name in names:
-                leases.remove_namespace(local, netns[name])
+            with contextlib.ExitStack() as removal:  # each is tried though another fails; then the lease stays
+                for name in names:
+                    removal.callback(leases.remove_namespace, local, netns[name])
             lease.release()
 
 
