@@ -6,10 +6,10 @@ addresses are fixed, so that two labs of one Topology have equal facts.
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from bench.hosts.command import Command
+from bench.hosts.command import Command, HostFault
 from bench.hosts.host import Host
 from bench.hosts.local import Local
 from bench.hosts.namespace import entered
@@ -63,10 +63,20 @@ def standing(topology: Topology, *, leases_folder: Path) -> Iterator[Lab]:
                 hosts: dict[str, Host] = {name: stack.enter_context(entered(name, netns[name])) for name in names}
                 yield _built(topology, hosts, netns)
         finally:
-            with contextlib.ExitStack() as removal:  # each is tried though another fails; then the lease stays
-                for name in names:
-                    removal.callback(leases.remove_namespace, local, netns[name])
+            _remove(local, netns.values())
             lease.release()
+
+
+def _remove(local: Host, names: Iterable[str]) -> None:
+    """Every one is tried though another fails; the first failure is raised, and the lease stays."""
+    failed: HostFault | None = None
+    for name in names:
+        try:
+            leases.remove_namespace(local, name)
+        except HostFault as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
 
 
 def _built(topology: Topology, hosts: dict[str, Host], netns: dict[str, str]) -> Lab:

@@ -7,7 +7,7 @@ import pytest
 
 from bench.hosts.command import HostFault
 from bench.hosts.host import Host
-from bench.labs import namespaces
+from bench.labs import lease, namespaces
 from bench.labs.capability import CAPABILITIES
 from bench.labs.topology import KINDS, LATER_KINDS, Kind, Topology, drawing
 from tests.unit.bench.fakes import lab
@@ -85,9 +85,9 @@ def test_every_namespace_of_a_lab_is_removed_though_one_stays(tmp_path: Path, mo
     def cannot(name: str, netns: str) -> None:
         raise HostFault("cannot be entered")
 
-    monkeypatch.setattr(namespaces.leases, "remove_namespace", remove)
+    monkeypatch.setattr(lease, "remove_namespace", remove)
     monkeypatch.setattr(namespaces, "entered", cannot)
-    monkeypatch.setattr(namespaces, "_batch", lambda host, lines: None)
+    monkeypatch.setattr(namespaces, "_batch", lambda *_: None)
     standing = namespaces.standing(Topology("bridge"), leases_folder=tmp_path)
     with pytest.raises(HostFault, match="b is busy") as raised, standing:
         pass
