@@ -15,7 +15,7 @@ from bench.hosts import shell
 from bench.hosts.command import NOT_FOUND, Command, Outcome, Overdue
 
 _GRACE_S = 1.0  # between SIGTERM and SIGKILL, and for the kernel to deliver the latter
-_POLL_MOST_MS = 2**31 - 1  # poll(2) takes an int: a later deadline is this one (24 days)
+POLL_MOST_MS = 2**31 - 1  # poll(2) takes an int: a later deadline is this one (24 days)
 # A fixed locale: parsers read English, and decimal points.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
@@ -186,7 +186,7 @@ def _ended(process: subprocess.Popen[bytes], left_s: float) -> bool:
     try:
         poller = select.poll()
         poller.register(descriptor, select.POLLIN)
-        return bool(poller.poll(min(max(0.0, left_s) * 1000, _POLL_MOST_MS)))
+        return bool(poller.poll(min(max(0.0, left_s) * 1000, POLL_MOST_MS)))
     finally:
         os.close(descriptor)
 

@@ -12,7 +12,7 @@ from typing import Self
 
 from bench.hosts import shell
 from bench.hosts.command import Command, HostFault, Outcome, Overdue
-from bench.hosts.local import Interactive
+from bench.hosts.local import POLL_MOST_MS, Interactive
 
 _CHUNK = 1 << 16
 _TEXT_MOST = 1 << 15  # a pipe holds 64 KiB: what is sent must fit while the shell is still printing
@@ -100,7 +100,7 @@ class Job:
         poller = select.poll()
         for descriptor in self._texts:
             poller.register(descriptor, select.POLLIN)
-        for descriptor, _ in poller.poll(seconds * 1000):
+        for descriptor, _ in poller.poll(min(seconds * 1000, POLL_MOST_MS)):
             read = os.read(descriptor, _CHUNK)
             if not read:
                 return False

@@ -17,7 +17,7 @@ from bench.hosts.host import Host, ask_everywhere
 from bench.hosts.local import Local, Process
 from bench.hosts.namespace import Namespace, entered
 from bench.hosts.recorded import Recorded, Recorder
-from bench.hosts.shell import batch
+from bench.hosts.shell import batch, unpack
 
 T = TypeVar("T")
 HOSTILE = ("", " ", "'", '"', "\n", "$(touch /)", "`id`", ";", "&&", "|", "*", "~", "\\n", "%s", "-n", "ü", "\t", "$1")
@@ -167,6 +167,13 @@ class HostContract:
         assert [each.stdout for each in outcomes] == ["first", "second 'and' $more\n", "third\n", "", "no newline"]
         assert [each.stderr for each in outcomes] == ["warned", "", "", "", ""]
 
+    def test_a_batch_carries_much_output_and_a_late_deadline(self, through: Through) -> None:
+        """Two megabytes of each command come through; a deadline of many years is none."""
+        much = Command(("sh", "-c", "head -c 2000000 /dev/zero | tr '\\0' x"), deadline_s=1e12)
+        outcomes = through(lambda host: host.run_all([much, Command(("echo", "two"), deadline_s=1e12), much]))
+
+        assert [len(each.stdout) for each in outcomes] == [2_000_000, 4, 2_000_000]
+
     def test_run_all_of_nothing_and_of_one(self, through: Through) -> None:
         """No command gives no Outcome; one gives what `run` gives."""
         empty, single = through(lambda host: (host.run_all([]), host.run_all([_sh("printf one; exit 5")])))
@@ -286,6 +293,28 @@ class LivingHostContract(HostContract):
                 time.sleep(0.001)
 
         assert _gone(int(job.output()))
+
+    def test_a_batch_that_is_overdue_is_ended_and_the_next_one_runs(self, host: Host) -> None:
+        """A command that hangs takes neither the host nor the following batch with it."""
+        echo = Command(("echo", "x"))
+        hanging = _sh("sleep 321 & echo $!; wait", deadline_s=0.1)
+        with pytest.raises(Overdue) as raised:
+            host.run_all([hanging, Command(("true",), deadline_s=0.1)])
+        after = host.run_all([echo, echo])
+
+        assert _gone(int(raised.value.outcome.stdout))
+        assert [each.stdout for each in after] == ["x\n", "x\n"]
+
+    def test_two_batches_at_once_do_not_mix(self, host: Host) -> None:
+        """Each has its own answers, whichever ends first."""
+        slow, quick = (
+            [_sh(f"{nap}printf {word}"), Command(("printf", "%s", word))]
+            for nap, word in (("sleep 0.1; ", "a"), ("", "b"))
+        )
+        with host.start(batch(slow)) as first, host.start(batch(quick)) as second:
+            answers = unpack(quick, second.wait()), unpack(slow, first.wait())
+
+        assert [[each.stdout for each in listed] for listed in answers] == [["b", "b"], ["a", "a"]]
 
     def test_a_deadline_given_to_wait_is_the_one_that_is_named(self, host: Host) -> None:
         """The error says how long was really waited."""
