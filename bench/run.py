@@ -71,7 +71,7 @@ def check_baseline(store: Store, run_id: str, topology: str, baseline: Sheets) -
 
 
 def measure(campaign: Campaign) -> None:
-    """Run every block that is not complete yet. KeyboardInterrupt passes through: the block becomes an orphan."""
+    """Run every block that is not complete yet. An interruption passes through: the block becomes an orphan."""
     standing = campaign.store.blocks(campaign.run_id)
     complete = {(topology, block) for topology, block, _, status in standing if status == "complete"}
     attempts = {(topology, block): attempt for topology, block, attempt, _ in sorted(standing, key=lambda row: row[2])}

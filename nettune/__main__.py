@@ -7,6 +7,10 @@ from types import FrameType
 from nettune.rooms import ForeignRoom, claim
 
 
+class Interrupted(BaseException):
+    """SIGINT, SIGTERM or SIGHUP. Not KeyboardInterrupt, which typer would turn into exit code 1."""
+
+
 def main() -> None:
     """Claim the rooms, run the verb, print what went wrong."""
     try:
@@ -20,15 +24,12 @@ def main() -> None:
 
 
 def _run() -> int:
-    import click
-    import typer
-
     from nettune.cli import app
     from results.errors import Fault, WrongInput
 
     try:
-        code = typer.main.get_command(app)(standalone_mode=False)
-    except KeyboardInterrupt:
+        app()  # exits by itself: 0, a verb's own code, or 2 for options that cannot be
+    except Interrupted:
         _say("interrupted; the machine is as it was. `nettune run --resume last` goes on")
         return 130
     except Fault as error:
@@ -37,14 +38,7 @@ def _run() -> int:
         if isinstance(cause, Fault) and str(cause) != str(error):
             _say(f"before that: {cause}", cause.hint)
         return 2 if isinstance(error, WrongInput) else 3
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.exceptions.Abort:
-        return 130
-    except click.ClickException as error:
-        error.show()
-        return 2
-    return code if isinstance(code, int) else 0
+    return 0
 
 
 def _say(message: str, hint: str = "") -> None:
@@ -57,7 +51,7 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, _already)
     del number
-    raise KeyboardInterrupt
+    raise Interrupted
 
 
 def _already(number: int, frame: FrameType | None) -> None:

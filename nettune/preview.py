@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from bench import plan as plans
 from bench import schedule
 from bench.labs import namespaces
+from bench.probes.probe import Pair
 from nettune.say import Screen, duration, plain
 from nettune.wiring import Order, load_plan, stored_plan
 from results.errors import WrongInput
@@ -71,9 +72,13 @@ def dry_run(screen: Screen, order: Order) -> None:
         names = (*CURRENT_ARMS, *plan.treatments)
         first = schedule.arms(names, seed=order.seed, topology=topology.name, block=0, attempt=0)
         screen.line(f"\nblock 1 on {topology.name}: {' → '.join(first)}")
+    a, b = namespaces.ends(plan.topologies[0])
     for index, probe in enumerate(plan.probes):
         dealt = schedule.ports(index, seed=order.seed, block=0)
-        screen.line(f"probe {probe.name}, {probe.traffic_s:g} s, ports {dealt.server} and {dealt.client} in block 1")
+        pair = Pair(a, b, dealt.server, dealt.client)
+        screen.line(f"\nprobe {probe.name} in block 1 on {plan.topologies[0].name}, {probe.traffic_s:g} s of traffic:")
+        screen.line(f"  b: {probe.server_command(pair)}")
+        screen.line(f"  a: {probe.client_command(pair)}")
 
 
 def details(screen: Screen, run: Run, trials: Sequence[Trial], judgement: Judgement) -> None:

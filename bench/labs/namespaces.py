@@ -140,6 +140,12 @@ def _link_lines(topology: Topology, netns: dict[str, str]) -> dict[str, list[str
     return {"node": lines}
 
 
+def ends(topology: Topology) -> tuple[Endpoint, Endpoint]:
+    """The endpoints a and b as they would be, on hosts that do not stand: for `--dry-run`."""
+    addresses = _addresses(topology)
+    return Endpoint(Local("a"), "eth0", addresses["a"]), Endpoint(Local("b"), "eth0", addresses["b"])
+
+
 def commands(topology: Topology) -> dict[str, list[str]]:
     """The `ip` commands that make a Topology, by namespace, for `--dry-run`; namespaces are named a, b and node."""
     found = {

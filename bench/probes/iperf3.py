@@ -57,18 +57,21 @@ class Tcp:
 
     def measure(self, pair: Pair) -> Measured:
         """One test between the pair. See Probe.measure."""
-        server = Command(
-            ("iperf3", "--server", "--one-off", "--json", "--interval", f"{_INTERVAL_S}",
-             "--bind", pair.server.address, "--port", str(pair.server_port)),
-            deadline_s=self.traffic_s + 2 * _WATCHDOG_S,
-        )  # fmt: skip
-        with serving(pair.server.host, server, port=pair.server_port, protocol="tcp") as running:
+        with serving(pair.server.host, self.server_command(pair), port=pair.server_port, protocol="tcp") as running:
             try:
                 client = pair.client.host.run(self.client_command(pair))
             except Overdue as error:
                 raise ProbeFailed(str(error), raw=_raw(error.outcome, running.stop())) from error
             ended = _ended(running, client.elapsed_s + _EXCHANGE_S) if client.ok else running.stop()
         return self.measured(client, ended, pair)
+
+    def server_command(self, pair: Pair) -> Command:
+        """The server's Command; it serves one test and ends."""
+        return Command(
+            ("iperf3", "--server", "--one-off", "--json", "--interval", f"{_INTERVAL_S}",
+             "--bind", pair.server.address, "--port", str(pair.server_port)),
+            deadline_s=self.traffic_s + 2 * _WATCHDOG_S,
+        )  # fmt: skip
 
     def client_command(self, pair: Pair) -> Command:
         """The client's Command; a pasteable line in `--dry-run`."""

@@ -55,17 +55,20 @@ class Latency:
 
     def measure(self, pair: Pair) -> Measured:
         """One paced train between the pair. See Probe.measure."""
-        bind = f"{pair.server.address}:{pair.server_port}"
-        server = Command(
-            ("irtt", "server", "-i", _go_duration(self.interval_s), "-b", bind),
-            deadline_s=self.duration_s + 2 * _WATCHDOG_S,
-        )
-        with serving(pair.server.host, server, port=pair.server_port, protocol="udp"):
+        with serving(pair.server.host, self.server_command(pair), port=pair.server_port, protocol="udp"):
             try:
                 client = pair.client.host.run(self.client_command(pair))
             except Overdue as error:
                 raise ProbeFailed(str(error), raw={"client": error.outcome.stdout}) from error
         return self.measured(client, pair)
+
+    def server_command(self, pair: Pair) -> Command:
+        """The server's Command; its least interval must be told (10 ms otherwise)."""
+        bind = f"{pair.server.address}:{pair.server_port}"
+        return Command(
+            ("irtt", "server", "-i", _go_duration(self.interval_s), "-b", bind),
+            deadline_s=self.duration_s + 2 * _WATCHDOG_S,
+        )
 
     def client_command(self, pair: Pair) -> Command:
         """The client's Command; a pasteable line in `--dry-run`."""

@@ -77,6 +77,14 @@ class Probe(Protocol):
         """Full names of the metrics that the judgement compares."""
         ...
 
+    def server_command(self, pair: Pair) -> Command:
+        """What runs at the server's end."""
+        ...
+
+    def client_command(self, pair: Pair) -> Command:
+        """What runs at the client's end."""
+        ...
+
     def measure(self, pair: Pair) -> Measured:
         """Run it once. Raises ProbeFailed, or ToolBroke when the tool is at fault."""
         ...
