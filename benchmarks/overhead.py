@@ -34,8 +34,10 @@ now() { date +%s%N; }
 begin=$(now)
 case $arm in
 no-tso) $a ethtool -K eth0 tso off gso off; $b ethtool -K eth0 tso off gso off ;;
-small-buffers) for e in "$a" "$b"; do $e sysctl -qw net.ipv4.tcp_rmem="4096 16384 16384" net.ipv4.tcp_wmem="4096 16384 16384"; done ;;
-mtu-9000) for p in port-a port-b; do $n ip link set $p mtu 9000; done; $a ip link set eth0 mtu 9000; $b ip link set eth0 mtu 9000 ;;
+small-buffers) small="4096 16384 16384"
+    for e in "$a" "$b"; do $e sysctl -qw net.ipv4.tcp_rmem="$small" net.ipv4.tcp_wmem="$small"; done ;;
+mtu-9000) for p in port-a port-b; do $n ip link set $p mtu 9000; done
+    for e in "$a" "$b"; do $e ip link set eth0 mtu 9000; done ;;
 esac >/dev/null 2>&1
 $b iperf3 -s -1 -J -p 25001 >/dev/null & tcp=$!
 $b irtt server -i 1ms -b 198.18.0.2:25002 >/dev/null 2>&1 & udp=$!
@@ -48,7 +50,8 @@ kill $udp; wait $tcp
 case $arm in
 no-tso) $a ethtool -K eth0 tso on gso on; $b ethtool -K eth0 tso on gso on ;;
 small-buffers) for e in "$a" "$b"; do $e sysctl -qw net.ipv4.tcp_rmem="$6" net.ipv4.tcp_wmem="$7"; done ;;
-mtu-9000) $a ip link set eth0 mtu 1500; $b ip link set eth0 mtu 1500; for p in port-a port-b; do $n ip link set $p mtu 1500; done ;;
+mtu-9000) for e in "$a" "$b"; do $e ip link set eth0 mtu 1500; done
+    for p in port-a port-b; do $n ip link set $p mtu 1500; done ;;
 esac >/dev/null 2>&1
 end=$(now)
 echo $(( (end - begin) / 1000 )) $(( (last - first) / 1000 ))
@@ -111,7 +114,8 @@ def main() -> None:
     chosen = parser.parse_args()
     found = compare(chosen.blocks)
     print(
-        f"overhead per trial, mean of {found['trials_each']:.0f} trials each, clients' {found['clients_s']:.3f} s taken off"
+        f"overhead per trial, mean of {found['trials_each']:.0f} trials each, "
+        f"the clients' own {found['clients_s']:.3f} s taken off"
     )
     for name, goal in (("nettune", GOAL_S), ("loop", None)):
         value = found[f"{name}_s"]

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from bench import plan as plans
 from bench import schedule
+from bench.facts import machine
+from bench.hosts.local import Local
 from bench.labs import namespaces
 from bench.probes.probe import Pair
 from nettune.say import Screen, duration, plain
@@ -56,7 +58,7 @@ def estimate(screen: Screen, order: Order) -> None:
 
 def dry_run(screen: Screen, order: Order) -> None:
     """The exact commands, without running any."""
-    plan = order.plan
+    plan = order.plan.with_congestion_control(machine.available_congestion_controls(Local()))
     for topology in plan.topologies:
         screen.line(f"\nlab {topology.name}, each line inside its own namespace:")
         for host, lines in namespaces.commands(topology).items():
