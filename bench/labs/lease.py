@@ -53,16 +53,15 @@ def create_durably(path: Path) -> IO[str]:
 
 
 def read_lines(path: Path) -> list[dict[str, object]]:
-    """The JSON lines of a file; a last line cut short by a crash is left out (nothing was done under it)."""
+    """The JSON lines of a file; one cut short by a crash is left out (nothing was done under it)."""
     lines = []
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)
         except ValueError:
-            break
-        if not isinstance(line, dict):
-            break
-        lines.append(line)
+            continue
+        if isinstance(line, dict):
+            lines.append(line)
     return lines
 
 

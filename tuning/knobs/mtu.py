@@ -45,6 +45,8 @@ class Mtu:
         """
         del setting
         devices = lab.devices(target)
+        if not devices:
+            raise NotSettable(f"not settable here: this topology has no device on the target {target!r}")
         for each in devices:
             facts = now[each.host.name].facts
             bridge = facts.get(f"link/{each.device}/kind") == "bridge"

@@ -94,6 +94,13 @@ def test_a_last_line_cut_short_is_left_out(tmp_path: Path, text: str, expected: 
     assert read_lines(tmp_path / "x") == expected
 
 
+def test_a_damaged_line_does_not_hide_those_after_it(tmp_path: Path) -> None:
+    """What they name was made, and must be removed."""
+    (tmp_path / "x").write_text('{"a":1}\n{"b"\x00\n{"c":3}\n', encoding="utf-8")
+
+    assert read_lines(tmp_path / "x") == [{"a": 1}, {"c": 3}]
+
+
 def test_bytes_that_are_no_text_end_the_lines(tmp_path: Path) -> None:
     """What a power cut left of the last block is no line."""
     (tmp_path / "x").write_bytes(b'{"a":1}\n\xff\xfe\x80')
