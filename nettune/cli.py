@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from nettune.places import Places, places
-from nettune.say import Screen, Watch, capabilities, duration
+from nettune.lab_cli import lab_app
+from nettune.places import places
+from nettune.say import Screen, duration
 
 app = typer.Typer(
     help="Measure a network path, judge what settings change it, recommend what holds. Every change is undone.",
@@ -18,7 +19,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-lab_app = typer.Typer(help="Labs: what this machine can stand, and what dead runs left.", no_args_is_help=True)
 app.add_typer(lab_app, name="lab")
 
 StoreOption = Annotated[str, typer.Option("--store", help="Results: a file or database URL (or NETTUNE_STORE).")]
@@ -42,6 +42,7 @@ def run(
 ) -> None:
     """Measure a plan: stand its lab, hold every treatment in seeded blocks, judge, recommend."""
     from nettune import outputs, preview, wiring
+    from nettune.watch import Watch
     from results.store import opened
 
     screen, where = Screen(quiet=as_json), places(store)
@@ -180,45 +181,6 @@ def recommend(
             screen.document({"run_id": kept.run(run).run_id, "profile": str(output), **advice.as_mapping()})
 
 
-@lab_app.command()
-def check(as_json: JsonOption = False) -> None:
-    """What this machine's kernel can and cannot do for a lab; loads no module."""
-    from bench.hosts.local import Local
-    from bench.labs import capability
-
-    screen = Screen(quiet=as_json)
-    answers = capability.answers(Local(), _places().leases)
-    capabilities(screen, answers)
-    if as_json:
-        keys = ("name", "what_for", "word", "reason", "command")
-        screen.document([{key: getattr(each, key) for key in keys} for each in answers])
-    if any(each.word != "yes" for each in answers if each.name in {"veth", "bridge"}):
-        raise typer.Exit(1)
-
-
-@lab_app.command()
-def reap(as_json: JsonOption = False) -> None:
-    """Remove what dead runs left on this machine; labs of living runs stay."""
-    from nettune import wiring
-
-    screen = Screen(quiet=as_json)
-    done = wiring.reap(_places())
-    for each in done:
-        what = ", ".join(each.removed) or "nothing was left"
-        screen.line(f"lease {each.lease_id}: {each.problem or 'removed ' + what}", "red" if each.problem else "")
-    if not done:
-        screen.line("nothing to reap")
-    if as_json:
-        rows = [{"lease": each.lease_id, "removed": list(each.removed), "problem": each.problem} for each in done]
-        screen.document(rows)
-    if any(each.problem for each in done):
-        raise typer.Exit(1)
-
-
 def dealt() -> int:
     """A new seed, small enough to be typed again."""
     return random.Random(secrets.randbits(64)).randrange(1, 1_000_000)  # noqa: S311 - an experiment, not a key
-
-
-def _places() -> Places:
-    return places()

@@ -4,19 +4,16 @@ from __future__ import annotations  # the rooms are imported for their types onl
 
 import json
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from results import units
 
 if TYPE_CHECKING:
     from bench.labs.capability import Answer
-    from bench.run import Progress as Standing
     from results.records import Comparison, Judgement, Run, SameArms
 
 _ICONS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
@@ -47,54 +44,6 @@ class Screen:
     def document(self, value: object) -> None:
         """JSON on standard output."""
         sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-class Watch:
-    """Shows a run on its way on stderr: a bar with time left on a terminal, a plain line per block elsewhere."""
-
-    def __init__(self, screen: Screen, block_s: float) -> None:
-        self._console = screen.err
-        self._started = time.monotonic()
-        self._block_s = block_s
-        self._first = -1
-        self._last = ("", -1)
-        self._bar: Progress | None = None
-        if self._console.is_terminal:
-            columns: tuple[Any, ...] = (  # Any: rich's columns share no public type
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                TextColumn("{task.fields[left]}"),
-            )  # fmt: skip
-            self._bar = Progress(*columns, console=self._console, transient=True)
-            self._task = self._bar.add_task("", total=None, left="")
-            self._bar.start()
-
-    def __call__(self, now: Standing) -> None:
-        """A trial begins."""
-        if self._first < 0:
-            self._first = now.trials_done
-        left = self._left(now)
-        if now.note:
-            self._console.print(f"  {now.note}", style="yellow", markup=False)
-        if self._bar is not None:
-            what = f"{now.topology}  block {now.block + 1}/{now.blocks}  {now.arm}"
-            self._bar.update(
-                self._task, description=what, completed=now.trials_done, total=now.trials_in_all, left=left
-            )
-        elif (now.topology, now.block) != self._last:
-            self._last = (now.topology, now.block)
-            what = f"{now.topology}: block {now.block + 1} of {now.blocks}"
-            self._console.print(f"{what}, trial {now.trials_done} of {now.trials_in_all}, {left}", markup=False)
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
-
-    def _left(self, now: Standing) -> str:
-        done, remaining = now.trials_done - self._first, now.trials_in_all - now.trials_done
-        if done < 3:
-            return f"about {duration(self._block_s * (now.blocks - now.block))} left"
-        return f"about {duration((time.monotonic() - self._started) / done * remaining)} left"
 
 
 def duration(seconds: float) -> str:

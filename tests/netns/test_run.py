@@ -88,7 +88,8 @@ def test_killed_runs_are_reaped_and_resumed_without_measuring_a_block_again(stat
     """SIGKILL at 20 seeded moments of one run; each time reap leaves nothing, and the run ends complete."""
     dealt = random.Random(20)
     first = ("run", plan_file(tmp_path), "--seed", "3", "--blocks", "22")
-    words, complete_at_kills = first, []
+    words: tuple[str, ...] = first
+    complete_at_kills = []
     for _ in range(20):
         running = start(*words)
         time.sleep(dealt.uniform(0.5, 2.6))

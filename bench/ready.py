@@ -1,0 +1,76 @@
+"""Before the first trial: is the machine able, which topologies stand, which treatments can be held on each."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.facts.sheet import Sheets
+from bench.hosts.command import Command
+from bench.hosts.host import Host
+from bench.labs import capability, namespaces
+from bench.labs.lab import Lab
+from bench.plan import Plan
+from bench.probes.probe import checked_version
+from bench.treatment import Treatment
+from results.errors import NotAble
+
+_TOOLS = (Command(("ethtool", "--version")), Command(("ip", "-V")), Command(("ss", "-V")))
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a run may measure: `live` by topology; `skipped` as (cell, reason)."""
+
+    labs: Mapping[str, Lab]
+    baselines: Mapping[str, Sheets]
+    live: Mapping[str, Sequence[Treatment]]
+    skipped: tuple[tuple[str, str], ...]
+
+    def settings(self) -> dict[str, tuple[Mapping[str, str], ...]]:
+        """Each treatment's settings with the value that current has, as its first topology tells it."""
+        found: dict[str, tuple[Mapping[str, str], ...]] = {}
+        for topology, treatments in self.live.items():
+            for treatment in treatments:
+                lab, baseline = self.labs[topology], self.baselines[topology]
+                found.setdefault(treatment.name, treatment.described(lab, baseline))
+        return found
+
+
+def check_machine(local: Host, plan: Plan) -> None:
+    """Raise NotAble, naming what is missing, before anything is made."""
+    writable = [local.run(Command(("test", "-w", path))).ok for path in ("/proc/sys/net/ipv4/ip_forward", "/run")]
+    if not all(writable):
+        raise NotAble("namespaces and their settings need root", hint="run it as root, or with sudo")
+    for tool in dict.fromkeys(tool for probe in plan.probes for tool in (*probe.tools, *_TOOLS)):
+        checked_version(local, tool)
+
+
+def standing(
+    stack: contextlib.ExitStack, plan: Plan, treatments: Sequence[Treatment], *, local: Host, leases_folder: Path
+) -> Ready:
+    """Stand every topology that this kernel can, until `stack` closes, and ask every treatment about each.
+
+    Raises NotAble when no topology can stand.
+    """
+    labs: dict[str, Lab] = {}
+    skipped = []
+    for topology in plan.topologies:
+        answers = capability.answers(local, leases_folder, topology.needs)
+        lacking = next((answer for answer in answers if answer.word != "yes"), None)
+        if lacking is not None:
+            skipped.append((topology.name, f"{lacking.name}: {lacking.reason}. {lacking.command}"))
+            continue
+        labs[topology.name] = stack.enter_context(namespaces.standing(topology, leases_folder=leases_folder))
+    if not labs:
+        raise NotAble(f"no topology of plan {plan.name} can stand here: {skipped[0][1]}", hint="`nettune lab check`")
+    baselines = {name: lab.read() for name, lab in labs.items()}
+    live: dict[str, list[Treatment]] = {name: [] for name in labs}
+    for topology_name, lab in labs.items():
+        for treatment in treatments:
+            reason = treatment.refusal(lab, baselines[topology_name])
+            if reason:
+                skipped.append((f"{topology_name}/{treatment.name}", reason))
+            else:
+                live[topology_name].append(treatment)
+    return Ready(labs, baselines, live, tuple(skipped))

@@ -1,0 +1,46 @@
+"""The verbs of `nettune lab`."""
+
+from typing import Annotated
+
+import typer
+
+from nettune.places import places
+from nettune.say import Screen, capabilities
+
+lab_app = typer.Typer(help="Labs: what this machine can stand, and what dead runs left.", no_args_is_help=True)
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+
+
+@lab_app.command()
+def check(as_json: JsonOption = False) -> None:
+    """What this machine's kernel can and cannot do for a lab; loads no module."""
+    from bench.hosts.local import Local
+    from bench.labs import capability
+
+    screen = Screen(quiet=as_json)
+    answers = capability.answers(Local(), places().leases)
+    capabilities(screen, answers)
+    if as_json:
+        keys = ("name", "what_for", "word", "reason", "command")
+        screen.document([{key: getattr(each, key) for key in keys} for each in answers])
+    if any(each.word != "yes" for each in answers if each.name in {"veth", "bridge"}):
+        raise typer.Exit(1)
+
+
+@lab_app.command()
+def reap(as_json: JsonOption = False) -> None:
+    """Remove what dead runs left on this machine; labs of living runs stay."""
+    from nettune import wiring
+
+    screen = Screen(quiet=as_json)
+    done = wiring.reap(places())
+    for each in done:
+        what = ", ".join(each.removed) or "nothing was left"
+        screen.line(f"lease {each.lease_id}: {each.problem or 'removed ' + what}", "red" if each.problem else "")
+    if not done:
+        screen.line("nothing to reap")
+    if as_json:
+        rows = [{"lease": each.lease_id, "removed": list(each.removed), "problem": each.problem} for each in done]
+        screen.document(rows)
+    if any(each.problem for each in done):
+        raise typer.Exit(1)
