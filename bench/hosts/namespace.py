@@ -19,7 +19,8 @@ class Namespace:
     def __init__(self, name: str, netns: str, holder: Process) -> None:
         self._netns = netns
         self._holder = holder
-        enter = ("nsenter", f"--target={holder.pid}", "--net", "--mount", "--")
+        # --root: joining a mount namespace leaves a chroot behind otherwise.
+        enter = ("nsenter", f"--target={holder.pid}", "--net", "--mount", "--root", "--")
         self._local = Local(name, prefix=enter)
         self._session = Session(name, enter)
 
