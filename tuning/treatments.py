@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from bench.facts.sheet import Difference, Sheets, differences
-from bench.hosts.command import Command, Outcome
+from bench.hosts.command import Command, HostFault, Outcome
 from bench.labs.lab import Lab
 from bench.plan import SettingSpec
 from bench.treatment import Held
@@ -85,6 +85,14 @@ class Settings:
         found: list[Change] = []
         for spec, knob in self._parts:
             found += knob.changes(spec.setting, spec.value, lab, spec.target or knob.target, now)
+        wanted: dict[tuple[str, str], str] = {}
+        for change in found:
+            first = wanted.setdefault((change.host, change.key), change.wanted)
+            if first != change.wanted:
+                raise NotSettable(
+                    f"not settable here: {change.key} on {change.host} is asked to be both {first!r} and "
+                    f"{change.wanted!r}"
+                )
         return tuple(found)
 
     def explains(self, difference: Difference) -> bool:
@@ -118,13 +126,16 @@ class Settings:
             self._journal.undone(intent)
 
 
-def write(changes: Sequence[Change], lab: Hosts) -> Sheets:
-    """Write changes in order, then those that follow others but did not; the state after it."""
-    _run([change for change in changes if not change.follows], lab)
+def write(changes: Sequence[Change], lab: Hosts, troubles: list[str] | None = None) -> Sheets:
+    """Write changes in order, then those that follow others but did not; the state after it.
+
+    With `troubles` a host that fails is noted there, and the others are written all the same.
+    """
+    _run([change for change in changes if not change.follows], lab, troubles)
     now = lab.read()
     late = [change for change in changes if change.follows and not _holds(change, now)]
     if late:
-        _run(late, lab)
+        _run(late, lab, troubles)
         now = lab.read()
     return now
 
@@ -145,8 +156,9 @@ def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> None:
         for change in reversed(ours)
         if (original := intent.original(change)) is not None
     ]
+    troubles: list[str] = []
     if back:
-        now = write(back, lab)
+        now = write(back, lab, troubles)
     left = _left(intent, now, foreign)
     settled_by = time.monotonic() + _SETTLE_S
     for _ in range(_ROUNDS):
@@ -157,11 +169,11 @@ def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> None:
         if not left:
             break
         for host, listed in itertools.groupby(left, key=lambda difference: difference.host):
-            lab.named(host).run_all(repairs(tuple(listed)))
+            _told(lab, host, repairs(tuple(listed)), troubles)
         now = lab.read()
         left = _left(intent, now, foreign)
     if left or foreign:
-        said = [str(difference) for difference in left[:5]]
+        said = [*troubles[:1], *(str(difference) for difference in left[:5])]
         said += [
             f"{change.host}: {change.key} reads {_fact(change, now)!r}, neither {intent.original(change)!r} nor "
             f"{change.wanted!r}: somebody else changed it, and it was not overwritten"
@@ -173,13 +185,22 @@ def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> None:
         )
 
 
-def _run(changes: Sequence[Change], lab: Hosts) -> None:
+def _run(changes: Sequence[Change], lab: Hosts, troubles: list[str] | None) -> None:
     """Write without judging exit codes: ethtool exits with 1 when nothing changes; the state read back decides."""
     for host, by_host in itertools.groupby(changes, key=lambda change: change.host):
         commands: list[Command] = []
         for kind, listed in itertools.groupby(by_host, key=lambda change: change.key.split("/", 1)[0]):
             commands += KNOBS[kind].writes(tuple(listed))
+        _told(lab, host, commands, troubles)
+
+
+def _told(lab: Hosts, host: str, commands: Sequence[Command], troubles: list[str] | None) -> None:
+    try:
         lab.named(host).run_all(commands)
+    except HostFault as error:
+        if troubles is None:
+            raise
+        troubles.append(str(error))
 
 
 def _left(intent: Intent, now: Sheets, foreign: Sequence[Change]) -> list[Difference]:

@@ -20,7 +20,7 @@ _ENDS: dict[str, str] = {
 }
 _FEATURES = {
     "tx-scatter-gather": "on", "tx-checksum-ip-generic": "on", "tx-checksum-ipv4": "off [fixed]", "rx-gro": "off",
-    "tx-tcp-segmentation": "on", "tx-tcp6-segmentation": "on", "tx-tcp-mangleid-segmentation": "off [requested on]",
+    "tx-tcp-segmentation": "on", "tx-tcp6-segmentation": "on", "tx-tcp-mangleid-segmentation": "on",
     "tx-generic-segmentation": "on", "rx-lro": "off [fixed]",
 }  # fmt: skip
 
