@@ -83,15 +83,15 @@ def recommend(run: Run, judgement: Judgement) -> Advice:
     """The advice of one run; of a confirmation when `run.confirms` names the run whose candidates it measured."""
     confirming = bool(run.confirms)
     winners = winning(judgement)
-    rejected = _rejected(judgement, winners)
+    chosen = _chosen(judgement, winners)
+    rejected = _rejected(judgement, winners, chosen)
     if not winners:
         return Advice("nothing", _nothing(run, judgement, confirming=confirming), (), rejected, (), "")
-    chosen = [name for name in (TOGETHER,) if name in winners] or list(winners)
-    kept: dict[str, Recommendation] = {}
+    kept: dict[tuple[str, str], Recommendation] = {}
     for name in chosen:
         best = winners[name]
         for setting in run.settings.get(name, ()):
-            kept.setdefault(setting["setting"], _recommendation(run, setting, best))
+            kept.setdefault((setting["setting"], setting["target"]), _recommendation(run, setting, best))
     unresolved = sorted(
         {guard.metric for name in chosen for guard in winners[name].guards if guard.word == "not resolved"}
     )
@@ -143,12 +143,24 @@ def _recommendation(run: Run, setting: Mapping[str, str], best: Comparison) -> R
     )
 
 
-def _rejected(judgement: Judgement, winners: Mapping[str, Comparison]) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (f"{each.treatment} on {each.topology}", f"{each.verdict}: {each.reason}")
-        for each in judgement.comparisons
-        if each.primary and each.treatment not in winners
-    )
+def _chosen(judgement: Judgement, winners: Mapping[str, Comparison]) -> Sequence[str]:
+    """All together where they won so; the best one alone where they were measured together and did not win."""
+    if TOGETHER in winners:
+        return (TOGETHER,)
+    lost_together = any(each.treatment == TOGETHER for each in judgement.comparisons)
+    return tuple(winners)[:1] if lost_together else tuple(winners)
+
+
+def _rejected(
+    judgement: Judgement, winners: Mapping[str, Comparison], chosen: Sequence[str]
+) -> tuple[tuple[str, str], ...]:
+    rows = []
+    for each in judgement.comparisons:
+        if not each.primary or each.treatment in chosen or (TOGETHER in chosen and each.treatment in winners):
+            continue
+        alone = f"; not together with {', '.join(chosen)}" if each.treatment in winners else ""
+        rows.append((f"{each.treatment} on {each.topology}", f"{each.verdict}: {each.reason}{alone}"))
+    return tuple(rows)
 
 
 def _nothing(run: Run, judgement: Judgement, *, confirming: bool) -> str:
