@@ -9,12 +9,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bench import schedule, trust
+from bench import carryover, schedule, trust
 from bench.facts import counters
 from bench.facts.counters import Counters
 from bench.facts.sheet import FactSheet, Sheets, differences
-from bench.hosts.command import Command
-from bench.hosts.host import ask_everywhere
 from bench.labs.lab import Lab
 from bench.plan import Plan
 from bench.probes.probe import Measured, Pair, Probe, ProbeFailed, ToolBroke
@@ -127,22 +125,22 @@ def _block(campaign: Campaign, tally: _Tally, topology: str, block: int, attempt
     for position, arm in enumerate(order):
         campaign.watch(tally.progress(topology, block, arm))
         trial_id = store.begin_trial(run_id, topology, block, attempt, position, arm)
-        ended = _trial(campaign, treatments[arm], topology, block)
+        ended = _trial(campaign, treatments[arm], topology, block, position)
         store.end_trial(trial_id, ended)
         tally.trials += 1
         tally.note = "" if ended.status == "done" else f"{arm}: {ended.status}: {ended.cause}"
     store.end_block(run_id, topology, block, attempt)
 
 
-def _trial(campaign: Campaign, treatment: Treatment, topology: str, block: int) -> Ended:
+def _trial(campaign: Campaign, treatment: Treatment, topology: str, block: int, position: int) -> Ended:
     """One arm held once. An undo that failed ends the run: nothing may be measured on a lab that is not baseline."""
     lab, baseline = campaign.labs[topology], campaign.baselines[topology]
     started = time.monotonic()
     ended = Ended("missing", "not begun", 0.0)
     try:
-        _neutralise(lab)
+        turn = 0 if carryover.neutralise(lab) else position + 1
         with treatment.holds(lab, baseline) as held:
-            ended = _probed(campaign, treatment, lab, baseline, held, block)
+            ended = _probed(campaign, treatment, lab, baseline, held, (block, turn))
     except NotAble as error:
         if differences(baseline, lab.read()):
             raise
@@ -150,8 +148,10 @@ def _trial(campaign: Campaign, treatment: Treatment, topology: str, block: int) 
     return replace(ended, elapsed_s=time.monotonic() - started)
 
 
-def _probed(campaign: Campaign, treatment: Treatment, lab: Lab, baseline: Sheets, held: Held, block: int) -> Ended:
-    """All probes of the plan in order, and whether their numbers may be trusted."""
+def _probed(
+    campaign: Campaign, treatment: Treatment, lab: Lab, baseline: Sheets, held: Held, ports: tuple[int, int]
+) -> Ended:
+    """All probes of the plan in order, and whether their numbers may be trusted. `ports` is (block, turn)."""
     _keep(campaign.store, held.within)
     found = _Found()
     status: TrialStatus = "done"
@@ -160,8 +160,8 @@ def _probed(campaign: Campaign, treatment: Treatment, lab: Lab, baseline: Sheets
         trust.treatment_explains(treatment, baseline, held.within)
         before = counters.read(lab.hosts)
         for index, probe in enumerate(campaign.plan.probes):
-            ports = schedule.ports(index, seed=campaign.seed, block=block)
-            measured = probe.measure(Pair(lab.a, lab.b, ports.server, ports.client))
+            dealt = schedule.ports(index, seed=campaign.seed, block=ports[0], turn=ports[1])
+            measured = probe.measure(Pair(lab.a, lab.b, dealt.server, dealt.client))
             after_probe = counters.read(lab.hosts)
             trust.path_was_taken(lab, measured, before, after_probe)
             found.take(probe, measured, before, after_probe, lab)
@@ -228,17 +228,6 @@ class _Found:
             self.samples.append(sample("cpu_per_10gbit", used["busy"] / rate * 1e10, "cores", "machine"))
             drops, sent = trust.dropped(lab, before, after)
             self.samples.append(sample("drops", drops / max(1, sent), "1", "path"))
-
-
-def _neutralise(lab: Lab) -> None:
-    """Forget what TCP learned of the peer, alike for every arm, and only of the endpoints' own addresses."""
-    # It exits with 2 when there is no entry: as good.
-    ask_everywhere(
-        {
-            here.host: (Command(("ip", "tcp_metrics", "delete", there.address)),)
-            for here, there in ((lab.a, lab.b), (lab.b, lab.a))
-        }
-    )
 
 
 def _keep(store: Store, sheets: Sheets) -> None:

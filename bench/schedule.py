@@ -24,9 +24,12 @@ def arms(names: Sequence[str], *, seed: int, topology: str, block: int, attempt:
     return tuple(order)
 
 
-def ports(probe: int, *, seed: int, block: int) -> Ports:
-    """The ports of the plan's `probe`th probe in a block."""
-    dealt = random.Random(f"{seed}/ports/{block}")  # noqa: S311 - an experiment, not a key
+def ports(probe: int, *, seed: int, block: int, turn: int = 0) -> Ports:
+    """The ports of the plan's `probe`th probe in a block.
+
+    `turn` is 0, unless the kernel keeps closed sockets and each arm of the block must take ports of its own.
+    """
+    dealt = random.Random(f"{seed}/ports/{block}/{turn}" if turn else f"{seed}/ports/{block}")  # noqa: S311 - an experiment, not a key
     server = dealt.randrange(*_SERVER_PORTS) + probe
     client = dealt.randrange(_CLIENT_PORTS[0], _CLIENT_PORTS[1] - 32 * _STREAMS_AT_MOST) + probe * _STREAMS_AT_MOST
     return Ports(server, client)

@@ -154,6 +154,9 @@ def parse(outcome: Outcome, raw: Mapping[str, str]) -> dict[str, Any]:  # Any: J
         raise ToolBroke(
             f"on {outcome.host}: iperf3 (exit {outcome.returncode}) printed no JSON document but {said!r}", raw=raw
         ) from None
+    if "Address already in use" in str(document.get("error", "")):
+        # A port of ours is taken: nothing that an arm could have done.
+        raise ToolBroke(f"on {outcome.host}: iperf3: {document['error']}", raw=raw)
     if "error" in document:
         raise ProbeFailed(f"on {outcome.host}: iperf3: {document['error']}", raw=raw)
     if outcome.returncode != 0:

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import sqlite3
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bench.carryover import neutralise
 from bench.hosts.command import Command
 from bench.hosts.local import Local
 from bench.labs import lease
@@ -271,3 +273,27 @@ def test_the_lock_names_a_folder_that_cannot_be_written() -> None:
     """The error says which file and what to set."""
     with pytest.raises(NotAble, match=r"running\.lock"), lease.only_run(Path("/proc/nettune"), "test"):
         pass  # pragma: no cover - never entered
+
+
+def test_a_port_that_waits_is_free_for_the_next_arm(state: Path) -> None:
+    """A client that closes first (iperf3 3.16 and later) leaves TIME-WAIT; the next arm can bind the same port."""
+    script = (
+        "import socket\n"
+        "s = socket.socket(); s.bind(('198.18.0.1', 41000)); s.connect(('198.18.0.2', 41001)); s.close()\n"
+    )
+    listener = "import socket; s = socket.create_server(('198.18.0.2', 41001)); c = s.accept()[0]; c.recv(1); c.close()"
+    with standing(Topology("direct"), leases_folder=state / "leases") as lab:
+        for _ in range(2):
+            with lab.b.host.start(Command((sys.executable, "-c", listener))) as served:
+                for _ in range(200):
+                    if lab.b.host.run(Command(("ss", "-Hltn"))).stdout:
+                        break
+                lab.a.host.run(Command((sys.executable, "-c", script))).require()
+                served.wait()
+            waiting = lab.a.host.run(Command(("ss", "-Htan", "state", "time-wait"))).stdout
+            free = neutralise(lab)
+            left = lab.a.host.run(Command(("ss", "-Htan", "state", "time-wait"))).stdout
+
+    assert waiting != ""
+    assert free == (left == "")
+    assert free
