@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import (
     JSON,
     Column,
+    Connection,
     Engine,
     Float,
     ForeignKey,
@@ -148,10 +149,12 @@ facts = Table(
 
 def prepare(engine: Engine, shown: str) -> None:
     """Bring the store to VERSION; raises WrongInput for one made by a newer nettune or by something else."""
-    found = _version(engine)
+    with engine.connect() as connection:
+        found = _version(connection)
+        tables = inspect(connection).get_table_names() if found is None else []
     if found == VERSION:
         return
-    if found is None and (tables := inspect(engine).get_table_names()):
+    if found is None and tables:
         raise WrongInput(
             f"{shown} is a database of something else (it holds {', '.join(sorted(tables)[:3])} …)",
             hint="name another file with --store",
@@ -164,11 +167,10 @@ def prepare(engine: Engine, shown: str) -> None:
     _upgrade(engine)
 
 
-def _version(engine: Engine) -> str | None:
-    if not inspect(engine).has_table("alembic_version"):
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
         return None
-    with engine.connect() as connection:
-        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def _upgrade(engine: Engine) -> None:
@@ -178,5 +180,8 @@ def _upgrade(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # one maker at a time, and all of the tables or none
+        if _version(connection) != VERSION:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")

@@ -235,7 +235,8 @@ class Store:
         if digest in self._kept_facts:
             return
         table = schema.facts
-        with self._begin() as connection:
+        twice = contextlib.suppress(exc.IntegrityError)  # another process kept the same sheet at the same moment
+        with _named(self.shown), twice, self._engine.begin() as connection:
             if connection.execute(sql.select(table.c.digest).where(table.c.digest == digest)).first() is None:
                 body = zlib.compress(json.dumps(dict(facts)).encode())
                 connection.execute(sql.insert(table), {"digest": digest, "host": host, "body": body})
