@@ -47,9 +47,16 @@ def run(
 
     screen, where = Screen(quiet=as_json), places(store)
     overrides = [*(sets or []), *([f"blocks={blocks}"] if blocks else [])]
-    with opened(where.store) as kept:
+    # A dry run of a new plan reads no store, so it makes none.
+    with opened(":memory:" if dry_run and not (resume or confirm) else where.store) as kept:
         order = preview.order(
-            kept, plan, overrides, resume=resume, confirm=confirm, blocks=blocks, seed=seed or dealt()
+            kept,
+            plan,
+            overrides,
+            resume=resume,
+            confirm=confirm,
+            blocks=blocks,
+            seed=dealt() if seed is None else seed,
         )
         preview.estimate(screen, order)
         if dry_run:
