@@ -1,4 +1,4 @@
-"""What one trial would hand on to the next: taken away alike for every arm, and only of the endpoints' own addresses."""
+"""What one trial would hand on to the next: taken away alike for every arm, only of the endpoints' own addresses."""
 
 from bench.hosts.command import Command
 from bench.hosts.host import ask_everywhere
@@ -9,7 +9,7 @@ def neutralise(lab: Lab) -> bool:
     """Forget TCP's metrics of the peer and close sockets in TIME-WAIT; False where some of those stayed.
 
     From iperf3 3.16 on the client closes first, and its fixed port (the same for every arm of a block) is taken for a
-    minute: "Address already in use". `ss -K` needs CONFIG_INET_DIAG_DESTROY; without it the caller moves to other ports.
+    minute: "Address already in use". `ss -K` needs CONFIG_INET_DIAG_DESTROY; without it the caller takes other ports.
     """
     pairs = ((lab.a, lab.b), (lab.b, lab.a))
     waiting = {here.host: ("state", "time-wait", "src", here.address, "dst", there.address) for here, there in pairs}

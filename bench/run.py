@@ -172,7 +172,10 @@ def _probed(
         found.raw |= {("failed", name): text for name, text in error.raw.items()}
     except trust.Untrusted as error:
         status, cause = "missing", str(error)
-    after = held.read()
+    read = held.read()
+    after = {
+        name: held.within[name] if held.within[name].facts == sheet.facts else sheet for name, sheet in read.items()
+    }
     _keep(campaign.store, after)
     if status == "done":
         try:

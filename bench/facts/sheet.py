@@ -13,20 +13,21 @@ Keys are paths whose first word is the kind of fact:
     qdisc/eth0/qdisc noqueue 0: root …        "present"
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: the digest is kept once it is known
 class FactSheet:
     """What one host said at one moment."""
 
     host: str
     facts: Mapping[str, str]
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """SHA-256 over host and facts in a fixed order; equal sheets are stored once."""
         text = json.dumps([self.host, sorted(self.facts.items())], separators=(",", ":"))

@@ -96,7 +96,7 @@ def serving(host: Host, command: Command, *, port: int, protocol: str) -> Iterat
     with host.start(command) as server:
         question = Command(("ss", "-Hln", f"--{protocol}", "sport", "=", f":{port}"))
         deadline = time.monotonic() + _READY_S
-        while not host.run(question).require().stdout.strip():
+        while not host.run_all((question,))[0].require().stdout.strip():
             if server.finished():
                 outcome = server.wait()
                 raise ToolBroke(
