@@ -12,7 +12,7 @@ from bench import ready
 from bench import run as runs
 from bench.document import from_plain
 from bench.facts import machine
-from bench.hosts.command import Command
+from bench.hosts.command import Command, HostFault
 from bench.hosts.local import Local
 from bench.labs import lease, namespaces
 from bench.labs.topology import drawing
@@ -115,7 +115,13 @@ def revision(local: Local) -> str:
 def reap(places: Places) -> tuple[lease.Reaped, ...]:
     """Remove what dead runs left: labs first, then the journals of hosts that are gone with them."""
     local = Local()
-    done = lease.reap(places.leases, lambda kind, name: kind == "netns" and lease.remove_namespace(local, name))
+
+    def remove(kind: str, name: str) -> bool:
+        if kind != "netns":
+            raise HostFault(f"{name} is a {kind}, which this nettune does not make", hint="reap with the newer one")
+        return lease.remove_namespace(local, name)
+
+    done = lease.reap(places.leases, remove)
     with contextlib.suppress(NotAble), lease.only_run(places.state, "lab reap"):
         if not any(each.problem for each in done):
             for journal in places.journals.glob("*.jsonl"):

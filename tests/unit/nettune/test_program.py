@@ -128,3 +128,21 @@ def test_help_exits_with_0_and_names_every_verb(tmp_path: Path, program: Program
 
     assert all(verb in outcome.stdout for verb in ("run", "plans", "runs", "show", "report", "recommend", "lab"))
     assert not (tmp_path / "state").exists()
+
+
+def test_reap_keeps_what_it_does_not_know(tmp_path: Path, program: Program) -> None:
+    """A lease of a newer nettune names other kinds of things: they are told, and its lease stays for it."""
+    leases = tmp_path / "state" / "leases"
+    leases.mkdir(parents=True)
+    (leases / "x.jsonl").write_text('{"lease":"x"}\n{"kind":"tap","name":"tap9"}\n', encoding="utf-8")
+    outcome = program("lab", "reap", "--json")
+
+    assert (outcome.returncode, (leases / "x.jsonl").exists()) == (1, True)
+    assert json.loads(outcome.stdout) == [
+        {"lease": "x", "removed": [], "problem": "tap9 is a tap, which this nettune does not make"}
+    ]
+
+
+def test_reap_of_nothing_says_so(program: Program) -> None:
+    """No lease, no error."""
+    assert program("lab", "reap").stdout == "nothing to reap\n"
