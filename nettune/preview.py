@@ -26,6 +26,10 @@ def order(
         raise WrongInput(
             "--resume goes on with a run as it was ordered", hint="leave out --set, --blocks and --confirm"
         )
+    if confirm and any(each.startswith("blocks=") and each != f"blocks={blocks}" for each in overrides):
+        raise WrongInput(
+            "--confirm decides its blocks itself, or takes --blocks", hint="--blocks in place of --set blocks"
+        )
     if resume:
         run = store.run(resume)
         if run.status == "complete":

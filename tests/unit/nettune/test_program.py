@@ -47,6 +47,8 @@ WRONG = {
                           "leave out --set, --blocks and --confirm"),
     "resume of nothing": (("run", "--resume", "last"), "has no run 'last'", "`nettune runs` lists them"),
     "confirm of nothing": (("run", "--confirm", "x"), "has no run 'x'", "`nettune runs` lists them"),
+    "confirm with --set blocks": (("run", "--confirm", "x", "--set", "blocks=30"), "takes --blocks",
+        "in place of --set"),
     "show of nothing": (("show",), "has no run 'last'", "`nettune runs` lists them"),
     "report of nothing": (("report", "x"), "has no run 'x'", ""),
     "recommend of nothing": (("recommend", "x"), "has no run 'x'", ""),
