@@ -62,7 +62,7 @@ class Tcp:
                 client = pair.client.host.run(self.client_command(pair))
             except Overdue as error:
                 raise ProbeFailed(str(error), raw=_raw(error.outcome, running.stop())) from error
-            ended = _ended(running, client.elapsed_s + _EXCHANGE_S) if client.ok else running.stop()
+            ended = _ended(running, client.elapsed_s + _EXCHANGE_S) if _sound(client) else running.stop()
         return self.measured(client, ended, pair)
 
     def server_command(self, pair: Pair) -> Command:
@@ -202,6 +202,15 @@ def _threaded(document: Mapping[str, Any]) -> bool:
     version = str(_at(document, "start", "version"))
     numbers = [int(word) for word in version.removeprefix("iperf ").split("+")[0].split(".") if word.isdigit()]
     return numbers >= [3, 16]
+
+
+def _sound(client: Outcome) -> bool:
+    """True when the client tells of a test; otherwise its server waits for nobody."""
+    try:
+        parse(client, {})
+    except ProbeFailed:
+        return False
+    return True
 
 
 def _ended(server: Running, deadline_s: float) -> Outcome:
