@@ -44,7 +44,7 @@ $b irtt server -i 1ms -b 198.18.0.2:25002 >/dev/null 2>&1 & udp=$!
 until [ -n "$($b ss -Hltn sport = :25001)" ] && [ -n "$($b ss -Hlun sport = :25002)" ]; do :; done
 first=$(now)
 $a iperf3 -c 198.18.0.2 -p 25001 -t 1 -i 0.1 -J -C "$5" >/dev/null
-$a irtt client -Q -i 1ms -d 500ms --tstamp=none --stats=none -o - 198.18.0.2:25002 >/dev/null
+$a irtt client -Q -i 1ms -d 600ms --tstamp=none --stats=none -o - 198.18.0.2:25002 >/dev/null
 last=$(now)
 kill $udp; wait $tcp
 case $arm in

@@ -48,8 +48,9 @@ class Latency:
     def metrics(self) -> tuple[str, ...]:
         """Compared by the judgement; p99 only where a trial can hold enough samples."""
         kept = ["rtt_p50", "rtt_mean", "loss"]
-        # The timer of irtt misses up to a fifth of the packets at 1 ms (measured: 326 of 400).
-        if self.duration_s / self.interval_s * 0.75 >= P99_SAMPLES:
+        # The timer of irtt misses a part of the packets at 1 ms (measured: 326 of 400 sent by one build, 330 of 500 by
+        # another).
+        if self.duration_s / self.interval_s * 0.62 >= P99_SAMPLES:
             kept.insert(1, "rtt_p99")
         return tuple(f"{self.name}.{metric}" for metric in kept)
 

@@ -25,7 +25,7 @@ lab: {provider: netns}
 topologies: [bridge, {kind: routed, mtu: 9000}]
 probes:
   - {kind: tcp, duration_s: 0.8, warmup_s: 0.2}
-  - {kind: latency, duration_s: 0.5}
+  - {kind: latency, duration_s: 0.6}
 primary: tcp.goodput
 treatments:
   no-tso: {tso: off, gso: off}
@@ -44,7 +44,7 @@ def _stored(plan: Plan) -> Plan:
 
 BAD = {
     "unknown key": ("blocks: 8", "blocs: 8", "my.yaml:12: unknown key 'blocs'", "did you mean 'blocks'?"),
-    "unknown probe key": ("duration_s: 0.5", "duration: 0.5", "my.yaml:7: probes[1]: unknown key 'duration'",
+    "unknown probe key": ("duration_s: 0.6", "duration: 0.6", "my.yaml:7: probes[1]: unknown key 'duration'",
                           "did you mean 'duration_s'?"),
     "a unit in the value": ("duration_s: 0.8", "duration_s: 800ms",
                             "my.yaml:6: probes[0].duration_s: '800ms' is no number of seconds",
@@ -57,19 +57,19 @@ BAD = {
     "sideways": ("warmup_s: 0.2", "direction: sideways", "'sideways' is none of forward, reverse", ""),
     "no congestion control": ("warmup_s: 0.2", "congestion_control: 'rm -rf'", "is no name of a congestion control",
         ""),
-    "a packet too small": ("duration_s: 0.5", "size_bytes: 8", "size_bytes: 8 is outside 60 … 65000 bytes", ""),
+    "a packet too small": ("duration_s: 0.6", "size_bytes: 8", "size_bytes: 8 is outside 60 … 65000 bytes", ""),
     "unknown probe": ("kind: latency", "kind: latncy", "probes[1].kind: 'latncy' is none of tcp, latency",
                       "did you mean 'latency'?"),
     "a probe without kind": ("kind: latency, ", "", "my.yaml:7: probes[1]: a probe needs a kind", "kind: tcp"),
     "doubled probes": ("{kind: latency", "{kind: tcp", "my.yaml:7: probes[1]: the name 'tcp' has a dot or stands twice",
                        "give each probe its own name"),
     "a dot in a probe's name": ("{kind: latency", "{name: a.b, kind: latency", "the name 'a.b' has a dot", ""),
-    "no probes": ("  - {kind: tcp, duration_s: 0.8, warmup_s: 0.2}\n  - {kind: latency, duration_s: 0.5}\n", "  []\n",
+    "no probes": ("  - {kind: tcp, duration_s: 0.8, warmup_s: 0.2}\n  - {kind: latency, duration_s: 0.6}\n", "  []\n",
                   "my.yaml:5: probes: the plan has no probe", ""),
     "probes are missing": (("probes:\n  - {kind: tcp, duration_s: 0.8, warmup_s: 0.2}\n"
-                           "  - {kind: latency, duration_s: 0.5}\n"), "", "my.yaml:1: the plan has no 'probes'", ""),
+                           "  - {kind: latency, duration_s: 0.6}\n"), "", "my.yaml:1: the plan has no 'probes'", ""),
     "probes are no list": (("probes:\n  - {kind: tcp, duration_s: 0.8, warmup_s: 0.2}\n"
-                           "  - {kind: latency, duration_s: 0.5}\n"), "probes: tcp\n",
+                           "  - {kind: latency, duration_s: 0.6}\n"), "probes: tcp\n",
                            "my.yaml:5: probes: a list belongs here, not 'tcp'", ""),
     "no name": ("name: my-path\n", "", "the plan has no 'name'", ""),
     "a name with a slash": ("name: my-path", "name: ../x", "my.yaml:1: name: '../x' is no name", ""),
@@ -157,7 +157,7 @@ def test_a_good_plan_is_what_it_says() -> None:
     plan = _plan()
 
     assert plan.topologies == (Topology("bridge"), Topology("routed", 9000))
-    assert plan.probes == (Tcp("tcp", 0.8, 0.2, 1, "forward", "", 0), Latency("latency", 0.5, 0.001, 60))
+    assert plan.probes == (Tcp("tcp", 0.8, 0.2, 1, "forward", "", 0), Latency("latency", 0.6, 0.001, 60))
     assert plan.treatments == {
         "no-tso": (SettingSpec("tso", "off", None), SettingSpec("gso", "off", None)),
         "guests": (SettingSpec("tso", "off", "guest"), SettingSpec("mtu", "9000", "path")),
@@ -184,10 +184,10 @@ def test_the_design_holds_every_metric_and_guard_of_the_plan() -> None:
 OVERRIDES: dict[str, tuple[Sequence[str], dict[str, Any]]] = {  # Any: parts of a plan's document
     "a probe by its name": (["tcp.streams=4"], {"probes": [
         {"kind": "tcp", "duration_s": "0.8", "warmup_s": "0.2", "streams": "4"}, {"kind": "latency",
-            "duration_s": "0.5"}]}),
+            "duration_s": "0.6"}]}),
     "the same in full": (["probes.tcp.streams=4"], {"probes": [
         {"kind": "tcp", "duration_s": "0.8", "warmup_s": "0.2", "streams": "4"}, {"kind": "latency",
-            "duration_s": "0.5"}]}),
+            "duration_s": "0.6"}]}),
     "blocks": (["blocks={up_to: 12}"], {"blocks": {"up_to": "12"}}),
     "the last one counts": (["blocks=3", "blocks=4"], {"blocks": "4"}),
     "one treatment more": (["treatments.x={gro: on}"], {"treatments": {
