@@ -119,6 +119,7 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
         members = root.mapping()
         steps = key.split(".")
         if steps[0] not in _KEYS and "probes" in members:
+            _known_probe(steps[0], members["probes"], f"--set {override}")
             steps = ["probes", *steps]
         root = document.replaced(root, steps, value or '""', f"--set {override}")
     top = root.mapping(_KEYS)
@@ -163,6 +164,17 @@ def confirmation(document: Mapping[str, object], winners: Sequence[str], blocks:
                 together.setdefault(setting, given)
         kept[TOGETHER] = together
     return from_plain({**document, "treatments": kept, "blocks": str(blocks)}, "confirmation")
+
+
+def _known_probe(word: str, probes: Node, place: str) -> None:
+    """Raise WrongInput unless a probe has that name or kind; a slip in a key of the plan ends here too."""
+    rows = [each.value for each in probes.items() if isinstance(each.value, dict)]
+    names = {str(node.value) for row in rows for key, node in row.items() if key in {"name", "kind"}}
+    if word not in names:
+        hint = (
+            document.nearest(word, (*_KEYS, *sorted(names))) or f"keys: {', '.join(_KEYS)}; probes: {', '.join(names)}"
+        )
+        raise WrongInput(f"{place}: the plan has no key and no probe {word!r}", hint=hint)
 
 
 _KEYS = ("name", "about", "lab", "topologies", "probes", "primary", "treatments", "blocks", "margin_pct", "goal")

@@ -210,7 +210,9 @@ def test_an_override_replaces_its_key_only(overrides: Sequence[str], expected: d
 BAD_OVERRIDES = {
     "no equals sign": ("tcp.streams", "--set tcp.streams: write key=value", "--set tcp.streams=4"),
     "no key": ("=4", "--set =4: write key=value", ""),
-    "unknown probe": ("udp.streams=4", "--set udp.streams=4: probes has no member named 'udp'", ""),
+    "unknown probe": ("udp.streams=4", "--set udp.streams=4: the plan has no key and no probe 'udp'", "probes:"),
+    "a slip in a key": ("blcoks=4", "--set blcoks=4: the plan has no key and no probe 'blcoks'",
+                        "did you mean 'blocks'?"),
     "unknown key of a probe": ("tcp.streems=4", "unknown key 'streems'", "did you mean 'streams'?"),
     "a bad number": ("tcp.streams=many", "--set tcp.streams=many: probes[0].streams: 'many' is no number", ""),
     "no YAML": ("blocks={", "--set blocks={", ""),
