@@ -34,7 +34,14 @@ class Screen:
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table for people; columns whose name begins with # are right-aligned numbers."""
-        table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        table = Table(
+            title=title or None,
+            title_justify="left",
+            title_style="bold",
+            box=None,
+            pad_edge=False,
+            collapse_padding=True,
+        )
         for column in columns:
             table.add_column(column.lstrip("#"), justify="right" if column.startswith("#") else "left", overflow="fold")
         for row in rows:
@@ -63,7 +70,7 @@ def verdicts(screen: Screen, run: Run, judgement: Judgement) -> None:
     ]
     rows = [_noise(each) for each in judgement.same_arms if each.metric == run.design.primary and each.blocks]
     rows += [_verdict(each) for each in shown]
-    columns = ("topology", "treatment", "verdict", "#effect", "#95 % interval", "#blocks", "#could see ≥")
+    columns = ("topology", "treatment", "verdict", "#effect [95 % interval]", "#n", "#sees ≥")
     screen.table(f"{run.plan_name}: {run.design.primary}, run {run.run_id}", columns, rows)
     for each in shown:
         guards = "".join(f"; {guard.metric} {guard.word}" for guard in each.guards if guard.word != "ok")
@@ -76,16 +83,22 @@ def verdicts(screen: Screen, run: Run, judgement: Judgement) -> None:
 
 def _noise(same: SameArms) -> Sequence[str]:
     word = "A/A: not 0" if same.excludes_zero else "A/A: noise"
-    return (same.topology, "current again", word, units.percent(same.effect_pct),
-            units.interval(same.ci_low_pct, same.ci_high_pct), str(same.blocks), "")  # fmt: skip
+    effect = _effect(same.effect_pct, same.ci_low_pct, same.ci_high_pct)
+    return (same.topology, "current again", word, effect, str(same.blocks), "")
 
 
 def _verdict(found: Comparison) -> Sequence[str]:
     colour = _COLOURS[found.verdict]
     word = f"[{colour}]{_ICONS[found.verdict]} {found.verdict}[/{colour}]"
-    return (found.topology, found.treatment, word, units.percent(found.effect_pct),
-            units.interval(found.ci_low_pct, found.ci_high_pct), str(found.blocks),
-            units.percent(found.visible_effect_pct, signed=False))  # fmt: skip
+    effect = _effect(found.effect_pct, found.ci_low_pct, found.ci_high_pct)
+    seen = units.percent(found.visible_effect_pct, signed=False)
+    return (found.topology, found.treatment, word, effect, str(found.blocks), seen)
+
+
+def _effect(value: float | None, low: float | None, high: float | None) -> str:
+    return (
+        f"{units.percent(value, unit=False)} {units.interval(low, high)}" if low is not None else units.percent(value)
+    )
 
 
 def capabilities(screen: Screen, answers: Sequence[Answer]) -> None:
