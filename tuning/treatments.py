@@ -11,6 +11,7 @@ from bench.facts.sheet import Difference, Sheets, differences
 from bench.hosts.command import Command, HostFault, Outcome
 from bench.labs.lab import Lab
 from bench.plan import SettingSpec
+from bench.shield import uninterrupted
 from bench.treatment import Held
 from results.errors import NotAble, WrongInput
 from tuning.journal import Intent, Journal
@@ -108,14 +109,16 @@ class Settings:
     def holds(self, lab: Lab, baseline: Sheets) -> Iterator[Held]:
         """See Treatment.holds. Raises SettingRefused, or RestoreFailed (the journal keeps what is outstanding)."""
         changes = [change for change in self.changes(lab, baseline) if not _holds(change, baseline)]
-        intent = self._journal.intend(changes, baseline)
+        intent: Intent | None = None
         now: Sheets | None = None
         try:
-            within = write(changes, lab)
-            wrong = [change for change in changes if not _holds(change, within)]
-            # What the kernel made of a write is ours too: undo must not take it for somebody else's change.
-            clamped = {(change.host, change.key): _fact(change, within) or "" for change in wrong}
-            intent = self._journal.saw(intent, clamped)
+            with uninterrupted():  # an intent on disk and the undo registered are one step
+                intent = self._journal.intend(changes, baseline)
+                within = write(changes, lab)
+                wrong = [change for change in changes if not _holds(change, within)]
+                # What the kernel made of a write is ours too: undo must not take it for somebody else's change.
+                clamped = {(change.host, change.key): _fact(change, within) or "" for change in wrong}
+                intent = self._journal.saw(intent, clamped)
             if wrong:
                 first = wrong[0]
                 raise SettingRefused(
@@ -127,8 +130,10 @@ class Settings:
             yield held
             now = held.last
         finally:
-            undo(intent, lab, now)
-            self._journal.undone(intent)
+            with uninterrupted():
+                if intent is not None:
+                    undo(intent, lab, now)
+                    self._journal.undone(intent)
 
 
 def write(changes: Sequence[Change], lab: Hosts, troubles: list[str] | None = None) -> Sheets:

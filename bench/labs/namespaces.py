@@ -16,6 +16,7 @@ from bench.hosts.namespace import entered
 from bench.labs import lease as leases
 from bench.labs.lab import Endpoint, Lab, PathDevice
 from bench.labs.topology import Topology
+from bench.shield import uninterrupted
 from results.errors import NotAble
 
 _READY_S = 3.0
@@ -63,8 +64,9 @@ def standing(topology: Topology, *, leases_folder: Path) -> Iterator[Lab]:
                 hosts: dict[str, Host] = {name: stack.enter_context(entered(name, netns[name])) for name in names}
                 yield _built(topology, hosts, netns)
         finally:
-            _remove(local, netns.values())
-            lease.release()
+            with uninterrupted():
+                _remove(local, netns.values())
+                lease.release()
 
 
 def _remove(local: Host, names: Iterable[str]) -> None:
