@@ -19,8 +19,8 @@ class Namespace:
     def __init__(self, name: str, netns: str, holder: Process) -> None:
         self._netns = netns
         self._holder = holder
-        # --root: joining a mount namespace leaves a chroot behind otherwise.
-        enter = ("nsenter", f"--target={holder.pid}", "--net", "--mount", "--root", "--")
+        # --root and --wd: joining a mount namespace leaves a chroot behind otherwise.
+        enter = ("nsenter", f"--target={holder.pid}", "--net", "--mount", "--root", "--wd", "--")
         self._local = Local(name, prefix=enter)
         self._session = Session(name, enter)
 
