@@ -5,6 +5,7 @@ measured afresh by `--resume`; complete blocks are never measured again.
 """
 
 import itertools
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -217,6 +218,8 @@ class _Found:
         self.histograms += measured.histograms
         self.flags += measured.flags
         self.raw |= {(probe.name, name): text for name, text in measured.raw.items()}
+        moved = {host: counters.growth(before[host], now) for host, now in after.items()}
+        self.raw[probe.name, "counters"] = json.dumps(moved)
         a, b = before[lab.a.host.name], after[lab.a.host.name]
         seconds = max(b.uptime_s - a.uptime_s, 0.01)
         direction = next((sample.direction for sample in measured.samples), "-")

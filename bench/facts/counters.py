@@ -59,6 +59,21 @@ def grown(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]
     return {name: value - before.get(name, 0) for name, value in after.items()}
 
 
+def growth(before: Counters, after: Counters) -> dict[str, object]:
+    """Every counter that grew, by kind, as plain data: kept with the trial as evidence of what moved."""
+
+    def moved(old: Mapping[str, int], new: Mapping[str, int]) -> dict[str, int]:
+        return {name: value for name, value in grown(old, new).items() if value}
+
+    return {
+        "seconds": round(after.uptime_s - before.uptime_s, 2),
+        "cpu_ticks": moved(before.cpu, after.cpu),
+        "devices": {name: moved(before.devices.get(name, {}), now) for name, now in after.devices.items()},
+        "softnet": moved(before.softnet, after.softnet),
+        "stack": moved(before.stack, after.stack),
+    }
+
+
 def cores(before: Counters, after: Counters) -> dict[str, float]:
     """CPU by use, in cores: busy, softirq, system, user (without guests), guest, steal."""
     seconds = max(after.uptime_s - before.uptime_s, 1 / USER_HZ)

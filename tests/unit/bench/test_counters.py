@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.facts.counters import QUESTION, Counters, cores, grown, parse
+from bench.facts.counters import QUESTION, Counters, cores, grown, growth, parse
 from bench.hosts.command import Outcome
 from results.errors import NotAble
 from tests.unit.bench.recorded import answered, outcomes
@@ -127,3 +127,25 @@ def test_the_host_that_answered_is_named() -> None:
     outcome = Outcome(QUESTION, "node", 1, "", "tail: cannot open", 0.0)
     with pytest.raises(NotAble, match="on node: counters"):
         parse(outcome)
+
+
+def test_growth_keeps_what_moved_and_leaves_out_what_did_not() -> None:
+    """A device that is new grew from 0; counters that stood still are not kept."""
+    still = {"rx_bytes": 5, "rx_dropped": 0}
+    before = Counters(1.0, {"user": 3, "idle": 7}, {"eth0": still}, {"dropped": 0}, {"Tcp.RetransSegs": 4})
+    after = Counters(
+        2.5,
+        {"user": 4, "idle": 7},
+        {"eth0": {"rx_bytes": 9, "rx_dropped": 0}, "eth1": {"rx_bytes": 2}},
+        {"dropped": 0},
+        {"Tcp.RetransSegs": 6},
+    )
+
+    expected = {
+        "seconds": 1.5,
+        "cpu_ticks": {"user": 1},
+        "devices": {"eth0": {"rx_bytes": 4}, "eth1": {"rx_bytes": 2}},
+        "softnet": {},
+        "stack": {"Tcp.RetransSegs": 2},
+    }
+    assert expected == growth(before, after)
