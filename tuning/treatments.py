@@ -2,6 +2,7 @@
 
 import contextlib
 import fnmatch
+import functools
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from bench.facts.sheet import Difference, Sheets, differences
 from bench.hosts.command import Command, HostFault, Outcome
 from bench.labs.lab import Lab
 from bench.plan import SettingSpec
-from bench.shield import uninterrupted
+from bench.shield import carried_through, uninterrupted
 from bench.treatment import Held
 from results.errors import NotAble, WrongInput
 from tuning.journal import Intent, Journal
@@ -130,10 +131,12 @@ class Settings:
             yield held
             now = held.last
         finally:
-            with uninterrupted():
-                if intent is not None:
-                    undo(intent, lab, now)
-                    self._journal.undone(intent)
+            if intent is not None:
+                carried_through(functools.partial(self._put_back, intent, lab, now))
+
+    def _put_back(self, intent: Intent, lab: Lab, now: Sheets | None) -> None:
+        undo(intent, lab, now)
+        self._journal.undone(intent)
 
 
 def write(changes: Sequence[Change], lab: Hosts, troubles: list[str] | None = None) -> Sheets:

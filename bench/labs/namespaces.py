@@ -5,6 +5,7 @@ addresses are fixed, so that two labs of one Topology have equal facts.
 """
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from bench.hosts.namespace import entered
 from bench.labs import lease as leases
 from bench.labs.lab import Endpoint, Lab, PathDevice
 from bench.labs.topology import Topology
-from bench.shield import uninterrupted
+from bench.shield import carried_through
 from results.errors import NotAble
 
 _READY_S = 3.0
@@ -64,12 +65,10 @@ def standing(topology: Topology, *, leases_folder: Path) -> Iterator[Lab]:
                 hosts: dict[str, Host] = {name: stack.enter_context(entered(name, netns[name])) for name in names}
                 yield _built(topology, hosts, netns)
         finally:
-            with uninterrupted():
-                _remove(local, netns.values())
-                lease.release()
+            carried_through(functools.partial(_remove, local, netns.values(), lease))
 
 
-def _remove(local: Host, names: Iterable[str]) -> None:
+def _remove(local: Host, names: Iterable[str], lease: leases.Lease) -> None:
     """Every one is tried though another fails; the first failure is raised, and the lease stays."""
     failed: HostFault | None = None
     for name in names:
@@ -79,6 +78,7 @@ def _remove(local: Host, names: Iterable[str]) -> None:
             failed = failed or error
     if failed is not None:
         raise failed
+    lease.release()
 
 
 def _built(topology: Topology, hosts: dict[str, Host], netns: dict[str, str]) -> Lab:

@@ -6,7 +6,7 @@ from types import FrameType
 
 import pytest
 
-from bench.shield import uninterrupted
+from bench.shield import carried_through, uninterrupted
 
 
 class Told(Exception):  # noqa: N818 - what a handler raises
@@ -45,4 +45,22 @@ def test_blocks_nest() -> None:
         signal.signal(signal.SIGINT, before)
 
     expected = ["outer"]
+    assert expected == done
+
+
+def test_work_is_done_though_a_signal_strikes_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first attempt to shield it is cut short; it is done all the same, once, and the signal is raised after it."""
+    done = []
+    struck = iter([True, False])
+
+    def strike(number: int, handler: object) -> object:
+        if next(struck, False):
+            raise Told
+        return signal.SIG_DFL
+
+    monkeypatch.setattr(signal, "signal", strike)
+    with pytest.raises(Told):
+        carried_through(lambda: done.append("put back"))
+
+    expected = ["put back"]
     assert expected == done
