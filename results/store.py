@@ -137,24 +137,9 @@ class Store:
                 )
             ).all()
             for topology, block, attempt in left:
-                connection.execute(
-                    sql.update(blocks)
-                    .where(
-                        blocks.c.run_id == run_id,
-                        blocks.c.topology == topology,
-                        blocks.c.block == block,
-                        blocks.c.attempt == attempt,
-                    )
-                    .values(status="orphan")
-                )
-                ids = connection.execute(
-                    sql.select(trials.c.trial_id).where(
-                        trials.c.run_id == run_id,
-                        trials.c.topology == topology,
-                        trials.c.block == block,
-                        trials.c.attempt == attempt,
-                    )
-                ).scalars()
+                here = (run_id, topology, block, attempt)
+                connection.execute(sql.update(blocks).where(_of_block(blocks, *here)).values(status="orphan"))
+                ids = connection.execute(sql.select(trials.c.trial_id).where(_of_block(trials, *here))).scalars()
                 for trial_id in ids.all():
                     cause = "its block was cut short; it is measured afresh"
                     values = {"status": "orphan", "cause": cause}
@@ -176,16 +161,8 @@ class Store:
         """The block is complete: it is never measured again."""
         table = schema.blocks
         with self._begin() as connection:
-            connection.execute(
-                sql.update(table)
-                .where(
-                    table.c.run_id == run_id,
-                    table.c.topology == topology,
-                    table.c.block == block,
-                    table.c.attempt == attempt,
-                )
-                .values(status="complete")
-            )
+            chosen = _of_block(table, run_id, topology, block, attempt)
+            connection.execute(sql.update(table).where(chosen).values(status="complete"))
 
     def begin_trial(self, run_id: str, topology: str, block: int, attempt: int, position: int, arm: str) -> int:
         """A trial is on its way; its id."""
@@ -358,3 +335,13 @@ class Store:
         with self._begin() as connection:
             rows = connection.execute(sql.select(table).where(table.c.trial_id == trial_id)).mappings()
             return {(row["probe"], row["name"]): zlib.decompress(row["body"]).decode() for row in rows}
+
+
+def _of_block(table: sql.Table, run_id: str, topology: str, block: int, attempt: int) -> sql.ColumnElement[bool]:
+    """The rows of one attempt at a block."""
+    return sql.and_(
+        table.c.run_id == run_id,
+        table.c.topology == topology,
+        table.c.block == block,
+        table.c.attempt == attempt,
+    )
