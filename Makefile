@@ -1,4 +1,4 @@
-.PHONY: demo test check bench lock
+.PHONY: demo test check bench lock schemas
 
 demo:  ## measure a real kernel path in about 80 s; the answer is in demo/
 	scripts/set-up
@@ -23,3 +23,6 @@ bench:  ## the project's own figures: overhead, agreement, false winners, power
 lock:  ## requirements.lock from pyproject.toml
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --quiet --group dev pyproject.toml -o requirements.lock
+
+schemas:  ## nettune/schemas/*.json from the tables that the readers use
+	.venv/bin/python -m nettune.schemas

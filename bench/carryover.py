@@ -11,15 +11,23 @@ def neutralise(lab: Lab) -> bool:
     From iperf3 3.16 on the client closes first, and its fixed port (the same for every arm of a block) is taken for a
     minute: "Address already in use". `ss -K` needs CONFIG_INET_DIAG_DESTROY; without it the caller takes other ports.
     """
-    pairs = ((lab.a, lab.b), (lab.b, lab.a))
-    waiting = {here.host: ("state", "time-wait", "src", here.address, "dst", there.address) for here, there in pairs}
     asked = {
-        here.host: (
-            Command(("ip", "tcp_metrics", "delete", there.address)),  # it exits with 2 when there is no entry: as good
-            Command(("ss", "-K", "-t", *waiting[here.host])),
-            Command(("ss", "-Htn", *waiting[here.host])),
+        here.host: tuple(
+            command
+            for there in lab.endpoints
+            if there is not here
+            for command in _forgetting(here.address, lab.reached(here, there))
         )
-        for here, there in pairs
+        for here in lab.endpoints
     }
     answers = ask_everywhere(asked)
-    return not any(left.stdout.strip() for _, _, left in answers.values())
+    return not any(left.stdout.strip() for outcomes in answers.values() for left in outcomes[2::3])
+
+
+def _forgetting(own: str, peer: str) -> tuple[Command, Command, Command]:
+    waiting = ("state", "time-wait", "src", own, "dst", peer)
+    return (
+        Command(("ip", "tcp_metrics", "delete", peer)),  # it exits with 2 when there is no entry: as good
+        Command(("ss", "-K", "-t", *waiting)),
+        Command(("ss", "-Htn", *waiting)),
+    )

@@ -6,6 +6,7 @@ Scalars stay text until a reader asks for a number: YAML 1.1 would make `tso: of
 import difflib
 import itertools
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -14,6 +15,7 @@ import yaml
 
 from results.errors import WrongInput
 
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")  # of plans, probes and treatments
 _NODES_MOST = 100_000  # a plan has a hundred; aliases of aliases make 10^9 out of ten lines
 _SWITCH = {"on": "on", "true": "on", "yes": "on", "off": "off", "false": "off", "no": "off"}
 
@@ -54,6 +56,12 @@ class Node:
         if not isinstance(self.value, str):
             self.wrong(f"a single value belongs here, not {self._shown()}")
         return self.value
+
+    def name(self) -> str:
+        """A name that may stand in reports, files and stores."""
+        if not NAME.fullmatch(self.text()):
+            self.wrong(f"{self.text()!r} is no name: small letters, digits, . _ - and at most 40 of them")
+        return self.text()
 
     def choice(self, words: Sequence[str]) -> str:
         """One of the given words."""

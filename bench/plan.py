@@ -1,6 +1,5 @@
 """Plan: what to measure. Read from YAML, validated here and nowhere else; frozen from then on."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -9,10 +8,11 @@ from typing import cast
 
 from bench import document
 from bench.document import Node, from_plain
+from bench.labs import reading
 from bench.labs.lab import Target
-from bench.labs.topology import KINDS, LATER_KINDS, MTU_RANGE, Kind, Topology
+from bench.labs.topology import Topology
+from bench.probes import table
 from bench.probes.iperf3 import Tcp
-from bench.probes.irtt import Latency
 from bench.probes.probe import Probe
 from results.errors import WrongInput
 from results.metrics import METRICS
@@ -20,7 +20,6 @@ from results.records import CURRENT, CURRENT_ARMS, Design, Goal, Guard
 
 TRIAL_OVERHEAD_S = 0.15  # facts, journal, restore, trust checks: what the harness may take (benchmarks/overhead.py)
 TOGETHER = "together"  # the arm of a confirmation that holds all winners at once
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _GUARD_LIMITS = {"rtt_p99": (0.10, False), "cpu_per_10gbit": (0.10, False), "drops": (0.0001, True)}
 SettingCheck = Callable[[str, str], tuple[str, str]]  # (setting, value) -> (problem, hint), "" when fine
 
@@ -72,6 +71,9 @@ class Plan:
             blocks=self.blocks,
             sequential=self.sequential,
             block_s=trial_s * (len(self.treatments) + len(CURRENT_ARMS)),
+            definitions={
+                f"{probe.name}.{metric}": words for probe in self.probes for metric, words in probe.definitions.items()
+            },
         )
 
     def with_congestion_control(self, available: Sequence[str]) -> "Plan":
@@ -124,13 +126,13 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
         root = document.replaced(root, steps, value or '""', f"--set {override}")
     top = root.mapping(_KEYS)
     _lab(top.get("lab"))
-    topologies = _topologies(_required(root, "topologies"))
+    topologies = reading.topologies(_required(root, "topologies"))
     controls: dict[str, tuple[str, ...]] = {}
-    probes = _probes(_required(root, "probes"), controls)
+    probes = table.probes(_required(root, "probes"), controls)
     blocks, sequential = _blocks(top["blocks"]) if "blocks" in top else (8, False)
     primary = _primary(_required(root, "primary"), probes)
     plan = Plan(
-        name=_name(_required(root, "name")),
+        name=_required(root, "name").name(),
         about=top["about"].text() if "about" in top else "",
         topologies=topologies,
         probes=probes,
@@ -189,90 +191,12 @@ def _required(root: Node, key: str) -> Node:
     return members[key]
 
 
-def _name(node: Node) -> str:
-    if not _NAME.fullmatch(node.text()):
-        node.wrong(f"{node.text()!r} is no name: small letters, digits, . _ - and at most 40 of them")
-    return node.text()
-
-
 def _lab(node: Node | None) -> None:
     if node is None:
         return
     provider = node.mapping(("provider",)).get("provider")
     if provider is not None and provider.choice(("netns", *_LATER_PROVIDERS)) != "netns":
         provider.wrong(f"provider {provider.text()!r} is not in this version", hint="provider: netns")
-
-
-def _topologies(node: Node) -> tuple[Topology, ...]:
-    found = []
-    for item in node.items():
-        members = item.mapping(("kind", "mtu")) if isinstance(item.value, dict) else {"kind": item}
-        if "kind" not in members:
-            item.wrong("a topology needs a kind")
-        kind = members["kind"]
-        if kind.text() in LATER_KINDS:
-            kind.wrong(f"topology {kind.text()!r} is not in this version", hint=f"there are {', '.join(KINDS)}")
-        word = cast("Kind", kind.choice(KINDS))
-        mtu = members["mtu"].integer(*MTU_RANGE, "bytes") if "mtu" in members else 1500
-        if Topology(word, mtu) in found:
-            item.wrong(f"{Topology(word, mtu).name} stands twice")
-        found.append(Topology(word, mtu))
-    if not found:
-        node.wrong("the plan has no topology")
-    return tuple(found)
-
-
-def _probes(node: Node, controls: dict[str, tuple[str, ...]]) -> tuple[Probe, ...]:
-    found: list[Probe] = []
-    for item in node.items():
-        members = item.mapping()
-        if "kind" not in members:
-            item.wrong("a probe needs a kind", hint="kind: tcp, or kind: latency")
-        kind = members["kind"].choice(tuple(_PROBE_KEYS))
-        item.mapping(("kind", "name", *_PROBE_KEYS[kind]))
-        name = _name(members["name"]) if "name" in members else kind
-        if "." in name or name in {probe.name for probe in found}:
-            item.wrong(f"the name {name!r} has a dot or stands twice", hint="give each probe its own name")
-        found.append(_tcp(name, members, controls) if kind == "tcp" else _latency(name, members))
-    if not found:
-        node.wrong("the plan has no probe")
-    return tuple(found)
-
-
-_PROBE_KEYS: Mapping[str, tuple[str, ...]] = {
-    "tcp": ("duration_s", "warmup_s", "streams", "direction", "congestion_control", "window_bytes"),
-    "latency": ("duration_s", "interval_s", "size_bytes"),
-}
-
-
-def _tcp(name: str, members: Mapping[str, Node], controls: dict[str, tuple[str, ...]]) -> Tcp:
-    given = members.get("congestion_control")
-    if given is not None:
-        words = given.items() if isinstance(given.value, list) else (given,)
-        for word in words:
-            if not re.fullmatch(r"[a-z0-9_]{1,15}", word.text()):
-                word.wrong(f"{word.text()!r} is no name of a congestion control")
-        controls[name] = tuple(word.text() for word in words)
-    return Tcp(
-        name=name,
-        duration_s=members["duration_s"].number(0.3, 3600, "seconds") if "duration_s" in members else 10.0,
-        warmup_s=members["warmup_s"].number(0, 60, "seconds") if "warmup_s" in members else 0.0,
-        streams=members["streams"].integer(1, 128, "streams") if "streams" in members else 1,
-        direction="reverse"
-        if "direction" in members and members["direction"].choice(("forward", "reverse")) == "reverse"
-        else "forward",
-        congestion_control="",
-        window_bytes=members["window_bytes"].integer(4096, 1 << 30, "bytes") if "window_bytes" in members else 0,
-    )
-
-
-def _latency(name: str, members: Mapping[str, Node]) -> Latency:
-    return Latency(
-        name=name,
-        duration_s=members["duration_s"].number(0.05, 3600, "seconds") if "duration_s" in members else 1.0,
-        interval_s=members["interval_s"].number(0.0002, 10, "seconds") if "interval_s" in members else 0.001,
-        size_bytes=members["size_bytes"].integer(60, 65000, "bytes") if "size_bytes" in members else 60,
-    )
 
 
 def _primary(node: Node, probes: Sequence[Probe]) -> str:
@@ -293,7 +217,7 @@ def _blocks(node: Node) -> tuple[int, bool]:
 def _treatments(node: Node | None, check: SettingCheck, *, fixed: bool) -> dict[str, tuple[SettingSpec, ...]]:
     found: dict[str, tuple[SettingSpec, ...]] = {}
     for name, treatment in (node.mapping() if node is not None else {}).items():
-        if not _NAME.fullmatch(name) or name in CURRENT_ARMS:
+        if not document.NAME.fullmatch(name) or name in CURRENT_ARMS:
             treatment.wrong(f"{name!r} cannot be a treatment's name: small letters, digits, . _ -; not {CURRENT}")
         members = treatment.mapping()
         target: Target | None = None

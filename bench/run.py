@@ -4,10 +4,9 @@ It knows no knob and no table: treatments come as a Protocol, numbers go to the 
 measured afresh by `--resume`; complete blocks are never measured again.
 """
 
-import itertools
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bench import carryover, schedule, trust
@@ -53,6 +52,29 @@ class Campaign:
     live: Mapping[str, Sequence[Treatment]]
     store: Store
     watch: Callable[[Progress], None]
+    capacities: Mapping[tuple[str, str], float] = field(default_factory=dict)  # (topology, metric) of current
+
+
+def paired(
+    probe: Probe,
+    lab: Lab,
+    index: int,
+    *,
+    seed: int,
+    block: int,
+    turn: int = 0,
+    known: Mapping[str, float] | None = None,
+) -> Pair:
+    """Where the plan's `index`th probe runs in a block, and its load beside it."""
+
+    def between(ends: tuple[str, str], row: int, beside: Pair | None = None) -> Pair:
+        client, server = (lab.end(name) for name in ends)
+        dealt = schedule.ports(row, seed=seed, block=block, turn=turn)
+        meets = lab.reached(client, server)
+        return Pair(client, server, dealt.server, dealt.client, meets, known or {}, beside)
+
+    load = None if probe.load_ends is None else between(probe.load_ends, index + schedule.PROBES_AT_MOST)
+    return between(probe.ends, index, load)
 
 
 def check_baseline(store: Store, run_id: str, topology: str, baseline: Sheets) -> None:
@@ -79,7 +101,7 @@ def measure(campaign: Campaign) -> None:
     for name, sheets in campaign.baselines.items():
         _keep(campaign.store, sheets)
         tally.live[name] = list(campaign.live[name])
-    for block, topology in itertools.product(range(design.blocks), campaign.labs):
+    for block, topology in rounds(tuple(campaign.labs), design.blocks, campaign.seed):
         _look(campaign, tally, topology, block)
         if (topology, block) in complete:
             continue
@@ -87,6 +109,13 @@ def measure(campaign: Campaign) -> None:
             continue  # a sequential run has decided every arm here
         attempt = attempts.get((topology, block), -1) + 1
         _block(campaign, tally, topology, block, attempt)
+
+
+def rounds(names: Sequence[str], blocks: int, seed: int) -> Iterator[tuple[int, str]]:
+    """(block, topology) in the order of measurement."""
+    for block in range(blocks):
+        for topology in schedule.topologies(names, seed=seed, block=block):
+            yield block, topology
 
 
 @dataclass(slots=True)
@@ -160,11 +189,17 @@ def _probed(
     try:
         trust.treatment_explains(treatment, baseline, held.within)
         before = counters.read(lab.hosts)
+        known = {
+            f"current/{metric}": value
+            for (topology, metric), value in campaign.capacities.items()
+            if topology == lab.topology.name
+        }
         for index, probe in enumerate(campaign.plan.probes):
-            dealt = schedule.ports(index, seed=campaign.seed, block=ports[0], turn=ports[1])
-            measured = probe.measure(Pair(lab.a, lab.b, dealt.server, dealt.client))
+            so_far = {**known, **{sample.name: sample.value for sample in found.samples}}
+            pair = paired(probe, lab, index, seed=campaign.seed, block=ports[0], turn=ports[1], known=so_far)
+            measured = probe.measure(pair)
             after_probe = counters.read(lab.hosts)
-            trust.path_was_taken(lab, measured, before, after_probe)
+            trust.path_was_taken(lab.between(pair.client, pair.server), measured, before, after_probe)
             found.take(probe, measured, before, after_probe, lab)
             before = after_probe
     except ProbeFailed as error:
@@ -220,7 +255,7 @@ class _Found:
         self.raw |= {(probe.name, name): text for name, text in measured.raw.items()}
         moved = {host: counters.growth(before[host], now) for host, now in after.items()}
         self.raw[probe.name, "counters"] = json.dumps(moved)
-        a, b = before[lab.a.host.name], after[lab.a.host.name]
+        a, b = before[lab.a.host.name], after[lab.a.host.name]  # /proc/stat is the machine's
         seconds = max(b.uptime_s - a.uptime_s, 0.01)
         direction = next((sample.direction for sample in measured.samples), "-")
 

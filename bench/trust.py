@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from bench.facts.counters import Counters, grown
 from bench.facts.sheet import Difference, Sheets, differences
-from bench.labs.lab import Lab
+from bench.labs.lab import Lab, PathDevice
 from bench.probes.probe import Measured
 from bench.treatment import Treatment
 from results.errors import NotAble
@@ -17,11 +17,13 @@ class Untrusted(NotAble):
     """The trial is void; the message is its cause."""
 
 
-def path_was_taken(lab: Lab, measured: Measured, before: Mapping[str, Counters], after: Mapping[str, Counters]) -> None:
-    """Every counting device of the path saw what the receiver got. Raises Untrusted naming the one that did not."""
+def path_was_taken(
+    path: Sequence[PathDevice], measured: Measured, before: Mapping[str, Counters], after: Mapping[str, Counters]
+) -> None:
+    """Every counting device of the path saw what arrived. Raises Untrusted naming the one that did not."""
     if not measured.delivered_bytes:
         return
-    for each in lab.path:
+    for each in path:
         if not each.counts:
             continue
         name = each.host.name
@@ -43,7 +45,7 @@ def dropped(lab: Lab, before: Mapping[str, Counters], after: Mapping[str, Counte
         name = each.host.name
         seen = grown(before[name].devices[each.device], after[name].devices[each.device])
         drops += max(0, seen["rx_dropped"]) + max(0, seen["tx_dropped"])
-        if each.host in (lab.a.host, lab.b.host):
+        if each.host not in lab.nodes:
             sent += max(0, seen["tx_packets"])
     softnet = grown(before[lab.a.host.name].softnet, after[lab.a.host.name].softnet)  # the machine's, so once
     return drops + max(0, softnet["dropped"]), sent

@@ -39,6 +39,9 @@ def told(what: str, values: list[float], goal: float) -> None:
     print(f"  {what:<32}{figures:<30} goal ≤ {goal:g} s: {word}")
 
 
+ALL = ("durations", "overhead", "agreement", "live", "false_winners", "paths", "failures", "power", "plans")
+
+
 def durations() -> None:
     """The program as a whole: --help, a lab up and down, quick."""
     print("durations, least / median / most")
@@ -68,7 +71,7 @@ def live(trials: int) -> None:
                 continue
             document = record(control, trials)
             Path(folder, f"{control}.json").write_text(json.dumps(document), encoding="utf-8")
-            values = [float(value) for value in document["goodput_bps"]]  # type: ignore[attr-defined]  # a list, by record()
+            values = [float(value) for value in document["values"]]  # type: ignore[attr-defined]  # a list, by record()
             spread = statistics.stdev(values) / statistics.fmean(values) * 100
             middle = statistics.median(values) / 1e9
             print(f"live {control}: {len(values)} trials, median {middle:.1f} Gbit/s, CV {spread:.1f} %")
@@ -85,10 +88,10 @@ def run(name: str, *words: str) -> None:
 def main() -> None:
     """All of them, or those named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="durations overhead agreement live false_winners failures power")
+    parser.add_argument("names", nargs="*", help=" ".join(ALL))
     parser.add_argument("--json", type=Path, help="append the figures here, one JSON line per benchmark")
     chosen = parser.parse_args()
-    names = chosen.names or ["durations", "overhead", "agreement", "live", "false_winners", "failures", "power"]
+    names = chosen.names or ALL
     facts = machine.read(Local())
     print(
         ", ".join(f"{name} {facts[name]}" for name in ("cpuinfo", "cpus", "memory", "kernel", "os", "iperf3", "irtt"))

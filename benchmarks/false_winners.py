@@ -18,7 +18,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout, not installed
 
 from benchmarks.replay import (
-    PRIMARY,
     Chunk,
     Recording,
     arguments,
@@ -33,6 +32,7 @@ from benchmarks.replay import (
     upper_bound,
 )
 from results.judgement import judge
+from results.metrics import METRICS
 from results.records import CURRENT, Trial
 
 GOAL = 0.06
@@ -64,22 +64,24 @@ def naive_gain(trials: Sequence[Trial], treatments: Sequence[str]) -> float:
     for trial in trials:
         runs = first.setdefault(trial.arm, [])
         if len(runs) < NAIVE_RUNS:
-            runs.append(trial.value(PRIMARY) or 0.0)
-    reference = statistics.fmean(first[CURRENT])
-    return max(statistics.fmean(first[arm]) for arm in treatments) / reference - 1.0
+            runs.append(trial.samples[0].value)
+    means = {arm: statistics.fmean(runs) for arm, runs in first.items()}
+    higher = METRICS[trials[0].samples[0].metric].better == "higher"
+    gains = [means[arm] / means[CURRENT] - 1.0 if means[CURRENT] else 0.0 for arm in treatments]
+    return max(gains) if higher else -min(gains)
 
 
 def row(
     recording: Recording, k: int, blocks: int, *, sequential: bool, replays: int, seed: int, processes: int
 ) -> dict[str, object]:
     """One row's figures; with `short` when the recording cannot fill a replay."""
-    design = designed(k, blocks, sequential=sequential)
+    design = designed(k, blocks, sequential=sequential, primary=recording.metric)
     figures: dict[str, object] = {
-        "recording": recording.congestion_control,
+        "recording": recording.name,
         "design": f"looks at 6, 12, {blocks}" if sequential else f"{blocks} blocks",
         "treatments": k,
     }
-    if trials_needed(design) > len(recording.goodput_bps):
+    if trials_needed(design) > len(recording.values):
         return figures | {"short": trials_needed(design)}
     tallies = spread_out(tallied, chunks(recording, design, 1.0, replays, seed), processes)
     winners, naive5, naive10, used, judging_s = (sum(column) for column in zip(*tallies, strict=True))
@@ -117,7 +119,7 @@ def main() -> None:
     given = arguments(__doc__ or "", replays=10_000)
     found = recordings(given.recordings)
     for recording in found:
-        print(f"{recording.congestion_control}: {len(recording.goodput_bps)} trials, {recording.machine}")
+        print(f"{recording.name}: {len(recording.values)} trials, {recording.machine}")
     rows = [
         row(
             recording,

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout, not installed
 
 from benchmarks.replay import (
+    PRIMARY,
     Chunk,
     Recording,
     arguments,
@@ -56,11 +57,11 @@ def row(
     """One row's figures; with `short` when the recording cannot fill a replay."""
     design = designed(TREATMENTS, blocks, sequential=False)
     figures: dict[str, object] = {
-        "recording": recording.congestion_control,
+        "recording": recording.name,
         "blocks": blocks,
         "effect_pct": effect_pct,
     }
-    if trials_needed(design) > len(recording.goodput_bps):
+    if trials_needed(design) > len(recording.values):
         return figures | {"short": trials_needed(design)}
     tasks = chunks(recording, design, 1.0 + effect_pct / 100.0, replays, seed)
     count = sum(spread_out(tallied, tasks, processes), Counter[str]())
@@ -101,9 +102,9 @@ def shown(figures: dict[str, object]) -> dict[str, str]:
 def main() -> None:
     """Every recording × number of blocks × true effect, as a table."""
     given = arguments(__doc__ or "", replays=2_000)
-    found = recordings(given.recordings)
+    found = [each for each in recordings(given.recordings) if each.metric == PRIMARY]
     for recording in found:
-        print(f"{recording.congestion_control}: {len(recording.goodput_bps)} trials, {recording.machine}")
+        print(f"{recording.name}: {len(recording.values)} trials, {recording.machine}")
     rows = [
         row(recording, blocks, effect_pct, replays=given.replays, seed=given.seed, processes=given.processes)
         for recording in found

@@ -19,6 +19,7 @@ from typing import TypeVar
 from scipy.special import betaincinv
 
 from results.judgement import look
+from results.metrics import METRICS
 from results.records import CURRENT_ARMS, Design, Sample, Trial
 
 PRIMARY = "tcp.goodput"
@@ -30,12 +31,13 @@ Tally = TypeVar("Tally")
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Identical trials in the order of time."""
+    """One metric of identical trials in the order of time."""
 
-    congestion_control: str
+    name: str
+    metric: str
     machine: str
     trial_s: float
-    goodput_bps: tuple[float, ...]
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,13 @@ class Chunk:
     seed: str
 
 
-def designed(treatments: int, blocks: int, *, sequential: bool) -> Design:
+def designed(treatments: int, blocks: int, *, sequential: bool, primary: str = PRIMARY) -> Design:
     """A design as a plan with this many treatments on one topology has it."""
     return Design(
         topologies=(TOPOLOGY,),
         treatments=tuple(f"t{k}" for k in range(1, treatments + 1)),
-        primary=PRIMARY,
-        metrics=(PRIMARY,),
+        primary=primary,
+        metrics=(primary,),
         guards=(),
         margin_pct=MARGIN_PCT,
         goal="throughput",
@@ -72,15 +74,15 @@ def trials_needed(design: Design) -> int:
 
 def replayed(chunk: Chunk, dice: random.Random) -> list[Trial]:
     """The trials of one replay; in a sequential design, arms that a look has stopped get no further trials."""
-    design, values = chunk.design, chunk.recording.goodput_bps
-    at = dice.randint(0, len(values) - trials_needed(design))
+    design = chunk.design
+    at = dice.randint(0, len(chunk.recording.values) - trials_needed(design))
     live = [*CURRENT_ARMS, *design.treatments]
     trials: list[Trial] = []
     for block in range(design.blocks):
         dice.shuffle(live)
         for position, arm in enumerate(live):
-            value = values[at] * (chunk.gain if arm == design.treatments[0] else 1.0)
-            trials.append(_trial(arm, block, position, at, value, chunk.recording.trial_s))
+            gain = chunk.gain if arm == design.treatments[0] else 1.0
+            trials.append(sampled(chunk.recording, at, TOPOLOGY, (arm, block, position), gain))
             at += 1
         stopped = look(design, trials, block + 1) if design.sequential and block + 1 in (6, 12) else frozenset()
         live = [arm for arm in live if (TOPOLOGY, arm) not in stopped]
@@ -89,15 +91,18 @@ def replayed(chunk: Chunk, dice: random.Random) -> list[Trial]:
     return trials
 
 
-def _trial(arm: str, block: int, position: int, at: int, value: float, trial_s: float) -> Trial:
-    probe, metric = PRIMARY.split(".")
-    sample = Sample(probe, metric, value, "bit/s", "b", "a>b", trial_s)
-    return Trial(at, TOPOLOGY, block, 1, position, arm, "done", "", at * trial_s, trial_s, (sample,))
+def sampled(recording: Recording, at: int, topology: str, place: tuple[str, int, int], gain: float = 1.0) -> Trial:
+    """The recording's trial number `at`, dealt to a place: (arm, block, position)."""
+    probe, metric = recording.metric.split(".")
+    arm, block, position = place
+    trial_s = recording.trial_s
+    sample = Sample(probe, metric, recording.values[at] * gain, METRICS[metric].unit, "b", "a>b", trial_s)
+    return Trial(at, topology, block, 1, position, arm, "done", "", at * trial_s, trial_s, (sample,))
 
 
 def chunks(recording: Recording, design: Design, gain: float, replays: int, seed: int) -> list[Chunk]:
     """The tasks of one row."""
-    label = f"{seed}/{recording.congestion_control}/{design.family}/{design.blocks}/{design.sequential}/{gain}"
+    label = f"{seed}/{recording.name}/{design.family}/{design.blocks}/{design.sequential}/{gain}"
     return [
         Chunk(recording, design, gain, min(CHUNK, replays - start), f"{label}/{start}")
         for start in range(0, replays, CHUNK)
@@ -118,7 +123,7 @@ def recordings(folder: Path) -> list[Recording]:
     if not found:
         raise SystemExit(f"no recording (*.json) in {folder}")
     return [
-        Recording(r["congestion_control"], r["machine"], float(r["trial_s"]), tuple(map(float, r["goodput_bps"])))
+        Recording(r["name"], r["metric"], r["machine"], float(r["trial_s"]), tuple(map(float, r["values"])))
         for r in found
     ]
 

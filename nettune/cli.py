@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from nettune import data_cli
+from nettune.gate_cli import compare
 from nettune.lab_cli import lab_app
 from nettune.places import places
 from nettune.say import Screen, duration
@@ -20,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(lab_app, name="lab")
+app.add_typer(data_cli.plan_app, name="plan")
 
 StoreOption = Annotated[str, typer.Option("--store", help="Results: a file or database URL (or NETTUNE_STORE).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
@@ -36,6 +39,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; do nothing.")] = False,
     resume: Annotated[str, typer.Option(help="Go on with an interrupted run.", metavar="RUN")] = "",
     confirm: Annotated[str, typer.Option(help="Measure a run's candidates again, all together.", metavar="RUN")] = "",
+    label: Annotated[str, typer.Option(help="A name by which `compare` and `trend` gather runs.", metavar="NAME")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for report.html, profile.yaml, show.json.")] = None,
     store: StoreOption = "",
     as_json: JsonOption = False,
@@ -57,6 +61,7 @@ def run(
             confirm=confirm,
             blocks=blocks,
             seed=dealt() if seed is None else seed,
+            label=label,
         )
         preview.estimate(screen, order)
         if dry_run:
@@ -115,18 +120,24 @@ def plans(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def runs(store: StoreOption = "", as_json: JsonOption = False) -> None:
-    """The runs in the store, newest first."""
+def runs(
+    label: Annotated[str, typer.Option(help="Only runs with this label.", metavar="NAME")] = "",
+    plan: Annotated[str, typer.Option(help="Only runs of the plan of this name.", metavar="NAME")] = "",
+    store: StoreOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """The runs in the store, newest first; one whose process is gone without a word reads "killed"."""
+    from nettune import outputs
     from results.store import opened
     from results.summary import iso
 
-    screen = Screen(quiet=as_json)
-    with opened(places(store).store) as kept:
-        listed = [kept.run(run_id) for run_id in kept.run_ids()]
-    rows = [(each.run_id, each.plan_name, each.status, iso(each.started_at) or "", each.confirms) for each in listed]
-    screen.table("", ("run", "plan", "status", "started", "confirms"), rows)
+    screen, where = Screen(quiet=as_json), places(store)
+    with opened(where.store) as kept:
+        listed = outputs.standing(kept.listed(plan=plan, label=label), where)
+    rows = [(r.run_id, r.plan_name, r.status, iso(r.started_at) or "", r.label, r.confirms) for r in listed]
+    screen.table("", ("run", "plan", "status", "started", "label", "confirms"), rows)
     if as_json:
-        keys = ("run_id", "plan", "status", "started_at", "confirms")
+        keys = ("run_id", "plan", "status", "started_at", "label", "confirms")
         screen.document([dict(zip(keys, row, strict=True)) for row in rows])
 
 
@@ -186,6 +197,11 @@ def recommend(
         screen.line(str(output))
         if as_json:
             screen.document({"run_id": kept.run(run).run_id, "profile": str(output), **advice.as_mapping()})
+
+
+app.command()(compare)
+app.command()(data_cli.export)
+app.command()(data_cli.schema)
 
 
 def dealt() -> int:

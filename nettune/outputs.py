@@ -1,15 +1,24 @@
 """What a finished or interrupted run gives: the summary, the report, the profile."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from bench.labs import lease
 from nettune import say
-from results.errors import NotAble
+from nettune.files import write
+from nettune.places import Places
+from results import rows
 from results.judgement import judge, run_visible
+from results.paths import path_differences
 from results.records import Judgement, Run, Trial
-from results.store import Store
+from results.slopes import slopes
+from results.store import Listed, Store
 from results.summary import summary
 from tuning import profile
 from tuning.recommend import Advice, recommend
+
+__all__ = ["advice_for", "closing", "document", "judged", "page", "standing", "write", "write_profile"]
 
 
 def judged(store: Store, name: str) -> tuple[Run, tuple[Trial, ...], Judgement]:
@@ -28,6 +37,20 @@ def advice_for(store: Store, run: Run, judgement: Judgement) -> tuple[Run, Advic
     return run, recommend(run, judgement)
 
 
+def standing(listed: Sequence[Listed], places: Places) -> list[Listed]:
+    """The runs as they stand: one that reads running while no process on this machine measures it was killed.
+
+    Only a store in a file is of one machine; what a shared database says of another's runs is left as it is.
+    """
+    if "://" in places.store and not places.store.startswith("sqlite"):
+        return list(listed)
+    alive = lease.measuring(places.state) if any(each.status == "running" for each in listed) else ""
+    return [
+        replace(each, status="killed") if each.status == "running" and each.run_id not in alive else each
+        for each in listed
+    ]
+
+
 def page(store: Store, name: str) -> str:
     """The report as one HTML file."""
     from results.report import report  # noqa: PLC0415 - matplotlib takes half a second to import
@@ -40,17 +63,6 @@ def page(store: Store, name: str) -> str:
 def document(store: Store, name: str) -> dict[str, object]:
     """The document of `show --json`."""
     return summary(*judged(store, name))
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all; raises NotAble naming it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise NotAble(f"cannot write {path}: {error.strerror}") from error
 
 
 def write_profile(store: Store, name: str, path: Path) -> Advice:
@@ -75,6 +87,9 @@ def closing(screen: say.Screen, store: Store, name: str) -> None:
             whole = say.duration(blocks * run.design.block_s * len(run.design.topologies))
             more = f"; for {run.design.margin_pct:g} % use --blocks {blocks} (≈ {whole})"
         screen.line(f"This run could see changes ≥ {visible:.1f} %{more}.")
+    say.paths(screen, rows.path_rows(trials, path_differences(run.design, trials)))
+    for sentence in rows.slope_sentences(slopes(run, trials)):
+        screen.line(sentence)
     _, advice = advice_for(store, run, judgement)
     screen.line(advice.sentence, "bold")
     if advice.next_command:

@@ -1,5 +1,6 @@
 """Before a run and after it: what is ordered, how long it takes, what would be done, what went wrong."""
 
+import re
 from collections.abc import Sequence
 
 from bench import plan as plans
@@ -7,7 +8,7 @@ from bench import schedule
 from bench.facts import machine
 from bench.hosts.local import Local
 from bench.labs import namespaces
-from bench.probes.probe import Pair
+from bench.run import paired
 from nettune.say import Screen, duration, plain
 from nettune.wiring import Order, load_plan, stored_plan
 from results.errors import WrongInput
@@ -17,11 +18,30 @@ from results.store import Store
 from tuning.knobs.table import knob_for
 from tuning.recommend import CONFIRMING_BLOCKS, winning
 
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")  # no colon and no comma: `compare` takes lists of label:NAME
+
 
 def order(
-    store: Store, plan: str, overrides: Sequence[str], *, resume: str, confirm: str, blocks: int | None, seed: int
+    store: Store,
+    plan: str,
+    overrides: Sequence[str],
+    *,
+    resume: str,
+    confirm: str,
+    blocks: int | None,
+    seed: int,
+    label: str,
 ) -> Order:
     """A new run of a plan, the rest of one, or the confirmation of one. Raises WrongInput."""
+    if label and not _LABEL.fullmatch(label):
+        raise WrongInput(
+            f"--label {label!r}: a label is a word of letters, digits and . _ + -, of at most 80",
+            hint=f"did you mean {found!r}?"
+            if (found := re.sub(r"[^A-Za-z0-9._+-]+", "-", label).strip("-")[:80])
+            else "",
+        )
+    if resume and label:
+        raise WrongInput("--resume goes on with a run under the label it has", hint="leave out --label")
     if resume and (confirm or overrides):
         raise WrongInput(
             "--resume goes on with a run as it was ordered", hint="leave out --set, --blocks and --confirm"
@@ -36,14 +56,14 @@ def order(
             raise WrongInput(f"run {run.run_id} is complete; there is nothing to resume")
         return Order(stored_plan(run.plan), run.seed, run.confirms, run)
     if not confirm:
-        return Order(load_plan(plan, overrides), seed)
+        return Order(load_plan(plan, overrides), seed, label=label)
     run = store.run(confirm)
     winners = winning(judge(run.design, store.trials(run.run_id)))
     if not winners:
         raise WrongInput(f"run {run.run_id} names no candidate: there is nothing to confirm")
     document = plans.confirmation(run.plan, tuple(winners), max(CONFIRMING_BLOCKS, blocks or 0))
     others = [each for each in overrides if not each.startswith("blocks=")]
-    return Order(stored_plan(document.plain(), others), seed, run.run_id)  # type: ignore[arg-type]  # a mapping's plain is a dict
+    return Order(stored_plan(document.plain(), others), seed, run.run_id, label=label)  # type: ignore[arg-type]  # a mapping's plain is a dict
 
 
 def estimate(screen: Screen, order: Order) -> None:
@@ -78,13 +98,12 @@ def dry_run(screen: Screen, order: Order) -> None:
         names = (*CURRENT_ARMS, *plan.treatments)
         first = schedule.arms(names, seed=order.seed, topology=topology.name, block=0, attempt=0)
         screen.line(f"\nblock 1 on {topology.name}: {' → '.join(first)}")
-    a, b = namespaces.ends(plan.topologies[0])
+    lab = namespaces.imagined(plan.topologies[0])
     for index, probe in enumerate(plan.probes):
-        dealt = schedule.ports(index, seed=order.seed, block=0)
-        pair = Pair(a, b, dealt.server, dealt.client)
+        pair = paired(probe, lab, index, seed=order.seed, block=0)
         screen.line(f"\nprobe {probe.name} in block 1 on {plan.topologies[0].name}, {probe.traffic_s:g} s of traffic:")
-        screen.line(f"  b: {probe.server_command(pair)}")
-        screen.line(f"  a: {probe.client_command(pair)}")
+        for end, command in probe.commands(pair):
+            screen.line(f"  {end}: {command}")
 
 
 def details(screen: Screen, run: Run, trials: Sequence[Trial], judgement: Judgement) -> None:

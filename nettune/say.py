@@ -15,6 +15,7 @@ from results import units
 if TYPE_CHECKING:
     from bench.labs.capability import Answer
     from results.records import Comparison, Judgement, Run, SameArms
+    from results.rows import PathRow
 
 _ICONS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
 _COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "inconclusive": "yellow"}
@@ -83,22 +84,39 @@ def verdicts(screen: Screen, run: Run, judgement: Judgement) -> None:
 
 def _noise(same: SameArms) -> Sequence[str]:
     word = "A/A: not 0" if same.excludes_zero else "A/A: noise"
-    effect = _effect(same.effect_pct, same.ci_low_pct, same.ci_high_pct)
-    return (same.topology, "current again", word, effect, str(same.blocks), "")
+    shown = effect(same.effect_pct, same.ci_low_pct, same.ci_high_pct)
+    return (same.topology, "current again", word, shown, str(same.blocks), "")
 
 
 def _verdict(found: Comparison) -> Sequence[str]:
-    colour = _COLOURS[found.verdict]
-    word = f"[{colour}]{_ICONS[found.verdict]} {found.verdict}[/{colour}]"
-    effect = _effect(found.effect_pct, found.ci_low_pct, found.ci_high_pct)
+    shown = effect(found.effect_pct, found.ci_low_pct, found.ci_high_pct)
     seen = units.percent(found.visible_effect_pct, signed=False)
-    return (found.topology, found.treatment, word, effect, str(found.blocks), seen)
+    return (found.topology, found.treatment, mark(found.verdict), shown, str(found.blocks), seen)
 
 
-def _effect(value: float | None, low: float | None, high: float | None) -> str:
+def mark(verdict: str) -> str:
+    """A verdict with its icon and colour."""
+    colour = _COLOURS[verdict]
+    return f"[{colour}]{_ICONS[verdict]} {verdict}[/{colour}]"
+
+
+def effect(value: float | None, low: float | None, high: float | None) -> str:
+    """An effect in percent with its interval."""
     return (
         f"{units.percent(value, unit=False)} {units.interval(low, high)}" if low is not None else units.percent(value)
     )
+
+
+def paths(screen: Screen, found: Sequence[PathRow]) -> None:
+    """Current on each topology against the plan's first, on the primary metric."""
+    shown = [
+        (each.topology, mark(each.verdict), f"{each.effect} {each.interval}", str(each.n), each.medians)
+        for each in found
+        if each.primary
+    ]
+    if shown:
+        columns = ("topology", "against the first", "#difference [95 % interval]", "#n", "median")
+        screen.table("paths compared (current only)", columns, shown)
 
 
 def capabilities(screen: Screen, answers: Sequence[Answer]) -> None:

@@ -35,6 +35,7 @@ class Order:
     seed: int
     confirms: str = ""
     resumes: Run | None = None
+    label: str = ""
 
 
 def load_plan(name: str, overrides: Sequence[str]) -> Plan:
@@ -100,6 +101,7 @@ def _run(order: Order, plan: Plan, run_id: str, there: ready.Ready, local: Local
         settings=there.settings(),
         notes=(*chosen, *namespaces.TRANSFER),
         confirms=order.confirms,
+        label=order.label,
     )
 
 

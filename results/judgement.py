@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from results.guards import forbids, guarded
-from results.looks import ALPHA, Cell, Finding, Outcome, judged, last_alpha, look, outcomes
+from results.looks import ALPHA, WORDS, Cell, Outcome, judged, last_alpha, look, outcomes
 from results.pairs import CompleteBlock, against_current, complete_blocks, current_against_itself
-from results.records import CURRENT_ARMS, Comparison, Design, Judgement, SameArms, Trial, VerdictWord
+from results.records import CURRENT_ARMS, Comparison, Design, Judgement, SameArms, Trial
 from results.statistics import (
     blocks_needed,
     bootstrap_t,
@@ -23,14 +23,6 @@ from results.statistics import (
 from results.wording import Numbers, sentence
 
 __all__ = ["judge", "look", "run_visible"]
-
-WORDS: Mapping[Finding, VerdictWord] = {
-    "better": "better",
-    "worse": "worse",
-    "equivalent": "equivalent",
-    "undecided": "inconclusive",
-    "waiting": "inconclusive",
-}
 
 
 def judge(design: Design, trials: Sequence[Trial]) -> Judgement:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from results.pairs import CompleteBlock, Pairs, against_current, better, complete_blocks
-from results.records import Design, Trial
+from results.records import Design, Trial, VerdictWord
 from results.statistics import Estimate, equivalent, estimate, holm, percent
 
 ALPHA = 0.05
@@ -20,6 +20,14 @@ FAILURES = 2  # blocks in which an arm failed and current did not: then it is wo
 
 Cell = tuple[str, str]  # topology, treatment
 Finding = Literal["better", "worse", "equivalent", "undecided", "waiting"]  # waiting: no look took place yet
+
+WORDS: Mapping[Finding, VerdictWord] = {
+    "better": "better",
+    "worse": "worse",
+    "equivalent": "equivalent",
+    "undecided": "inconclusive",
+    "waiting": "inconclusive",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,7 @@ class Design:
     blocks: int  # planned, or the most when sequential
     sequential: bool  # looks at 6, 12, 20
     block_s: float  # estimated duration of one block of one topology, seconds
+    definitions: Mapping[str, str] = field(default_factory=dict)  # "latency.rtt_p50" -> how this plan measures it
 
     @property
     def family(self) -> int:
@@ -131,6 +132,8 @@ class Run:
     settings: Mapping[str, tuple[Mapping[str, str], ...]] = field(default_factory=dict)  # treatment -> settings
     notes: tuple[str, ...] = ()  # what the report must say: congestion control in use, what does not transfer
     confirms: str = ""  # the run whose candidates this one measures again
+    label: str = ""  # given by the user: `compare` and `trend` gather runs by it
+    capacities: Mapping[str, float] = field(default_factory=dict)  # "bridge/tcp.goodput" of current, before block 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from results import rows, series, svg
+from results.paths import path_differences
 from results.records import CURRENT_ARMS, Comparison, Judgement, Run, SameArms, Trial
 from results.series import Chart
+from results.slopes import slopes
 from results.summary import iso, plain
 from results.units import typeset
 
@@ -72,6 +74,7 @@ def report(run: Run, trials: Sequence[Trial], judgement: Judgement, *, recommend
     if status not in _SENTENCES:
         raise ValueError(f"recommendation status {status!r}: not one of {', '.join(_SENTENCES)}")
     settings = recommendation.get("settings", ())
+    differences = path_differences(run.design, trials)
     page = _environment().get_template("report.html.j2")
     return page.render(
         run=run,
@@ -83,9 +86,12 @@ def report(run: Run, trials: Sequence[Trial], judgement: Judgement, *, recommend
         next_command=str(recommendation.get("next_command", "")),
         columns=_COLUMNS,
         settings=[s for s in settings if isinstance(s, Mapping)] if isinstance(settings, list | tuple) else [],
-        primary=series.metric_of(run.design.primary),
+        primary=series.defined(run, run.design.primary),
         primary_label=series.label_of(run.design.primary),
         sections=[_section(run, trials, judgement, topology) for topology in run.design.topologies],
+        paths=rows.path_rows(trials, differences),
+        path_against=differences[0].against if differences else "",
+        slopes=rows.slope_sentences(slopes(run, trials)),
         sight=rows.sight(run, trials, judgement),
         warnings=judgement.warnings,
         marks=series.marks(run),
@@ -93,7 +99,7 @@ def report(run: Run, trials: Sequence[Trial], judgement: Judgement, *, recommend
         arm_settings=rows.arm_settings(run),
         lost=rows.lost_trials(run, trials),
         method=rows.method(run),
-        metrics=[(name, series.metric_of(name)) for name in _measured(run, trials)],
+        metrics=[(name, series.defined(run, name)) for name in _measured(run, trials)],
         trial_rows=rows.trial_rows(run, trials, _measured(run, trials)),
         plan=yaml.safe_dump(plain(run.plan), sort_keys=False, allow_unicode=True),
     )

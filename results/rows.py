@@ -7,8 +7,10 @@ from statistics import median
 
 from results import series
 from results.judgement import run_visible
+from results.paths import PathDifference
 from results.records import CURRENT_ARMS, Comparison, GuardResult, Judgement, Run, Trial
 from results.series import Mark
+from results.slopes import Slope
 from results.summary import iso
 from results.units import DASH, NBSP, interval, percent, quantity, scale
 
@@ -84,8 +86,10 @@ def verdict_rows(
 
 
 def _medians(metric: str, unit: str, values: Mapping[str, Sequence[float]], arm: str) -> str:
-    before = series.current_median(values)
-    after = median(values[arm]) if values.get(arm) else None
+    return _from_to(metric, unit, series.current_median(values), median(values[arm]) if values.get(arm) else None)
+
+
+def _from_to(metric: str, unit: str, before: float | None, after: float | None) -> str:
     if before is None and after is None:
         return DASH
     used = scale(metric, unit, [v for v in (before, after) if v is not None])
@@ -128,6 +132,62 @@ def _guard_detail(guard: GuardResult) -> str:
     ends = f"{_guard_change(guard, guard.low)} to {_guard_change(guard, guard.high)}"
     seen = "" if guard.visible is None else f", visible from {_guard_change(guard, guard.visible)}"
     return f"90{NBSP}% interval {ends}, limit {limit}{seen}"
+
+
+@dataclass(frozen=True, slots=True)
+class PathRow:
+    """Current on one topology against current on another, in words."""
+
+    topology: str
+    metric: str
+    verdict: str
+    effect: str
+    interval: str
+    n: int
+    medians: str
+    primary: bool
+
+
+def path_rows(trials: Sequence[Trial], found: Sequence[PathDifference]) -> tuple[PathRow, ...]:
+    """One row per difference; medians are those of both current arms."""
+    by_path: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for each in found:
+        for topology in (each.topology, each.against):
+            by_path.setdefault((topology, each.metric), series.by_arm(trials, topology, each.metric))
+    return tuple(
+        PathRow(
+            topology=each.topology,
+            metric=series.label_of(each.metric),
+            verdict=each.verdict,
+            effect=percent(each.effect_pct),
+            interval=interval(each.ci_low_pct, each.ci_high_pct),
+            n=each.blocks,
+            medians=_from_to(
+                each.metric,
+                series.unit_in(trials, each.metric),
+                series.current_median(by_path[each.against, each.metric]),
+                series.current_median(by_path[each.topology, each.metric]),
+            ),
+            primary=each.primary,
+        )
+        for each in found
+    )
+
+
+def slope_sentences(found: Sequence[Slope]) -> tuple[str, ...]:
+    """Each slope with its interval, levels and how straight the line is."""
+    said = []
+    for each in found:
+        unit = series.metric_of(each.metric).unit
+        used = scale(each.metric, unit, [abs(each.per_unit)])
+        value, low, high = (quantity(each.metric, unit, v, to=used) for v in (each.per_unit, each.low, each.high))
+        said.append(
+            f"{each.topology}: {series.label_of(each.metric)} changes by {value} [{low} to {high}] per 1 of "
+            f"{each.setting} (95 % interval over {each.blocks} blocks; levels "
+            f"{', '.join(f'{level:g}' for level in each.levels)}; a straight line explains "
+            f"{100 * each.line_r2:.1f} % of the spread of their means)."
+        )
+    return tuple(said)
 
 
 def noise(judgement: Judgement, topology: str, metric: str) -> str:

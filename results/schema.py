@@ -26,8 +26,9 @@ from sqlalchemy import (
 from results.errors import WrongInput
 
 # 0001 (2026-11-23): runs, blocks, trials with status history, samples, histograms, raw output, facts, settings.
-VERSION = "0001"
-_KNOWN = ("0001",)
+# 0002 (2026-11-24): runs have a label and the capacities that were measured for their loads.
+VERSION = "0002"
+_KNOWN = ("0001", "0002")
 
 metadata = MetaData()
 
@@ -48,6 +49,8 @@ runs = Table(
     Column("drawings", JSON, nullable=False),
     Column("notes", JSON, nullable=False),
     Column("confirms", String(40), nullable=False),
+    Column("label", String(80), nullable=False, server_default=""),
+    Column("capacities", JSON, nullable=False, server_default="{}"),
 )
 
 settings = Table(

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from results.metrics import METRICS, Metric
@@ -73,6 +73,12 @@ def metric_of(name: str) -> Metric:
     short = name.partition(".")[2]
     known = METRICS.get(short) or _DISTRIBUTIONS.get(short)
     return known or Metric(short, "", "lower", "no definition is known to this version of nettune", short)
+
+
+def defined(run: Run, name: str) -> Metric:
+    """`metric_of`, with the words of the run's own plan for how it was measured."""
+    known = metric_of(name)
+    return replace(known, definition=run.design.definitions.get(name, known.definition))
 
 
 def label_of(name: str) -> str:

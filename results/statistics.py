@@ -61,6 +61,48 @@ def estimate(effects: Sequence[float]) -> Estimate | None:
     return Estimate(n, mean, sd, mean - half, mean + half, mean - half90, mean + half90, p)
 
 
+def welch(first: Sequence[float], second: Sequence[float]) -> Estimate | None:
+    """The mean of `second` minus that of `first`, unpaired, with t intervals; None for fewer than two on a side.
+
+    Unequal variances and Satterthwaite's degrees of freedom: Welch 1947, Biometrika 34:28. Where no side has any
+    spread, the intervals shrink to the difference and p is the permutation test's least, 2 / C(n1 + n2, n1).
+    Raises ValueError for a value that is not finite.
+    """
+    if not all(map(math.isfinite, (*first, *second))):
+        raise ValueError(f"values must be finite: {list(first)}, {list(second)}")
+    sizes = len(first), len(second)
+    if min(sizes) < 2:
+        return None
+    means = [math.fsum(side) / len(side) for side in (first, second)]
+    difference, n = means[1] - means[0], sum(sizes)
+    squares = [math.fsum((x - mean) ** 2 for x in side) for side, mean in zip((first, second), means, strict=True)]
+    parts = [square / (size - 1) / size for square, size in zip(squares, sizes, strict=True)]
+    error = math.sqrt(math.fsum(parts))
+    if error <= SAME * max(1.0, *map(abs, (*first, *second))):
+        p = 1.0 if abs(difference) <= SAME else min(1.0, 2.0 / math.comb(n, sizes[0]))
+        return Estimate(n, difference, 0.0, difference, difference, difference, difference, p)
+    freedom = error**4 / math.fsum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
+    sd = math.sqrt(math.fsum(squares) / (n - 2))
+    half, half90 = (float(stdtrit(freedom, level)) * error for level in (0.975, 0.95))
+    p = min(1.0, 2.0 * float(stdtr(freedom, -abs(difference) / error)))
+    return Estimate(
+        n, difference, sd, difference - half, difference + half, difference - half90, difference + half90, p
+    )
+
+
+def a_side_needed(sd: float, effect: float, alpha: float) -> int | None:
+    """The fewest runs on each side that find a difference of `effect` with a chance of 80 %; None beyond MOST_BLOCKS.
+
+    As `smallest_visible`, for the difference of two means with one spread: its error is sd * sqrt(2 / n).
+    """
+
+    def enough(n: int) -> bool:
+        reach = t_quantile(1.0 - alpha / 2.0, 2 * n - 2) + t_quantile(POWER, 2 * n - 2)
+        return reach * sd * math.sqrt(2.0 / n) <= effect
+
+    return _first(2, MOST_BLOCKS, enough)
+
+
 @lru_cache(maxsize=8192)
 def t_quantile(probability: float, df: int) -> float:
     """Quantile of Student's t distribution."""

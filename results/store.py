@@ -36,6 +36,18 @@ class Ended:
     facts_after: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listed:
+    """A run as lists show it: without plan, design and drawings, which are most of its bytes."""
+
+    run_id: str
+    plan_name: str
+    status: str
+    started_at: float
+    confirms: str
+    label: str
+
+
 @contextlib.contextmanager
 def opened(url: str) -> Iterator["Store"]:
     """The store at `url` (or a plain file name), made or migrated where needed; errors name it."""
@@ -230,9 +242,17 @@ class Store:
 
     def run_ids(self) -> list[str]:
         """All runs, newest first."""
+        return [each.run_id for each in self.listed()]
+
+    def listed(self, *, plan: str = "", label: str = "") -> list[Listed]:
+        """The runs, newest first; with `plan` or `label` only those that have that name."""
         table = schema.runs
+        query = sql.select(*(table.c[field.name] for field in dataclasses.fields(Listed)))
+        for column, word in ((table.c.plan_name, plan), (table.c.label, label)):
+            query = query.where(column == word) if word else query
         with self._begin() as connection:
-            return list(connection.execute(sql.select(table.c.run_id).order_by(table.c.started_at.desc())).scalars())
+            rows = connection.execute(query.order_by(table.c.started_at.desc(), table.c.run_id.desc())).all()
+        return [Listed(*row) for row in rows]
 
     def run(self, name: str) -> Run:
         """The run of that id, of the only id that begins so, or "last". Raises WrongInput."""
@@ -263,8 +283,8 @@ class Store:
         values |= {"notes": tuple(row["notes"]), "settings": {key: tuple(rows) for key, rows in settings.items()}}
         return Run(**values)
 
-    def trials(self, run_id: str) -> tuple[Trial, ...]:
-        """Every trial of a run in the order of measurement, orphans included.
+    def trials(self, run_id: str, *, histograms: bool = True) -> tuple[Trial, ...]:
+        """Every trial of a run in the order of measurement, orphans included; `histograms` are most of the bytes.
 
         A trial whose block is still on its way reads "running": no verdict may count half a block.
         """
@@ -283,7 +303,8 @@ class Store:
             for row in connection.execute(sql.select(named).where(named.c.trial_id.in_(ours))).mappings():
                 kept.setdefault(row["trial_id"], []).append(Sample(**{k: v for k, v in row.items() if k != "trial_id"}))
             named = schema.histograms
-            for row in connection.execute(sql.select(named).where(named.c.trial_id.in_(ours))).mappings():
+            rows_of = sql.select(named).where(named.c.trial_id.in_(ours) if histograms else sql.false())
+            for row in connection.execute(rows_of).mappings():
                 counts = {int(key): n for key, n in row["counts"].items()}
                 one = Histogram(row["probe"], row["metric"], row["unit"], counts)
                 shapes.setdefault(row["trial_id"], []).append(one)

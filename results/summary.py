@@ -8,10 +8,13 @@ from datetime import UTC, date, datetime
 from statistics import median
 
 from results.metrics import METRICS
+from results.paths import path_differences
 from results.records import Comparison, Judgement, Run, SameArms, Trial
+from results.slopes import slopes
 
 # 1  first format
-SUMMARY_VERSION = 1
+# 2  paths, slopes, label, capacities
+SUMMARY_VERSION = 2
 
 
 def summary(run: Run, trials: Sequence[Trial], judgement: Judgement) -> dict[str, object]:
@@ -30,6 +33,8 @@ def summary(run: Run, trials: Sequence[Trial], judgement: Judgement) -> dict[str
         "seed": run.seed,
         "status": run.status,
         "confirms": run.confirms or None,
+        "label": run.label or None,
+        "capacities": run.capacities,
         "revision": run.revision,
         "started": iso(run.started_at),
         "ended": iso(run.ended_at),
@@ -39,6 +44,8 @@ def summary(run: Run, trials: Sequence[Trial], judgement: Judgement) -> dict[str
         "trials": {status: done[status] for status in ("done", "failed", "missing", "orphan", "running")},
         "aa": [_same_arms(same) for same in judgement.same_arms],
         "treatments": [_comparison(comparison) for comparison in judgement.comparisons],
+        "paths": [asdict(each) for each in path_differences(run.design, trials)],
+        "slopes": [asdict(each) for each in slopes(run, trials)],
         "medians": medians(trials),
         "notes": run.notes,
         "warnings": judgement.warnings,

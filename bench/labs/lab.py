@@ -1,7 +1,7 @@
 """Lab: a standing Topology. Endpoints one can run Commands on, the nodes under them, the devices on the path."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bench.facts import state
@@ -14,7 +14,7 @@ Target = Literal["guest", "node", "path"]  # the endpoints, the nodes between th
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One end of the measured path."""
+    """One end of a measured path; the hosts of endpoints are named a, b, c and so on."""
 
     host: Host
     device: str
@@ -23,11 +23,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class PathDevice:
-    """A device that the traffic passes; `counts`: its own counters see that traffic (a bridge's do not)."""
+    """A device that the traffic passes; `counts`: its own counters see that traffic (a bridge's do not).
+
+    `serves` names the one endpoint whose traffic passes it; "" means everybody's.
+    """
 
     host: Host
     device: str
     counts: bool = True
+    serves: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +39,43 @@ class Lab:
     """What stands: made and removed by its provider, used by probes and treatments."""
 
     topology: Topology
-    a: Endpoint
-    b: Endpoint
+    endpoints: tuple[Endpoint, ...]  # a, b, and whoever else stands at the path
     nodes: tuple[Host, ...]
-    path: tuple[PathDevice, ...]  # in order from a to b
+    path: tuple[PathDevice, ...]  # in order from a to b, then those of further endpoints
+    # (here, there) -> the address at which `here` meets `there`, where it is not there's own (NAT)
+    translated: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def a(self) -> Endpoint:
+        """The first endpoint; clients run there unless a probe says otherwise."""
+        return self.endpoints[0]
+
+    @property
+    def b(self) -> Endpoint:
+        """The second endpoint."""
+        return self.endpoints[1]
 
     @property
     def hosts(self) -> tuple[Host, ...]:
         """Endpoints first, then nodes."""
-        return (self.a.host, self.b.host, *self.nodes)
+        return (*(end.host for end in self.endpoints), *self.nodes)
+
+    def end(self, name: str) -> Endpoint:
+        """The endpoint of that name; KeyError when the lab has none."""
+        return {each.host.name: each for each in self.endpoints}[name]
+
+    def reached(self, here: Endpoint, there: Endpoint) -> str:
+        """The address at which `here` meets `there`: as a destination, or as the source of what it receives."""
+        return self.translated.get((here.host.name, there.host.name), there.address)
+
+    def between(self, one: Endpoint, other: Endpoint) -> tuple[PathDevice, ...]:
+        """The devices that traffic between two endpoints passes."""
+        names = ("", one.host.name, other.host.name)
+        return tuple(device for device in self.path if device.serves in names)
 
     def devices(self, target: Target) -> tuple[PathDevice, ...]:
         """The path devices on that part of the lab."""
-        ends = (self.a.host, self.b.host)
+        ends = [end.host for end in self.endpoints]
         match target:
             case "path":
                 return self.path
@@ -62,14 +90,14 @@ class Lab:
             case "path":
                 return self.hosts
             case "guest":
-                return (self.a.host, self.b.host)
+                return tuple(end.host for end in self.endpoints)
             case "node":
                 return self.nodes
 
     def read(self) -> Sheets:
         """The state of every host now, all asked at the same time."""
         # Nodes first: they have the most devices, and the longest reading should not begin last.
-        by_host: Mapping[Host, list[str]] = {host: [] for host in (*self.nodes, self.a.host, self.b.host)}
+        by_host: Mapping[Host, list[str]] = {host: [] for host in (*self.nodes, *(end.host for end in self.endpoints))}
         for device in self.path:
             if device.counts:  # the features of others are not on the path
                 by_host[device.host].append(device.device)

@@ -124,6 +124,20 @@ def only_run(folder: Path, what: str) -> Iterator[None]:
         yield
 
 
+def measuring(folder: Path) -> str:
+    """What the living process that holds `only_run` said of itself ("run 2026… (pid 12)"); "" when there is none."""
+    try:
+        file = (folder / "running.lock").open(encoding="utf-8")
+    except OSError:
+        return ""
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read()
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Reaped:
     """What `reap` did about one lease; `problem` is "" when nothing of it is left."""

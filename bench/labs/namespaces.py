@@ -91,13 +91,13 @@ def _built(topology: Topology, hosts: dict[str, Host], netns: dict[str, str]) ->
     for end in ("a", "b"):
         _batch(hosts[end], _end_lines(topology, end))
     a, b = (Endpoint(hosts[end], "eth0", addresses[end]) for end in ("a", "b"))
-    path = [PathDevice(hosts["a"], "eth0"), PathDevice(hosts["b"], "eth0")]
+    path = [PathDevice(hosts["a"], "eth0", serves="a"), PathDevice(hosts["b"], "eth0", serves="b")]
     if "node" in hosts:
-        between = [PathDevice(hosts["node"], "port-a"), PathDevice(hosts["node"], "port-b")]
+        between = [PathDevice(hosts["node"], f"port-{end}", serves=end) for end in ("a", "b")]
         if topology.kind == "bridge":
             between.insert(1, PathDevice(hosts["node"], "br0", counts=False))
         path[1:1] = between
-    lab = Lab(topology, a, b, (hosts["node"],) if "node" in hosts else (), tuple(path))
+    lab = Lab(topology, (a, b), (hosts["node"],) if "node" in hosts else (), tuple(path))
     _check(lab)
     return lab
 
@@ -142,10 +142,10 @@ def _link_lines(topology: Topology, netns: dict[str, str]) -> dict[str, list[str
     return {"node": lines}
 
 
-def ends(topology: Topology) -> tuple[Endpoint, Endpoint]:
-    """The endpoints a and b as they would be, on hosts that do not stand: for `--dry-run`."""
+def imagined(topology: Topology) -> Lab:
+    """The Lab as it would be, on hosts that do not stand: for `--dry-run`."""
     addresses = _addresses(topology)
-    return Endpoint(Local("a"), "eth0", addresses["a"]), Endpoint(Local("b"), "eth0", addresses["b"])
+    return Lab(topology, tuple(Endpoint(Local(end), "eth0", addresses[end]) for end in ("a", "b")), (), ())
 
 
 def commands(topology: Topology) -> dict[str, list[str]]:

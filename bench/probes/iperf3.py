@@ -36,6 +36,26 @@ class Tcp:
     window_bytes: int
 
     @property
+    def ends(self) -> tuple[str, str]:
+        """See Probe.ends."""
+        return ("a", "b")
+
+    @property
+    def load_ends(self) -> tuple[str, str] | None:
+        """See Probe.load_ends."""
+        return None
+
+    @property
+    def calibrates(self) -> tuple[str, ...]:
+        """See Probe.calibrates."""
+        return ()
+
+    @property
+    def definitions(self) -> Mapping[str, str]:
+        """See Probe.definitions."""
+        return {}
+
+    @property
     def traffic_s(self) -> float:
         """Seconds for which iperf3 sends."""
         return float(math.ceil(round(self.duration_s + self.warmup_s, 6)))
@@ -65,6 +85,13 @@ class Tcp:
             ended = _ended(running, client.elapsed_s + _EXCHANGE_S) if _sound(client) else running.stop()
         return self.measured(client, ended, pair)
 
+    def commands(self, pair: Pair) -> tuple[tuple[str, Command], ...]:
+        """See Probe.commands."""
+        return (
+            (pair.server.host.name, self.server_command(pair)),
+            (pair.client.host.name, self.client_command(pair)),
+        )
+
     def server_command(self, pair: Pair) -> Command:
         """The server's Command; it serves one test and ends."""
         return Command(
@@ -83,7 +110,7 @@ class Tcp:
         if self.window_bytes:
             options += ["--window", str(self.window_bytes)]
         return Command(
-            ("iperf3", "--client", pair.server.address, "--port", str(pair.server_port),
+            ("iperf3", "--client", pair.destination, "--port", str(pair.server_port),
              "--bind", pair.client.address, "--cport", str(pair.client_port),
              "--time", f"{self.traffic_s:g}", "--interval", f"{_INTERVAL_S}", "--parallel", str(self.streams),
              "--json", *options),

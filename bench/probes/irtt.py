@@ -30,6 +30,26 @@ class Latency:
     size_bytes: int  # UDP payload; irtt's own header takes 60
 
     @property
+    def ends(self) -> tuple[str, str]:
+        """See Probe.ends."""
+        return ("a", "b")
+
+    @property
+    def load_ends(self) -> tuple[str, str] | None:
+        """See Probe.load_ends."""
+        return None
+
+    @property
+    def calibrates(self) -> tuple[str, ...]:
+        """See Probe.calibrates."""
+        return ()
+
+    @property
+    def definitions(self) -> Mapping[str, str]:
+        """See Probe.definitions."""
+        return {}
+
+    @property
     def traffic_s(self) -> float:
         """Seconds for which packets are sent."""
         return self.duration_s
@@ -63,6 +83,13 @@ class Latency:
                 raise ProbeFailed(str(error), raw={"client": error.outcome.stdout}) from error
         return self.measured(client, pair)
 
+    def commands(self, pair: Pair) -> tuple[tuple[str, Command], ...]:
+        """See Probe.commands."""
+        return (
+            (pair.server.host.name, self.server_command(pair)),
+            (pair.client.host.name, self.client_command(pair)),
+        )
+
     def server_command(self, pair: Pair) -> Command:
         """The server's Command; its least interval must be told (10 ms otherwise)."""
         bind = f"{pair.server.address}:{pair.server_port}"
@@ -77,7 +104,7 @@ class Latency:
             ("irtt", "client", "-Q", "-o", "-", "-i", _go_duration(self.interval_s),
              "--tstamp=none", "--stats=none", "-d", _go_duration(self.duration_s), "-l", str(self.size_bytes),
              f"--local={pair.client.address}:{pair.client_port}",
-             f"{pair.server.address}:{pair.server_port}"),
+             f"{pair.destination}:{pair.server_port}"),
             deadline_s=self.duration_s + _WATCHDOG_S,
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bench.hosts.command import Command, HostFault
@@ -17,12 +17,24 @@ _READY_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Where a probe runs: it starts its server at `server`, its client at `client`, on ports of this block."""
+    """Where a probe runs: its server at `server`, its client at `client`, on ports of this block.
+
+    `known` has what this trial has measured so far ("tcp.goodput"), and current's capacities as measured before the
+    first block ("current/tcp.goodput"), in the metrics' units.
+    """
 
     client: Endpoint
     server: Endpoint
     server_port: int
     client_port: int
+    server_address: str = ""  # where the client meets the server, "" for its own address (no NAT between)
+    known: Mapping[str, float] = field(default_factory=dict)
+    beside: "Pair | None" = None  # where the load of this probe runs
+
+    @property
+    def destination(self) -> str:
+        """The address that the client connects to."""
+        return self.server_address or self.server.address
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,21 @@ class Probe(Protocol):
         ...
 
     @property
+    def ends(self) -> tuple[str, str]:
+        """The endpoints (client, server) that it runs between."""
+        ...
+
+    @property
+    def load_ends(self) -> tuple[str, str] | None:
+        """The endpoints (client, server) of the load that it puts beside itself, None without one."""
+        ...
+
+    @property
+    def calibrates(self) -> tuple[str, ...]:
+        """Metrics of current ("tcp.goodput") that must be known before the first block: its load is a share of them."""
+        ...
+
+    @property
     def traffic_s(self) -> float:
         """Seconds in which it sends, warm-up included: what it cannot do without."""
         ...
@@ -77,12 +104,13 @@ class Probe(Protocol):
         """Full names of the metrics that the judgement compares."""
         ...
 
-    def server_command(self, pair: Pair) -> Command:
-        """What runs at the server's end."""
+    @property
+    def definitions(self) -> Mapping[str, str]:
+        """Metric ("rtt_p50") -> how exactly this probe measures it; only where METRICS' own words do not suffice."""
         ...
 
-    def client_command(self, pair: Pair) -> Command:
-        """What runs at the client's end."""
+    def commands(self, pair: Pair) -> tuple[tuple[str, Command], ...]:
+        """(endpoint's name, Command) of everything that it runs, servers first; for `--dry-run`."""
         ...
 
     def measure(self, pair: Pair) -> Measured:

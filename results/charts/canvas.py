@@ -88,7 +88,7 @@ def chart(figure: Figure, title: str, caption: str, *words: str) -> Chart:
 
 def source(run: Run, metric: str) -> str:
     """The end of a caption: what the metric means, its unit as stored, and the run."""
-    known = series.metric_of(metric)
+    known = series.defined(run, metric)
     unit = f", {known.unit}" if known.unit not in {"", "1"} else ""
     return f"{series.label_of(metric)}{unit}: {known.definition}. Run {run.run_id}."
 

@@ -25,7 +25,7 @@ def in_time_order(run: Run, trials: Sequence[Trial], topology: str, metrics: Seq
     shown = [m for m in sampled if any(t.value(m) for t in ordered)]
     zero = "".join(f"{series.label_of(m)}: 0 in every trial. " for m in sampled if m not in shown)
     lost = sum(t.status in LOST for t in ordered)
-    definitions = " ".join(f"{series.label_of(m)}: {series.metric_of(m).definition}." for m in shown)
+    definitions = " ".join(f"{series.label_of(m)}: {series.defined(run, m).definition}." for m in shown)
     caption = (
         f"n = {len(ordered)} trials, {lost} of them failed or missing (marked at the lower edge); thin vertical "
         f"lines part the blocks, the dotted line is the median of both current arms. Axes need not start at 0. "

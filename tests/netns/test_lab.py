@@ -31,7 +31,7 @@ def test_traffic_takes_the_path_of_the_topology(state: Path, kind: Kind, mtu: in
         measured = Tcp("tcp", 0.6, 0.2, 1, "reverse", "", 0).measure(Pair(lab.a, lab.b, 20001, 30001))
         after = counters.read(lab.hosts)
 
-    path_was_taken(lab, measured, before, after)
+    path_was_taken(lab.path, measured, before, after)
     assert dropped(lab, before, after)[1] > 0
     assert measured.receiver == "a"
     assert {facts[each.host.name].facts[f"link/{each.device}/mtu"] for each in lab.path} == {str(mtu)}
@@ -44,7 +44,7 @@ def test_traffic_beside_the_path_is_found_out(state: Path) -> None:
         measured = Tcp("tcp", 0.6, 0.2, 1, "forward", "", 0).measure(Pair(lab.a, lab.b, 20001, 30001))
 
     with pytest.raises(Untrusted, match="wrong path"):
-        path_was_taken(lab, measured, before, before)
+        path_was_taken(lab.path, measured, before, before)
 
 
 def test_two_labs_of_one_topology_have_equal_facts(state: Path) -> None:

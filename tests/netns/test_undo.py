@@ -143,8 +143,8 @@ def test_a_killed_treatment_is_restored_from_its_journal_by_another_process(stat
         "from bench.hosts.namespace import entered; from bench.plan import SettingSpec\n"
         "from tuning import journal; from tuning.treatments import Settings\n"
         "with entered('a', sys.argv[1]) as a, entered('b', sys.argv[2]) as b:\n"
-        "    lab = Lab(Topology('direct'), Endpoint(a, 'eth0', '198.18.0.1'), Endpoint(b, 'eth0', '198.18.0.2'), (),\n"
-        "              (PathDevice(a, 'eth0'), PathDevice(b, 'eth0')))\n"
+        "    ends = (Endpoint(a, 'eth0', '198.18.0.1'), Endpoint(b, 'eth0', '198.18.0.2'))\n"
+        "    lab = Lab(Topology('direct'), ends, (), (PathDevice(a, 'eth0'), PathDevice(b, 'eth0')))\n"
         "    with journal.kept(Path(sys.argv[3])) as kept:\n"
         "        specs = [SettingSpec('mtu', '1000', None), SettingSpec('tso', 'off', None)]\n"
         "        with Settings('t', specs, kept).holds(lab, lab.read()):\n"
@@ -162,8 +162,7 @@ def test_a_killed_treatment_is_restored_from_its_journal_by_another_process(stat
         with entered("a", names[0]) as a, entered("b", names[1]) as b:
             lab = Lab(
                 Topology("direct"),
-                Endpoint(a, "eth0", "198.18.0.1"),
-                Endpoint(b, "eth0", "198.18.0.2"),
+                (Endpoint(a, "eth0", "198.18.0.1"), Endpoint(b, "eth0", "198.18.0.2")),
                 (),
                 (PathDevice(a, "eth0"), PathDevice(b, "eth0")),
             )

@@ -55,7 +55,7 @@ class Mtu:
                     f"not settable here: below {_IPV6_MINIMUM} bytes the bridge {each.host.name}/{each.device} leaves "
                     "IPv6's all-snoopers group for good (br_multicast_join_snoopers runs only when it is brought up)"
                 )
-        ends = (lab.a.host, lab.b.host)
+        ends = [end.host for end in lab.endpoints]
         raising = any(
             int(value) > int(now[each.host.name].facts.get(f"link/{each.device}/mtu", "0")) for each in devices
         )

@@ -84,4 +84,4 @@ def lab(kind: Kind = "bridge", *, a: FakeHost | None = None, b: FakeHost | None 
     if kind == "bridge":
         path.insert(2, PathDevice(middle, "br0", counts=False))
     ends = (Endpoint(first, "eth0", "198.18.0.1"), Endpoint(second, "eth0", "198.18.0.2"))
-    return Lab(Topology(kind), *ends, () if kind == "direct" else (middle,), tuple(path))
+    return Lab(Topology(kind), ends, () if kind == "direct" else (middle,), tuple(path))

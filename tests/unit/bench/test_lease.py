@@ -14,7 +14,7 @@ import pytest
 from bench.hosts.command import Command, HostFault
 from bench.hosts.local import Local
 from bench.labs import lease as leases
-from bench.labs.lease import Reaped, append_durably, create_durably, held, only_run, read_lines, reap
+from bench.labs.lease import Reaped, append_durably, create_durably, held, measuring, only_run, read_lines, reap
 from results.errors import NotAble
 from tests.unit.bench.fakes import FakeHost
 
@@ -239,3 +239,16 @@ def test_a_namespace_is_removed_with_what_runs_in_it() -> None:
     ]  # fmt: skip
     assert not leases.remove_namespace(host, "nt-2")
     assert ("ip", "netns", "delete", "other") not in [each.argv for each in host.asked]
+
+
+def test_who_measures_is_known_while_it_lives(tmp_path: Path) -> None:
+    """By what it said when it began; asking takes nothing from it, and leaves nothing behind."""
+    before = measuring(tmp_path / "never")
+    with only_run(tmp_path, "run 1"):
+        during = measuring(tmp_path)
+    with only_run(tmp_path, "run 2"):
+        after = measuring(tmp_path)
+
+    assert (before, during, after) == ("", f"run 1 (pid {os.getpid()})", f"run 2 (pid {os.getpid()})")
+    assert measuring(tmp_path) == ""
+    assert not (tmp_path / "never").exists()

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.schedule import arms, ports
+from bench.schedule import arms, ports, topologies
 
 NAMES = st.lists(st.text("abc-", min_size=1, max_size=4), min_size=1, max_size=8, unique=True)
 SEEDS = st.integers(0, 10**6)
@@ -67,3 +67,13 @@ def test_blocks_have_different_ports(seed: int) -> None:
     dealt = [ports(0, seed=seed, block=block) for block in range(50)]
 
     assert len(set(dealt)) == 50
+
+
+@given(st.integers(0, 10**6), st.integers(0, 1000))
+def test_a_round_measures_every_topology_once_in_an_order_of_its_own(seed: int, block: int) -> None:
+    """So that no path always goes first; the same seed deals the same order."""
+    names = ("direct", "bridge", "routed")
+    order = topologies(names, seed=seed, block=block)
+
+    assert sorted(order) == sorted(names)
+    assert order == topologies(names, seed=seed, block=block)

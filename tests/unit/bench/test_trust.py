@@ -39,19 +39,19 @@ def _measured(delivered_bytes: int) -> Measured:
 @pytest.mark.parametrize("counts", [{"rx_bytes": 1000}, {"tx_bytes": 1000}, {"rx_bytes": 991}, {"tx_bytes": 5000}])
 def test_a_path_whose_devices_counted_the_bytes_was_taken(counts: dict[str, int]) -> None:
     """In either direction; headers and acknowledgements only add to them."""
-    trust.path_was_taken(LAB, _measured(1000), BEFORE, _after(**counts))
+    trust.path_was_taken(LAB.path, _measured(1000), BEFORE, _after(**counts))
 
 
 def test_a_device_that_counted_too_little_voids_the_trial() -> None:
     """Bytes that went another way were not measured on this path; the device is named."""
     after = _with(_after(rx_bytes=1000), "node", "port-b", rx_bytes=900, tx_bytes=900)
     with pytest.raises(trust.Untrusted, match=r"wrong path: 1000 bytes arrived, node/port-b counted 900"):
-        trust.path_was_taken(LAB, _measured(1000), BEFORE, after)
+        trust.path_was_taken(LAB.path, _measured(1000), BEFORE, after)
 
 
 def test_a_bridge_is_not_asked_for_what_it_forwards() -> None:
     """Its own counters see only what is meant for itself."""
-    trust.path_was_taken(LAB, _measured(1000), BEFORE, _with(_after(rx_bytes=1000), "node", "br0"))
+    trust.path_was_taken(LAB.path, _measured(1000), BEFORE, _with(_after(rx_bytes=1000), "node", "br0"))
 
 
 def test_a_device_that_is_gone_voids_the_trial() -> None:
@@ -59,12 +59,12 @@ def test_a_device_that_is_gone_voids_the_trial() -> None:
     after = _after(rx_bytes=1000)
     after["a"] = replace(after["a"], devices={})
     with pytest.raises(trust.Untrusted, match="a lost its device eth0"):
-        trust.path_was_taken(LAB, _measured(1000), BEFORE, after)
+        trust.path_was_taken(LAB.path, _measured(1000), BEFORE, after)
 
 
 def test_a_probe_that_moves_no_data_takes_no_path() -> None:
     """Latency packets are too few to be told from the noise of the counters."""
-    trust.path_was_taken(LAB, _measured(0), BEFORE, BEFORE)
+    trust.path_was_taken(LAB.path, _measured(0), BEFORE, BEFORE)
 
 
 def test_drops_are_summed_over_the_path_and_softnet_once() -> None:

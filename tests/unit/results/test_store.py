@@ -14,7 +14,7 @@ from bench.hosts.command import Command
 from bench.hosts.local import Local
 from results.errors import NotAble, WrongInput
 from results.records import Histogram, Run, Sample, Trial
-from results.store import Ended, Store, opened
+from results.store import Ended, Listed, Store, opened
 from tests.unit.results.example import example_run
 
 SAMPLES = (
@@ -176,6 +176,24 @@ class StoreContract:
         with pytest.raises(WrongInput, match="has more than one run '2026'"):
             store.run("2026")
 
+    def test_runs_are_listed_by_plan_and_label(self, store: Store) -> None:
+        """Newest first, without reading their plans; equal times by id, so that a list is always the same."""
+        for run_id, at, label in (("r1", 1.0, "main"), ("r2", 2.0, "main"), ("r3", 2.0, "")):
+            store.begin_run(_run(run_id, started_at=at, label=label, confirms="r0"))
+
+        assert [each.run_id for each in store.listed()] == ["r3", "r2", "r1"]
+        assert [each.run_id for each in store.listed(label="main")] == ["r2", "r1"]
+        assert store.listed(plan="other") == []
+        assert store.listed(plan="my-path")[0] == Listed("r3", "my-path", "running", 2.0, "r0", "")
+
+    def test_trials_come_without_histograms_where_nobody_needs_them(self, store: Store) -> None:
+        """All else is the same."""
+        store.begin_run(_run())
+        _block(store, _run().run_id, 0)
+        lean = store.trials(_run().run_id, histograms=False)
+
+        assert lean == tuple(replace(each, histograms=()) for each in store.trials(_run().run_id))
+
     def test_facts_are_kept_once_and_lead_back_to_the_baseline(self, store: Store) -> None:
         """Equal sheets share a digest; the baseline is what current saw first."""
         run_id = _run().run_id
@@ -252,8 +270,21 @@ class TestFile(StoreContract):
     def test_a_store_of_a_newer_nettune_is_refused_by_name(self, store: Store, path: Path) -> None:
         """Nothing is read from a format that is not known."""
         _sql(path, "UPDATE alembic_version SET version_num = '0099'")
-        with pytest.raises(WrongInput, match=r"nettune\.db was written by a newer nettune \(format 0099; .* 0001\)"):
+        with pytest.raises(WrongInput, match=r"nettune\.db was written by a newer nettune \(format 0099; .* 0002\)"):
             _open(path)
+
+    def test_a_store_of_an_older_nettune_is_migrated_with_its_runs(self, store: Store, path: Path) -> None:
+        """Format 0001 knew neither labels nor capacities."""
+        store.begin_run(_run())
+        for statement in ("ALTER TABLE runs DROP COLUMN label", "ALTER TABLE runs DROP COLUMN capacities",
+                          "UPDATE alembic_version SET version_num = '0001'"):  # fmt: skip
+            _sql(path, statement)
+
+        with opened(str(path)) as again:
+            found = again.run(_run().run_id)
+
+        assert (found.label, found.capacities) == ("", {})
+        assert found == _run()
 
     def test_a_store_whose_making_was_cut_short_is_made_again(
         self, path: Path, monkeypatch: pytest.MonkeyPatch

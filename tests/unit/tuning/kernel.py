@@ -106,4 +106,4 @@ def lab(kind: Kind = "bridge", react: Reaction = obey) -> KernelLab:
     if kind == "bridge":
         path.insert(2, PathDevice(node, "br0", counts=False))
     ends = (Endpoint(a, "eth0", "198.18.0.1"), Endpoint(b, "eth0", "198.18.0.2"))
-    return KernelLab(Topology(kind), *ends, () if kind == "direct" else (node,), tuple(path))
+    return KernelLab(Topology(kind), ends, () if kind == "direct" else (node,), tuple(path))
