@@ -47,7 +47,6 @@ class Plan:
     sequential: bool
     margin_pct: float
     goal: Goal
-    congestion_controls: Mapping[str, tuple[str, ...]]  # by tcp probe, in order of preference
     document: Mapping[str, object]
 
     @property
@@ -80,7 +79,7 @@ class Plan:
         """The plan with each tcp probe's first available preference; WrongInput when the kernel has none of them."""
         probes: list[Probe] = []
         for probe in self.probes:
-            wanted = self.congestion_controls.get(probe.name, ())
+            wanted = probe.preferred if isinstance(probe, Tcp) else ()
             chosen = next((word for word in wanted if word in available), "")
             if wanted and not chosen:
                 raise WrongInput(
@@ -127,8 +126,7 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
     top = root.mapping(_KEYS)
     _lab(top.get("lab"))
     topologies = reading.topologies(_required(root, "topologies"))
-    controls: dict[str, tuple[str, ...]] = {}
-    probes = table.probes(_required(root, "probes"), controls)
+    probes = table.probes(_required(root, "probes"))
     blocks, sequential = _blocks(top["blocks"]) if "blocks" in top else (8, False)
     primary = _primary(_required(root, "primary"), probes)
     plan = Plan(
@@ -137,12 +135,13 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
         topologies=topologies,
         probes=probes,
         primary=primary,
-        treatments=_treatments(top.get("treatments"), check, fixed=any(controls.values())),
+        treatments=_treatments(
+            top.get("treatments"), check, fixed=any(isinstance(each, Tcp) and each.preferred for each in probes)
+        ),
         blocks=blocks,
         sequential=sequential,
         margin_pct=top["margin_pct"].number(0.1, 50, "percent") if "margin_pct" in top else 5.0,
         goal=cast("Goal", top["goal"].choice(("throughput", "balanced", "latency"))) if "goal" in top else "throughput",
-        congestion_controls=controls,
         document=cast("Mapping[str, object]", root.plain()),
     )
     if not plan.treatments and plan.sequential:

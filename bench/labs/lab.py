@@ -9,6 +9,7 @@ from bench.facts.sheet import Sheets
 from bench.hosts.host import Host
 from bench.labs.topology import Topology
 
+ENDS = ("a", "b", "c", "d", "e", "f", "g", "h")  # names of endpoints, in the order in which a topology has them
 Target = Literal["guest", "node", "path"]  # the endpoints, the nodes between them, every device on the path
 
 

@@ -6,12 +6,15 @@ iperf3's own `-O` and its sender's rate are not used: the receiver's 0.1 s inter
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bench.document import Node
 from bench.hosts.command import Command, Outcome, Overdue
 from bench.hosts.host import Running
+from bench.options import Option, Options, number, whole, word
 from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, serving
 from results.records import Sample
 
@@ -34,11 +37,8 @@ class Tcp:
     direction: Literal["forward", "reverse"]
     congestion_control: str  # "" leaves it to the kernel
     window_bytes: int
-
-    @property
-    def ends(self) -> tuple[str, str]:
-        """See Probe.ends."""
-        return ("a", "b")
+    ends: tuple[str, str] = ("a", "b")  # client, server
+    preferred: tuple[str, ...] = ()  # congestion controls, the first that the kernel has being taken
 
     @property
     def load_ends(self) -> tuple[str, str] | None:
@@ -168,6 +168,51 @@ class Tcp:
         if total <= 0:
             raise ProbeFailed(f"{self.name}: nothing arrived in the window of {self.duration_s:g} s", raw=raw)
         return total, seconds, flags
+
+
+_CONTROL = re.compile(r"[a-z0-9_]{1,15}")
+_CONTROL_SCHEMA = {"type": "string", "pattern": f"^{_CONTROL.pattern}$", "examples": ["bbr", "cubic", "reno"]}
+
+
+def _controls(node: Node) -> tuple[str, ...]:
+    words = node.items() if isinstance(node.value, list) else (node,)
+    for each in words:
+        if not _CONTROL.fullmatch(each.text()):
+            each.wrong(f"{each.text()!r} is no name of a congestion control")
+    return tuple(each.text() for each in words)
+
+
+OPTIONS: Options = {
+    "duration_s": number(0.3, 3600, "seconds", 10.0, "seconds that are measured"),
+    "warmup_s": number(0, 60, "seconds", 0.0, "seconds before them that are cut off"),
+    "streams": whole(1, 128, "streams", 1, "parallel streams"),
+    "direction": word(("forward", "reverse"), "forward"),
+    "congestion_control": Option(
+        {
+            "anyOf": [_CONTROL_SCHEMA, {"type": "array", "items": _CONTROL_SCHEMA}],
+            "description": "one, or several in order of preference: the first that the kernel has, in every arm",
+        },
+        _controls,
+        (),
+    ),
+    "window_bytes": whole(4096, 1 << 30, "bytes", 0, "bytes of socket buffer; left to the kernel when not given"),
+}
+
+
+def read(name: str, ends: tuple[str, str], given: Mapping[str, Any], node: Node) -> Tcp:  # Any: as in Options
+    """The `tcp` probe of a plan. Raises WrongInput where options contradict each other."""
+    del node  # nothing contradicts yet
+    return Tcp(
+        name=name,
+        duration_s=given["duration_s"],
+        warmup_s=given["warmup_s"],
+        streams=given["streams"],
+        direction=given["direction"],
+        congestion_control="",
+        window_bytes=given["window_bytes"],
+        ends=ends,
+        preferred=given["congestion_control"],
+    )
 
 
 def parse(outcome: Outcome, raw: Mapping[str, str]) -> dict[str, Any]:  # Any: JSON

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.document import Node
 from bench.hosts.command import Command, Outcome, Overdue
+from bench.options import Options, number, whole
 from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, serving
 from results.records import Histogram, Sample
 
@@ -28,11 +30,7 @@ class Latency:
     duration_s: float
     interval_s: float
     size_bytes: int  # UDP payload; irtt's own header takes 60
-
-    @property
-    def ends(self) -> tuple[str, str]:
-        """See Probe.ends."""
-        return ("a", "b")
+    ends: tuple[str, str] = ("a", "b")  # client, server
 
     @property
     def load_ends(self) -> tuple[str, str] | None:
@@ -132,6 +130,19 @@ class Latency:
                 samples.append(sample(metric, value, "s"))
         counts = Counter(histogram_bin(value) for value in ordered)
         return Measured(tuple(samples), raw, (Histogram(self.name, "rtt", "s", dict(counts)),), flags)
+
+
+OPTIONS: Options = {
+    "duration_s": number(0.05, 3600, "seconds", 1.0),
+    "interval_s": number(0.0002, 10, "seconds", 0.001, "seconds between packets"),
+    "size_bytes": whole(60, 65000, "bytes", 60, "bytes of a packet"),
+}
+
+
+def read(name: str, ends: tuple[str, str], given: Mapping[str, Any], node: Node) -> Latency:  # Any: as in Options
+    """The `latency` probe of a plan."""
+    del node  # nothing contradicts
+    return Latency(name, given["duration_s"], given["interval_s"], given["size_bytes"], ends)
 
 
 def parse(outcome: Outcome, raw: Mapping[str, str]) -> tuple[list[float], int]:
