@@ -16,12 +16,20 @@ def neutralise(lab: Lab) -> bool:
             command
             for there in lab.endpoints
             if there is not here
-            for command in _forgetting(here.address, lab.reached(here, there))
+            for peer in lab.may_meet(here, there)
+            for command in _forgetting(here.address, peer)
         )
         for here in lab.endpoints
     }
-    answers = ask_everywhere(asked)
-    return not any(left.stdout.strip() for outcomes in answers.values() for left in outcomes[2::3])
+    tracked = tuple(
+        Command(("conntrack", "-D", "-s", here.address, "-d", lab.reached(here, there)))  # exits with 1 when none was
+        for here in lab.endpoints
+        for there in lab.endpoints
+        if there is not here
+    )
+    answers = ask_everywhere(asked | (dict.fromkeys(lab.nodes, tracked) if lab.topology.tracks else {}))
+    ends = (answers[each.host] for each in lab.endpoints)
+    return not any(left.stdout.strip() for outcomes in ends for left in outcomes[2::3])
 
 
 def _forgetting(own: str, peer: str) -> tuple[Command, Command, Command]:

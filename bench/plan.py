@@ -9,7 +9,7 @@ from typing import cast
 from bench import document
 from bench.document import Node, from_plain
 from bench.labs import reading
-from bench.labs.lab import Target
+from bench.labs.lab import ENDS, Target
 from bench.labs.topology import Topology
 from bench.probes import table
 from bench.probes.iperf3 import Tcp
@@ -127,6 +127,7 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
     _lab(top.get("lab"))
     topologies = reading.topologies(_required(root, "topologies"))
     probes = table.probes(_required(root, "probes"))
+    _placed(probes, topologies, members=_required(root, "probes").items())
     blocks, sequential = _blocks(top["blocks"]) if "blocks" in top else (8, False)
     primary = _primary(_required(root, "primary"), probes)
     plan = Plan(
@@ -200,6 +201,26 @@ def _lab(node: Node | None) -> None:
 
 def _primary(node: Node, probes: Sequence[Probe]) -> str:
     return node.choice([metric for probe in probes for metric in probe.metrics if metric.split(".")[1] in METRICS])
+
+
+def _placed(probes: Sequence[Probe], topologies: Sequence[Topology], *, members: Sequence[Node]) -> None:
+    """Raise WrongInput unless every probe finds its endpoints, and a way between them, on every topology."""
+    for topology in topologies:
+        there = ENDS[: topology.ends]
+        for probe, node in zip(probes, members, strict=True):
+            for client, server in filter(None, (probe.ends, probe.load_ends)):
+                missing = next((end for end in (client, server) if end not in there), None)
+                if missing is not None:
+                    node.wrong(
+                        f"probe {probe.name} needs endpoint {missing}, and topology {topology.name} has "
+                        f"{', '.join(there)}",
+                        hint=f"give the topology ends: {ENDS.index(missing) + 1}",
+                    )
+                if topology.kind == "nat" and not topology.forward and client != "a":
+                    node.wrong(
+                        f"probe {probe.name} connects from {client} to {server}, who is behind NAT on {topology.name}",
+                        hint="from: a, or a topology with forward: on",
+                    )
 
 
 def _blocks(node: Node) -> tuple[int, bool]:

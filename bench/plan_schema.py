@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import get_args
 
 from bench.document import NAME
+from bench.labs import reading
 from bench.labs.lab import Target
-from bench.labs.topology import KINDS, MTU_RANGE
 from bench.probes import table
 from bench.schedule import PROBES_AT_MOST
 from results.json_schema import Schema, document, mapping
@@ -52,7 +52,7 @@ def _plan() -> Schema:
             "name": _NAME,
             "about": {**_TEXT, "description": "the question that it answers, in a sentence"},
             "lab": mapping({"provider": {"enum": ["netns"]}}, optional=("provider",)),
-            "topologies": {"type": "array", "items": _topology(), "minItems": 1},
+            "topologies": {"type": "array", "items": {"oneOf": reading.schemas(_NAME)}, "minItems": 1},
             "probes": {
                 "type": "array",
                 "items": {"oneOf": table.schemas(_probe_name())},
@@ -85,15 +85,6 @@ def _plan() -> Schema:
         },
         optional=("about", "lab", "treatments", "blocks", "margin_pct", "goal"),
     )
-
-
-def _topology() -> Schema:
-    return {
-        "oneOf": [
-            {"enum": list(KINDS)},
-            mapping({"kind": {"enum": list(KINDS)}, "mtu": _whole(*MTU_RANGE, "bytes")}, optional=("mtu",)),
-        ]
-    }
 
 
 def _probe_name() -> Schema:

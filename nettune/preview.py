@@ -85,9 +85,8 @@ def dry_run(screen: Screen, order: Order) -> None:
     plan = order.plan.with_congestion_control(machine.available_congestion_controls(Local()))
     for topology in plan.topologies:
         screen.line(f"\nlab {topology.name}, each line inside its own namespace:")
-        for host, lines in namespaces.commands(topology).items():
-            for line in lines:
-                screen.line(f"  {host}: {line}")
+        for host, line in namespaces.commands(topology):
+            screen.line(f"  {host}: {line}")
     for name, specs in plan.treatments.items():
         screen.line(f"\ntreatment {name}:")
         for spec in specs:

@@ -15,7 +15,7 @@ from bench.facts import machine
 from bench.hosts.command import Command, HostFault
 from bench.hosts.local import Local
 from bench.labs import lease, namespaces
-from bench.labs.topology import drawing
+from bench.labs.drawing import drawing
 from bench.plan import Plan
 from nettune import __version__
 from nettune.places import Places
@@ -97,7 +97,7 @@ def _run(order: Order, plan: Plan, run_id: str, there: ready.Ready, local: Local
         revision=revision(local),
         skipped=there.skipped,
         machine=machine.read(local),
-        drawings={lab.topology.name: drawing(lab.topology, lab.a.address, lab.b.address) for lab in labs},
+        drawings={lab.topology.name: drawing(lab.topology) for lab in labs},
         settings=there.settings(),
         notes=(*chosen, *namespaces.TRANSFER),
         confirms=order.confirms,

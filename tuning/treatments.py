@@ -17,7 +17,7 @@ from bench.treatment import Held
 from results.errors import NotAble, WrongInput
 from tuning.journal import Intent, Journal
 from tuning.knobs.knob import Change, Knob, NotSettable
-from tuning.knobs.table import KNOBS, knob_for
+from tuning.knobs.table import KNOBS, knob_for, owner
 from tuning.surroundings import repairs
 
 _SETTLE_S = 4.0  # duplicate address detection of an IPv6 address that came back: 1 s, up to 2 with its random delay
@@ -202,8 +202,8 @@ def _run(changes: Sequence[Change], lab: Hosts, troubles: list[str] | None) -> N
     """Write without judging exit codes: ethtool exits with 1 when nothing changes; the state read back decides."""
     for host, by_host in itertools.groupby(changes, key=lambda change: change.host):
         commands: list[Command] = []
-        for kind, listed in itertools.groupby(by_host, key=lambda change: change.key.split("/", 1)[0]):
-            commands += KNOBS[kind].writes(tuple(listed))
+        for knob, listed in itertools.groupby(by_host, key=lambda change: owner(change.key)):
+            commands += knob.writes(tuple(listed))
         _told(lab, host, commands, troubles)
 
 
@@ -232,11 +232,11 @@ def _foreign(change: Change, intent: Intent, now: Sheets) -> bool:
 
 
 def _same(change: Change, known: str, actual: str) -> bool:
-    return known == actual or KNOBS[change.key.split("/", 1)[0]].holds(known, actual)
+    return known == actual or owner(change.key).holds(known, actual)
 
 
 def _holds(change: Change, now: Sheets) -> bool:
-    return KNOBS[change.key.split("/", 1)[0]].holds(change.wanted, _fact(change, now))
+    return owner(change.key).holds(change.wanted, _fact(change, now))
 
 
 def _fact(change: Change, now: Sheets) -> str | None:

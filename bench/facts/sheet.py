@@ -10,7 +10,10 @@ Keys are paths whose first word is the kind of fact:
     rule/4/{"priority": 32766, …}             "present"
     neighbour/eth0/198.18.0.9                 "02:00:00:00:00:09"   (permanent ones only)
     fdb/port-a/33:33:00:00:00:01 …            "present"   (static ones only)
-    qdisc/eth0/qdisc noqueue 0: root …        "present"
+    qdisc/eth0/root                           "noqueue 0:", "pfifo 8001: limit 100p"
+    queue/eth0/rx-0/rps_cpus                  "3"
+    napi/eth0/threaded                        "0"
+    firewall/bridge/rules                     "100"   (of ours; nft/… has a digest of every block)
 """
 
 import functools

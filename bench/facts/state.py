@@ -10,6 +10,7 @@ import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.facts import ruleset
 from bench.facts.sheet import FactSheet
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host, ask_everywhere
@@ -22,6 +23,10 @@ _LEFT_OUT = re.compile(
     r"|\.flush$"  # write-only
 )
 _ROOT = "/proc/sys/"
+_DEVICES = "/sys/class/net/"
+_NAPI = ("napi_defer_hard_irqs", "gro_flush_timeout", "threaded")
+_STEERING = ("rps_cpus", "rps_flow_cnt", "xps_cpus")  # of a queue; the rest is limits and counters
+_QDISC = re.compile(r"qdisc (\S+) (\S+) dev (\S+) (root|parent \S+|ingress|clsact)(?: (.*))?")
 # Link fields that are state; the rest of `ip -j -d addr` is identity or counts (iproute2 6.1).
 _LINK_FIELDS = ("mtu", "txqlen", "qdisc", "operstate", "address", "master", "num_tx_queues", "num_rx_queues",
                 "gso_max_size", "gso_max_segs", "gro_max_size", "gso_ipv4_max_size", "gro_ipv4_max_size",
@@ -47,22 +52,32 @@ class Unreadable(NotAble):
     """A tool's answer is not what its parser knows."""
 
 
-def questions(devices: Iterable[str], *, bridges: bool = False) -> tuple[Command, ...]:
-    """The Commands that read a host's state: `devices` are those whose features matter; `bridges`: it has some."""
+def questions(devices: Iterable[str], *, bridges: bool = False, filters: bool = False) -> tuple[Command, ...]:
+    """The Commands that read a host's state: `devices` are those whose features and queues matter.
+
+    `bridges`: it has some; `filters`: its nft ruleset is a part of the path.
+    """
+    devices = tuple(devices)
+    files = [f"{_DEVICES}{device}/{name}" for device in devices for name in ("queues", *_NAPI)]
     return (
-        Command(("grep", "-rs", ".", _ROOT + "net")),
+        Command(("grep", "-rs", ".", _ROOT + "net", *files)),
         Command(("ip", "-d", "-j", "-batch", "-"), stdin="addr show\nneigh show nud permanent\nrule show\n"),
         Command(("ip", "-j", "-6", "rule", "show")),
         Command(("ip", "route", "show", "table", "all")),  # both families
         Command(("tc", "qdisc", "show")),
         *((Command(("bridge", "-j", "fdb", "show")),) if bridges else ()),
+        *((Command(("nft", "-s", "list", "ruleset")),) if filters else ()),
         *(Command(("ethtool", "--json", "-k", device)) for device in devices),
     )
 
 
-def read(hosts: Mapping[Host, Sequence[str]], bridged: Container[Host] = ()) -> dict[str, FactSheet]:
+def read(
+    hosts: Mapping[Host, Sequence[str]], bridged: Container[Host] = (), filtered: Container[Host] = ()
+) -> dict[str, FactSheet]:
     """The state of every host (with its devices), all asked at the same time; keyed by host name."""
-    asked = {host: questions(devices, bridges=host in bridged) for host, devices in hosts.items()}
+    asked = {
+        host: questions(devices, bridges=host in bridged, filters=host in filtered) for host, devices in hosts.items()
+    }
     answers = ask_everywhere(asked)
     return {host.name: FactSheet(host.name, parse(answers[host])) for host in hosts}
 
@@ -73,7 +88,7 @@ def parse(outcomes: Sequence[Outcome]) -> dict[str, str]:
     for outcome in outcomes:
         match outcome.command.argv:
             case ("grep", *_):
-                facts |= parse_sysctls(outcome.stdout)  # it exits with 2 for an unreadable file: normal in /proc/sys
+                facts |= parse_files(outcome.stdout)  # it exits with 2 for an unreadable file: normal in /proc/sys
             case ("ip", "-d", *_):
                 facts |= parse_identity(outcome)
             case ("ip", "-j", "-6", "rule", *_):
@@ -82,6 +97,8 @@ def parse(outcomes: Sequence[Outcome]) -> dict[str, str]:
                 facts |= dict.fromkeys((f"route/{line}" for line in _lines(outcome)), "present")
             case ("tc", *_):
                 facts |= parse_qdiscs(_lines(outcome))
+            case ("nft", *_):
+                facts |= ruleset.facts(outcome.require().stdout)
             case ("bridge", *_):
                 facts |= parse_fdb(_document(outcome))
             case ("ethtool", *_):
@@ -106,21 +123,25 @@ def parse_rules(family: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str
 
 
 def parse_qdiscs(lines: Sequence[str]) -> dict[str, str]:
-    """`tc qdisc show` as facts, by device."""
+    """`tc qdisc show` as facts, by device and place: "root", "parent 1:2", "ingress"."""
     facts = {}
     for line in lines:
-        found = re.search(r" dev (\S+)", line)
-        device = found.group(1) if found else "?"
-        facts[f"qdisc/{device}/{line.replace(f' dev {device}', '', 1)}"] = "present"
+        found = _QDISC.fullmatch(line.strip())
+        if found is None:
+            facts[f"qdisc/?/{line.strip()}"] = "present"  # kept, so that a change is noticed; no knob owns its device
+            continue
+        kind, handle, device, place, rest = found.groups()
+        words = re.sub(r"refcnt \d+ ?", "", rest or "").strip()  # counts the queues that share it
+        facts[f"qdisc/{device}/{place}"] = f"{kind} {handle} {words}".rstrip()
     return facts
 
 
-def parse_sysctls(text: str) -> dict[str, str]:
-    """`grep -rs . /proc/sys/net` as facts: white space normalised, lines of one file joined."""
+def parse_files(text: str) -> dict[str, str]:
+    """`grep -rs .` of /proc/sys/net and the devices' sysfs as facts, white space normalised, lines joined."""
     facts: dict[str, str] = {}
     for line in text.splitlines():
         path, _, value = line.partition(":")
-        key = _sysctl_key(path)
+        key = _file_key(path)
         if not key:
             continue
         facts[key] = " ".join((facts.get(key, "") + " " + value).split())
@@ -128,8 +149,14 @@ def parse_sysctls(text: str) -> dict[str, str]:
 
 
 @functools.lru_cache(maxsize=10_000)
-def _sysctl_key(path: str) -> str:
-    """The fact key of a file below /proc/sys; "" for one that is left out. Cached: 2000 of them per reading."""
+def _file_key(path: str) -> str:
+    """The fact key of a file; "" for one that is left out. Cached: 2000 of them per reading."""
+    if path.startswith(_DEVICES):
+        device, _, rest = path.removeprefix(_DEVICES).partition("/")
+        if rest in _NAPI:
+            return f"napi/{device}/{rest}"
+        queue = rest.removeprefix("queues/")
+        return f"queue/{device}/{queue}" if queue.partition("/")[2] in _STEERING else ""
     name = sysctl_name(path)
     return "" if not path.startswith(_ROOT) or _LEFT_OUT.search(name) else f"sysctl/{name}"
 
@@ -137,6 +164,12 @@ def _sysctl_key(path: str) -> str:
 def sysctl_name(path: str) -> str:
     """`/proc/sys/net/ipv4/conf/eth0.5/mtu` as `net.ipv4.conf.eth0/5.mtu`, the way sysctl(8) spells it."""
     return path.removeprefix(_ROOT).translate(str.maketrans("/.", "./"))
+
+
+def device_path(key: str) -> str:
+    """The file behind a `queue/` or `napi/` fact."""
+    kind, device, rest = key.split("/", 2)
+    return f"{_DEVICES}{device}/{'queues/' if kind == 'queue' else ''}{rest}"
 
 
 def sysctl_path(name: str) -> str:

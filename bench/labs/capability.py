@@ -71,6 +71,9 @@ CAPABILITIES: tuple[Capability, ...] = (
     _qdisc("netem", "delay, loss and reordering", "delay", "1ms"),
     _qdisc("fq", "pacing"),
     _qdisc("fq_codel", "queue management"),
+    Capability("br_netfilter", "inet rules on a bridged path", "br_netfilter", (
+        ("test", "-e", "/proc/sys/net/bridge/bridge-nf-call-iptables"),
+    )),
     Capability("nft", "topologies nat and firewall", "nf_tables", (("nft", "add", "table", "inet", "t0"),)),
     Capability("nft bridge", "firewall on a bridged path", "nf_tables", (("nft", "add", "table", "bridge", "t0"),)),
     Capability("nft nat", "topology nat", "nft_chain_nat", (
@@ -90,7 +93,7 @@ def answers(local: Host, leases_folder: Path, names: Sequence[str] = ()) -> tupl
 
 
 def _answer(local: Host, leases_folder: Path, capability: Capability) -> Answer:
-    module = next((each for each in capability.modules if not _safe_to_try(local, each)), "")
+    module = next((each for each in capability.modules if not loads_nothing(local, each)), "")
     if module:
         return Answer(
             capability.name,
@@ -111,15 +114,15 @@ def _answer(local: Host, leases_folder: Path, capability: Capability) -> Answer:
     return Answer(capability.name, capability.what_for, "yes")
 
 
-def _safe_to_try(local: Host, module: str) -> bool:
+def loads_nothing(host: Host, module: str) -> bool:
     """True when trying cannot load the module: it is in the kernel already, or there is nothing to load."""
     directory = module.replace("-", "_")
-    if not local.run(Command(("test", "-e", "/proc/modules"))).ok:
+    if not host.run(Command(("test", "-e", "/proc/modules"))).ok:
         return True  # a kernel without loadable modules
-    if local.run(Command(("test", "-e", f"/sys/module/{directory}"))).ok:
+    if host.run(Command(("test", "-e", f"/sys/module/{directory}"))).ok:
         return True
     # Without modinfo it is not known: then nothing is tried. Built-in modules have no file name.
-    told = local.run(Command(("modinfo", "-F", "filename", module)))
+    told = host.run(Command(("modinfo", "-F", "filename", module)))
     return "(builtin)" in told.stdout or (told.returncode == 1 and "not found" in told.stderr)
 
 

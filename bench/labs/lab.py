@@ -43,8 +43,8 @@ class Lab:
     endpoints: tuple[Endpoint, ...]  # a, b, and whoever else stands at the path
     nodes: tuple[Host, ...]
     path: tuple[PathDevice, ...]  # in order from a to b, then those of further endpoints
-    # (here, there) -> the address at which `here` meets `there`, where it is not there's own (NAT)
-    translated: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    # (here, there) -> the addresses under which `here` may meet `there`, the usual one first: where NAT is or can be
+    met: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def a(self) -> Endpoint:
@@ -67,7 +67,11 @@ class Lab:
 
     def reached(self, here: Endpoint, there: Endpoint) -> str:
         """The address at which `here` meets `there`: as a destination, or as the source of what it receives."""
-        return self.translated.get((here.host.name, there.host.name), there.address)
+        return self.may_meet(here, there)[0]
+
+    def may_meet(self, here: Endpoint, there: Endpoint) -> tuple[str, ...]:
+        """Every address that `here` may see `there` under, treatments included; the usual one first."""
+        return self.met.get((here.host.name, there.host.name), (there.address,))
 
     def between(self, one: Endpoint, other: Endpoint) -> tuple[PathDevice, ...]:
         """The devices that traffic between two endpoints passes."""
@@ -102,7 +106,7 @@ class Lab:
         for device in self.path:
             if device.counts:  # the features of others are not on the path
                 by_host[device.host].append(device.device)
-        return state.read(by_host, bridged=self.nodes)
+        return state.read(by_host, bridged=self.nodes, filtered=self.nodes if self.topology.filters else ())
 
     def named(self, host: str) -> Host:
         """The host of that name; KeyError when the lab has none."""

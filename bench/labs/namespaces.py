@@ -1,13 +1,12 @@
 """Stands a Topology in network namespaces of this machine; nothing of the machine's own namespace is touched.
 
-Every link is made inside the lab's namespaces. Addresses are of 198.18.0.0/15 (RFC 2544, for benchmarks) and MAC
-addresses are fixed, so that two labs of one Topology have equal facts.
+Every link is made inside the lab's namespaces, by the commands of labs.blueprint.
 """
 
 import contextlib
 import functools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from bench.hosts.command import Command, HostFault
@@ -15,19 +14,16 @@ from bench.hosts.host import Host
 from bench.hosts.local import Local
 from bench.hosts.namespace import entered
 from bench.labs import lease as leases
+from bench.labs.blueprint import Blueprint, drawn_up
 from bench.labs.lab import Endpoint, Lab, PathDevice
 from bench.labs.topology import Topology
 from bench.shield import carried_through
 from results.errors import NotAble
 
+_HINT = "namespaces need root (CAP_NET_ADMIN and CAP_SYS_ADMIN)"
+_NFT_LINES = 12  # of a ruleset, shown by --dry-run
 _READY_S = 3.0
-_MAC = {
-    "a": "02:00:5e:00:00:0a",
-    "b": "02:00:5e:00:00:0b",
-    "port-a": "02:00:5e:00:01:0a",
-    "port-b": "02:00:5e:00:01:0b",
-    "br0": "02:00:5e:00:01:01",
-}
+_AGREE_S = 5.0  # for LACP to bundle all legs (seen: 0.5 s with lacp_rate fast, 1.6 s at most)
 # What a result from here says of other machines, and what it cannot.
 TRANSFER = (
     (
@@ -54,16 +50,22 @@ class LabBroken(NotAble):
 def standing(topology: Topology, *, leases_folder: Path) -> Iterator[Lab]:
     """The Lab, removed on leaving; what a SIGKILL leaves is in the lease."""
     local = Local()
-    names = ("a", "b") if topology.kind == "direct" else ("a", "b", "node")
+    names = drawn_up(topology).hosts
     with leases.held(leases_folder) as lease:
         netns = {name: f"nt-{lease.lease_id}-{name}" for name in names}
         try:
             for name in names:
                 lease.note("netns", netns[name])
-            _batch(local, [f"netns add {netns[name]}" for name in names])
+            made = Command(("ip", "-batch", "-"), stdin="".join(f"netns add {netns[name]}\n" for name in names))
+            local.run(made).require(_HINT)
             with contextlib.ExitStack() as stack:
                 hosts: dict[str, Host] = {name: stack.enter_context(entered(name, netns[name])) for name in names}
-                yield _built(topology, hosts, netns)
+                plan = drawn_up(topology, netns)
+                for host, command in plan.steps:
+                    hosts[host].run(command).require(_HINT)
+                lab = _lab(topology, plan, hosts)
+                _check(lab)
+                yield lab
         finally:
             carried_through(functools.partial(_remove, local, netns.values(), lease))
 
@@ -81,89 +83,41 @@ def _remove(local: Host, names: Iterable[str], lease: leases.Lease) -> None:
     lease.release()
 
 
-def _built(topology: Topology, hosts: dict[str, Host], netns: dict[str, str]) -> Lab:
-    for host in hosts.values():
-        # No duplicate address detection in a lab whose addresses are ours: it would hold each back for a second.
-        host.run_all([_set("net.ipv6.conf.default.accept_dad", "0"), _set("net.ipv6.conf.all.accept_dad", "0")])
-    addresses = _addresses(topology)
-    for name, lines in _link_lines(topology, netns).items():
-        _batch(hosts[name], lines)
-    for end in ("a", "b"):
-        _batch(hosts[end], _end_lines(topology, end))
-    a, b = (Endpoint(hosts[end], "eth0", addresses[end]) for end in ("a", "b"))
-    path = [PathDevice(hosts["a"], "eth0", serves="a"), PathDevice(hosts["b"], "eth0", serves="b")]
-    if "node" in hosts:
-        between = [PathDevice(hosts["node"], f"port-{end}", serves=end) for end in ("a", "b")]
-        if topology.kind == "bridge":
-            between.insert(1, PathDevice(hosts["node"], "br0", counts=False))
-        path[1:1] = between
-    lab = Lab(topology, (a, b), (hosts["node"],) if "node" in hosts else (), tuple(path))
-    _check(lab)
-    return lab
-
-
-def _end_lines(topology: Topology, end: str) -> list[str]:
-    addresses = _addresses(topology)
-    lines = ["link set lo up", f"address add {addresses[end]}/24 dev eth0", "link set eth0 up"]
-    if topology.kind == "routed":
-        peer = addresses["b" if end == "a" else "a"]
-        lines.append(f"route add {peer}/32 via {addresses['via-' + end]} dev eth0")
-    return lines
-
-
-def _addresses(topology: Topology) -> dict[str, str]:
-    if topology.kind == "routed":
-        return {"a": "198.18.0.1", "b": "198.19.0.1", "via-a": "198.18.0.254", "via-b": "198.19.0.254"}
-    return {"a": "198.18.0.1", "b": "198.18.0.2"}
-
-
-def _link_lines(topology: Topology, netns: dict[str, str]) -> dict[str, list[str]]:
-    """`ip -batch` lines by host, in the order in which they must run."""
-    mtu = topology.mtu
-    end = "type veth peer name eth0"
-    if topology.kind == "direct":
-        return {"a": [(f"link add eth0 address {_MAC['a']} mtu {mtu} {end} address {_MAC['b']} mtu {mtu} "
-                      f"netns {netns['b']}")]}  # fmt: skip
-    lines = ["link set lo up"]
-    if topology.kind == "bridge":
-        lines.append(f"link add br0 address {_MAC['br0']} mtu {mtu} type bridge")
-    for name in ("a", "b"):
-        port = f"port-{name}"
-        lines.append(
-            f"link add {port} address {_MAC[port]} mtu {mtu} {end} address {_MAC[name]} mtu {mtu} netns {netns[name]}"
-        )
-        if topology.kind == "bridge":
-            lines.append(f"link set {port} master br0")
-        else:
-            lines.append(f"address add {_addresses(topology)['via-' + name]}/24 dev {port}")
-        lines.append(f"link set {port} up")
-    if topology.kind == "bridge":
-        lines.append("link set br0 up")
-    return {"node": lines}
-
-
 def imagined(topology: Topology) -> Lab:
     """The Lab as it would be, on hosts that do not stand: for `--dry-run`."""
-    addresses = _addresses(topology)
-    return Lab(topology, tuple(Endpoint(Local(end), "eth0", addresses[end]) for end in ("a", "b")), (), ())
+    plan = drawn_up(topology)
+    return _lab(topology, plan, {name: Local(name) for name in plan.hosts})
 
 
-def commands(topology: Topology) -> dict[str, list[str]]:
-    """The `ip` commands that make a Topology, by namespace, for `--dry-run`; namespaces are named a, b and node."""
-    found = {
-        host: [f"ip {line}" for line in lines] for host, lines in _link_lines(topology, {"a": "a", "b": "b"}).items()
-    }
-    for end in ("a", "b"):
-        found.setdefault(end, []).extend(f"ip {line}" for line in _end_lines(topology, end))
-    if topology.kind == "routed":
-        found["node"].append("sysctl -w net.ipv4.ip_forward=1")
+def _lab(topology: Topology, plan: Blueprint, hosts: Mapping[str, Host]) -> Lab:
+    return Lab(
+        topology=topology,
+        endpoints=tuple(Endpoint(hosts[end.host], end.device, end.address) for end in plan.ends),
+        nodes=tuple(hosts[name] for name in plan.nodes),
+        path=tuple(PathDevice(hosts[port.host], port.device, port.counts, port.serves) for port in plan.path),
+        met=plan.met,
+    )
+
+
+def commands(topology: Topology) -> list[tuple[str, str]]:
+    """(host, line) of everything that makes a Topology, for `--dry-run`; peers' namespaces have their hosts' names."""
+    found = []
+    for host, command in drawn_up(topology).steps:
+        lines = command.stdin.splitlines()
+        match command.argv[0]:
+            case "tee":
+                found.append((host, f"sysctl -w {command.argv[1].removeprefix('/proc/sys/')}={command.stdin}"))
+            case "nft":
+                shown = [*lines[:_NFT_LINES], f"    … {len(lines) - _NFT_LINES} more lines"]
+                found += [(host, f"nft: {line}") for line in (lines if len(lines) <= _NFT_LINES else shown)]
+            case _:
+                tool = " ".join(word for word in command.argv if word not in {"-batch", "-"})
+                found += [(host, f"{tool} {line}") for line in lines]
     return found
 
 
 def _check(lab: Lab) -> None:
-    """Forwarding on where it is needed, every device up, and netlink and sysfs of one namespace."""
-    if lab.topology.kind == "routed":
-        lab.nodes[0].run(_set("net.ipv4.ip_forward", "1")).require()
+    """Every device up, bonds agreed with their partners, and netlink and sysfs of one namespace."""
     deadline = time.monotonic() + _READY_S
     while True:
         sheets = lab.read()
@@ -177,6 +131,8 @@ def _check(lab: Lab) -> None:
         if time.monotonic() > deadline:
             raise LabBroken(f"lab {lab.topology.name} did not come up in {_READY_S:g} s: {', '.join(waiting)}")
         time.sleep(0.01)
+    if lab.topology.bond_mode == "802.3ad":
+        _agreed(lab)
     for each in lab.path:
         index = each.host.run(Command(("cat", f"/sys/class/net/{each.device}/ifindex"))).require().stdout.strip()
         shown = each.host.run(Command(("ip", "-o", "link", "show", each.device))).require().stdout.partition(":")[0]
@@ -187,10 +143,16 @@ def _check(lab: Lab) -> None:
             )
 
 
-def _set(sysctl: str, value: str) -> Command:
-    return Command(("tee", "/proc/sys/" + sysctl.replace(".", "/")), stdin=value)
-
-
-def _batch(host: Host, lines: Sequence[str]) -> None:
-    hint = "namespaces need root (CAP_NET_ADMIN and CAP_SYS_ADMIN)"
-    host.run(Command(("ip", "-batch", "-"), stdin="\n".join(lines) + "\n")).require(hint)
+def _agreed(lab: Lab) -> None:
+    """LACP has put every leg into one aggregator, on both sides; a bond of one leg would be another topology."""
+    question = Command(("cat", "/sys/class/net/bond0/bonding/ad_num_ports"))
+    deadline = time.monotonic() + _AGREE_S
+    while True:
+        told = {node.name: node.run(question).require().stdout.strip() for node in lab.nodes}
+        if set(told.values()) == {str(lab.topology.legs)}:
+            return
+        if time.monotonic() > deadline:
+            raise LabBroken(
+                f"lab {lab.topology.name}: LACP bundled {told} of {lab.topology.legs} legs in {_AGREE_S:g} s"
+            )
+        time.sleep(0.05)

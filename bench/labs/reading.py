@@ -1,26 +1,194 @@
 """The plan's `topologies:` as Topology values; every option is validated here and nowhere else."""
 
+from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import cast
 
 from bench.document import Node
-from bench.labs.topology import KINDS, LATER_KINDS, MTU_RANGE, Kind, Topology
+from bench.labs import rulesets
+from bench.labs.addressing import PREFIX_4, PREFIX_6, Network, NoRoom
+from bench.labs.blueprint import drawn_up
+from bench.labs.lab import ENDS
+from bench.labs.topology import BOND_MODES, KINDS, MTU_RANGE, Kind, Shape, Topology
+from bench.options import Option, Options, number, switch, taken, whole, word
+from results.json_schema import Schema, mapping
+
+_CIDR: Schema = {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]{1,3}$"}
+
+
+def _net(node: Node, version: int = 0) -> Network:
+    try:
+        found = ip_network(node.text())
+    except ValueError as error:
+        node.wrong(f"{node.text()!r} is no subnet: {error}", hint="for example 198.18.0.0/15 or 2001:2::/48")
+    if version and found.version != version:
+        node.wrong(f"{found} is of IPv{found.version}, and IPv{version} belongs here")
+    if found.is_multicast or found.is_loopback or found.is_link_local:
+        node.wrong(f"{found} is of no use between hosts", hint="for example 198.18.0.0/15 (RFC 2544)")
+    return found
+
+
+def _prefix(version: int, default: str) -> Option[str]:
+    about = f"IPv{version} subnets are planned from it"
+    return Option({**_CIDR, "description": about, "examples": [default]}, lambda n: str(_net(n, version)), default)
+
+
+def _subnets(node: Node) -> tuple[tuple[str, Network], ...]:
+    found: list[tuple[str, Network]] = []
+    for name, given in node.mapping(ENDS).items():
+        for each in given.items() if isinstance(given.value, list) else (given,):
+            net = _net(each)
+            if any(known == name and other.version == net.version for known, other in found):
+                each.wrong(f"{name} has two subnets of IPv{net.version}")
+            found.append((name, net))
+    return tuple(found)
+
+
+_COMMON: Options = {
+    "mtu": whole(*MTU_RANGE, "bytes", 1500),
+    "ip": Option({"enum": [4, 6], "description": "the family that probes use; both are there"},
+                 lambda node: int(node.choice(("4", "6"))), 4),
+    "queues": whole(1, 64, "queues", 1, "queues of every veth device"),
+    "prefix": _prefix(4, PREFIX_4),
+    "prefix6": _prefix(6, PREFIX_6),
+}  # fmt: skip
+_SHAPED: Options = {
+    "rate_mbit": number(0.1, 100_000, "Mbit/s", 0.0, "Mbit/s, towards each endpoint (tbf)"),
+    "delay_ms": number(0.01, 10_000, "ms", 0.0, "ms one way, added in both directions (netem)"),
+    "loss_pct": number(0.001, 90, "percent", 0.0, "percent of packets lost in each direction (netem)"),
+    "reorder_pct": number(0.001, 90, "percent", 0.0, "percent of packets that overtake the delay (netem)"),
+}
+_ENDS: Options = {"ends": whole(2, len(ENDS), "endpoints", 2, "endpoints: a, b, c …")}
+_FIXED: Options = {
+    "subnets": Option(
+        {
+            "type": "object",
+            "properties": {end: {"anyOf": [_CIDR, {"type": "array", "items": _CIDR}]} for end in ENDS},
+            "additionalProperties": False,
+            "description": "an endpoint's subnet in place of a planned one",
+        },
+        _subnets,
+        (),
+    )
+}
+_BRIDGED: Options = {**_COMMON, **_ENDS, **_SHAPED}
+_RULES: Options = {
+    "rules": whole(0, rulesets.RULES_MOST, "rules", 0, "nft rules that match nothing, all of them evaluated"),
+    "hook": word(("bridge", "inet", "br_netfilter"), "bridge",
+                 "bridge: bridged path, nft bridge; inet: routed path; br_netfilter: bridged path, inet rules"),
+}  # fmt: skip
+OPTIONS: Mapping[str, Options] = {  # by kind
+    "direct": _COMMON,
+    "bridge": _BRIDGED,
+    "vlan": {
+        "id": whole(1, 4094, "(a VLAN's id)", 0, "1 to 4094"),
+        "tagged": switch("the endpoints tag, on eth0.ID; off: the bridge's access ports do"),
+        "port_mtu": whole(*MTU_RANGE, "bytes", 0, "of the ports below tagged VLANs; the same when not given"),
+        **_BRIDGED,
+    },
+    "bond": {
+        "mode": word(BOND_MODES, "802.3ad"),
+        "legs": whole(2, 8, "legs", 2, "links that are bonded"),
+        **_BRIDGED,
+    },
+    "routed": {
+        "routing": word(("static", "policy"), "static", "policy: by source address, over the second of two links"),
+        **_BRIDGED, **_FIXED,
+    },
+    "nat": {"forward": switch("b is inside and the node forwards ports to it; off: a is inside, masqueraded"),
+            **_COMMON, **_SHAPED, **_FIXED},
+    "firewall": {**_RULES, **_BRIDGED, **_FIXED},
+}  # fmt: skip
+_REQUIRED = {"vlan": ("id",)}
+_BARE = tuple(kind for kind in KINDS if kind not in _REQUIRED)  # need no option: a word will do
 
 
 def topologies(node: Node) -> tuple[Topology, ...]:
     """All of them, in the plan's order; raises WrongInput naming line and key."""
-    found = []
+    found: list[Topology] = []
     for item in node.items():
-        members = item.mapping(("kind", "mtu")) if isinstance(item.value, dict) else {"kind": item}
+        members = item.mapping() if isinstance(item.value, dict) else {"kind": item}
         if "kind" not in members:
             item.wrong("a topology needs a kind")
-        kind = members["kind"]
-        if kind.text() in LATER_KINDS:
-            kind.wrong(f"topology {kind.text()!r} is not in this version", hint=f"there are {', '.join(KINDS)}")
-        word = cast("Kind", kind.choice(KINDS))
-        mtu = members["mtu"].integer(*MTU_RANGE, "bytes") if "mtu" in members else 1500
-        if Topology(word, mtu) in found:
-            item.wrong(f"{Topology(word, mtu).name} stands twice")
-        found.append(Topology(word, mtu))
+        word_of = members["kind"].text()
+        for key in _REQUIRED.get(word_of, ()):
+            if key not in members:
+                item.wrong(f"a {word_of} needs its {key}", hint=f"{{kind: {word_of}, {key}: 10}}")
+        bare = not isinstance(item.value, dict)
+        kind = members["kind"].choice(_BARE if bare else KINDS)
+        if not bare:
+            item.mapping(("kind", "name", *OPTIONS[kind]))
+        made = _made(cast("Kind", kind), members, item)
+        if made.name in {each.name for each in found}:
+            item.wrong(f"{made.name} stands twice", hint="give one a name of its own: name: …")
+        found.append(made)
     if not found:
         node.wrong("the plan has no topology")
     return tuple(found)
+
+
+def _made(kind: Kind, members: Mapping[str, Node], item: Node) -> Topology:
+    given = taken(members, OPTIONS[kind])
+    shape = Shape(*(given.get(key, 0.0) for key in _SHAPED))
+    if shape.reorder_pct and not shape.delay_ms:
+        members["reorder_pct"].wrong("packets can overtake only where there is a delay", hint="give delay_ms too")
+    made = Topology(
+        kind=kind,
+        mtu=given["mtu"],
+        label=members["name"].name() if "name" in members else "",
+        ip=given["ip"],
+        ends=given.get("ends", 2),
+        queues=given["queues"],
+        shape=shape,
+        prefixes=(given["prefix"], given["prefix6"]),
+        subnets=given.get("subnets", ()),
+        vlan_id=given.get("id", 0),
+        tagged=given.get("tagged", False),
+        port_mtu=given.get("port_mtu", 0),
+        bond_mode=given.get("mode", ""),
+        legs=given.get("legs", 0),
+        policy=given.get("routing") == "policy",
+        forward=given.get("forward", False),
+        rules=given.get("rules", 0),
+        hook=given.get("hook", "bridge"),
+    )
+    _consistent(made, members, item)
+    return made
+
+
+def _consistent(made: Topology, members: Mapping[str, Node], item: Node) -> None:
+    """What one option allows, another may forbid."""
+    if made.port_mtu and not made.tagged:
+        members["port_mtu"].wrong("only tagged VLANs have a port below them", hint="tagged: on")
+    if made.port_mtu and made.mtu > made.port_mtu:
+        members["mtu" if "mtu" in members else "port_mtu"].wrong(
+            f"an MTU of {made.mtu} is above its port's ({made.port_mtu})", hint=f"port_mtu: {made.mtu} or more"
+        )
+    if made.policy and made.ends > 2:
+        members["ends"].wrong("policy routing has two endpoints: their source addresses choose the link")
+    if made.subnets and not made.routes:
+        members["subnets"].wrong("only a routed path has subnets of its own", hint="hook: inet")
+    for name, _ in made.subnets:
+        if name not in ENDS[: made.ends]:
+            members["subnets"].wrong(f"there is no endpoint {name}", hint=f"ends: {ENDS.index(name) + 1}")
+    if made.ip == 6 and made.mtu < 1280:
+        members["mtu"].wrong(f"IPv6 needs an MTU of 1280 or more, not {made.mtu} (RFC 8200, section 5)")
+    try:
+        drawn_up(made)
+    except NoRoom as error:
+        place = members.get("subnets") or members.get("prefix") or members.get("prefix6") or item
+        place.wrong(str(error), hint="subnets must not overlap, and need room for their endpoints")
+
+
+def schemas(name: Schema) -> list[Schema]:
+    """The JSON Schema of each kind, and of kinds that need no option as a bare word; `name` is that of a name."""
+    return [
+        {"enum": list(_BARE)},
+        *(
+            mapping(
+                {"kind": {"const": kind}, "name": name, **{key: each.schema for key, each in OPTIONS[kind].items()}},
+                optional=("name", *(key for key in OPTIONS[kind] if key not in _REQUIRED.get(kind, ()))),
+            )
+            for kind in KINDS
+        ),
+    ]

@@ -1,68 +1,120 @@
-"""Topology: the path between endpoints a and b as data, and its drawing."""
+"""Topology: the path between endpoints as data. `reading` makes it of a plan, `blueprint` the commands of it."""
 
-import itertools
-from dataclasses import dataclass
-from html import escape
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-Kind = Literal["direct", "bridge", "routed"]
+from bench.labs.addressing import PREFIX_4, PREFIX_6, Network
+
+Kind = Literal["direct", "bridge", "vlan", "bond", "routed", "nat", "firewall"]
 KINDS: tuple[str, ...] = get_args(Kind)
-# Known by design, built by later issues of the lab: named so that a plan gets a reason, not "unknown kind".
-LATER_KINDS = ("vlan", "bond", "nat", "firewall")
 MTU_RANGE = (576, 65535)  # RFC 791's smallest reassembly size; IPv4's largest packet
+Hook = Literal["bridge", "inet", "br_netfilter"]
+# bonding.rst; those of the first row need a partner that knows of the bond, the others any switch.
+BOND_MODES = ("balance-rr", "balance-xor", "broadcast", "802.3ad", "active-backup", "balance-tlb", "balance-alb")
+PAIRED_MODES = BOND_MODES[:4]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a node does to what leaves by its ports towards the endpoints; all 0: nothing.
+
+    The delay is one way and added in both directions, so that a round trip grows by twice as much.
+    """
+
+    rate_mbit: float = 0.0
+    delay_ms: float = 0.0
+    loss_pct: float = 0.0
+    reorder_pct: float = 0.0
+
+    @property
+    def emulated(self) -> bool:
+        """True where it takes netem."""
+        return bool(self.delay_ms or self.loss_pct or self.reorder_pct)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """As names and drawings have it: "rate100mbit", "delay10ms"."""
+        parts = (("rate", self.rate_mbit, "mbit"), ("delay", self.delay_ms, "ms"), ("loss", self.loss_pct, "pct"),
+                 ("reorder", self.reorder_pct, "pct"))  # fmt: skip
+        return tuple(f"{word}{value:g}{unit}" for word, value, unit in parts if value)
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """A path of one kind; `mtu` in bytes holds for every device on it."""
+    """A path of one kind; `mtu` in bytes holds for every device on it, but for ports below tagged VLANs."""
 
     kind: Kind
     mtu: int = 1500
+    label: str = ""  # the plan's own name for it
+    ip: int = 4  # the family that probes use; addresses of both are always there
+    ends: int = 2
+    queues: int = 1  # of every veth device, transmit and receive
+    shape: Shape = field(default_factory=Shape)
+    prefixes: tuple[str, str] = (PREFIX_4, PREFIX_6)  # subnets are planned from these
+    subnets: tuple[tuple[str, Network], ...] = ()  # (endpoint, subnet) that the plan fixes
+    vlan_id: int = 0
+    tagged: bool = False  # the endpoints tag, on a device of their own; else the bridge's access ports do
+    port_mtu: int = 0  # of the ports below tagged VLANs; 0: the same
+    bond_mode: str = ""
+    legs: int = 0
+    policy: bool = False  # routed by source address over the second of two links
+    forward: bool = False  # NAT: b is inside, and the node forwards ports to it; else a is inside, masqueraded
+    rules: int = 0
+    hook: Hook = "bridge"
 
     @property
     def name(self) -> str:
-        """As plans, reports and stores call it: `bridge`, `routed-mtu9000`."""
-        return self.kind if self.mtu == 1500 else f"{self.kind}-mtu{self.mtu}"
+        """As plans, reports and stores call it: `bridge`, `routed-mtu9000`, `firewall-inet-rules100`."""
+        return self.label or "-".join([self.kind, *self._unusual()])
+
+    def _unusual(self) -> list[str]:
+        words = [str(self.vlan_id)] if self.vlan_id else []
+        words += [self.bond_mode, f"{self.legs}legs"] if self.legs else []
+        words += [self.hook] if self.kind == "firewall" and self.hook != "bridge" else []
+        flags = (("tagged", self.tagged), ("policy", self.policy), ("forward", self.forward))
+        words += [word for word, there in flags if there]
+        numbers = (("mtu", self.mtu, 1500), ("port", self.port_mtu, 0), ("ip", self.ip, 4), ("ends", self.ends, 2),
+                   ("queues", self.queues, 1), ("rules", self.rules, 0))  # fmt: skip
+        words += [f"{word}{value}" for word, value, usual in numbers if value != usual]
+        return [*words, *self.shape.words]
+
+    @property
+    def routes(self) -> bool:
+        """True where a node forwards between subnets; else all endpoints share one."""
+        return self.kind in {"routed", "nat"} or (self.kind == "firewall" and self.hook == "inet")
+
+    @property
+    def filters(self) -> bool:
+        """True where the node's nft rules are a part of the path, or can be made one (the knob `nat`)."""
+        return self.routes or self.kind == "firewall"
+
+    @property
+    def tracks(self) -> bool:
+        """True where a node may keep an entry for each connection."""
+        return self.routes
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The kernel's link kinds that it is made of (names in labs.capability)."""
-        return ("veth", "bridge") if self.kind == "bridge" else ("veth",)
-
-
-_MIDDLE = {
-    "direct": "",
-    "bridge": "br0 (Linux bridge)",
-    "routed": "forwarding (IPv4)",
-}
-
-
-def drawing(topology: Topology, a: str, b: str) -> str:
-    """The path as SVG text in the colour of the text around it; a and b are the endpoints' addresses."""
-    middle = _MIDDLE[topology.kind]
-    boxes = [(10, "endpoint a", a, "eth0")]
-    if middle:
-        boxes.append((190, "node", middle, "port-a · port-b"))
-    boxes.append((370 if middle else 280, "endpoint b", b, "eth0"))
-    width = boxes[-1][0] + 140
-    parts = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 112" role="img" '
-            f'font-family="sans-serif" font-size="12" fill="currentColor" style="max-width:{width}px;width:100%">'
-        ),
-        f"<title>{escape(topology.name)}: {escape(a)} to {escape(b)}</title>",
-    ]
-    for x, title, first, second in boxes:
-        parts.append(
-            f'<rect x="{x}" y="18" width="130" height="62" rx="6" fill="none" stroke="currentColor"/>'
-            f'<text x="{x + 65}" y="37" text-anchor="middle" font-weight="bold">{escape(title)}</text>'
-            f'<text x="{x + 65}" y="54" text-anchor="middle" font-size="11">{escape(first)}</text>'
-            f'<text x="{x + 65}" y="70" text-anchor="middle" font-size="11">{escape(second)}</text>'
+        """What it asks of the kernel (names in labs.capability)."""
+        bridged = self.kind in {"bridge", "bond", "vlan"} or (self.kind == "firewall" and not self.routes)
+        wanted = (
+            ("veth", True),
+            ("bridge", bridged),
+            ("vlan-aware bridge", self.kind == "vlan"),
+            ("vlan", self.tagged),
+            ("bond", self.kind == "bond"),
+            ("br_netfilter", self.kind == "firewall" and self.hook == "br_netfilter"),
+            ("nft", self.kind == "firewall"),
+            ("nft bridge", self.kind == "firewall" and self.hook == "bridge"),
+            ("nft nat", self.kind == "nat"),
+            ("tbf", bool(self.shape.rate_mbit)),
+            ("netem", self.shape.emulated),
         )
-    for left, right in itertools.pairwise(boxes):
-        parts.append(f'<path d="M{left[0] + 130} 49 H{right[0]}" stroke="currentColor" stroke-width="2"/>')
-    parts.append(
-        f'<text x="{width / 2:g}" y="102" text-anchor="middle" font-size="11">'
-        f"veth pairs between network namespaces, MTU {topology.mtu}</text></svg>"
-    )
-    return "".join(parts)
+        return tuple(name for name, needed in wanted if needed)
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Programs that it takes beside ip and ethtool."""
+        wanted = (("nft", self.kind in {"nat", "firewall"}), ("conntrack", self.kind == "nat"),
+                  ("tc", bool(self.shape.words)))  # fmt: skip
+        return tuple(name for name, needed in wanted if needed)

@@ -14,7 +14,7 @@ from typing import Any
 from bench.document import Node
 from bench.hosts.command import Command, Outcome, Overdue
 from bench.options import Options, number, whole
-from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, serving
+from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, serving, socket_name
 from results.records import Histogram, Sample
 
 _WATCHDOG_S = 20.0  # irtt waits 4 s for replies that never come, and 15 s in all to open a session
@@ -90,7 +90,7 @@ class Latency:
 
     def server_command(self, pair: Pair) -> Command:
         """The server's Command; its least interval must be told (10 ms otherwise)."""
-        bind = f"{pair.server.address}:{pair.server_port}"
+        bind = socket_name(pair.server.address, pair.server_port)
         return Command(
             ("irtt", "server", "-i", _go_duration(self.interval_s), "-b", bind),
             deadline_s=self.duration_s + 2 * _WATCHDOG_S,
@@ -101,8 +101,8 @@ class Latency:
         return Command(
             ("irtt", "client", "-Q", "-o", "-", "-i", _go_duration(self.interval_s),
              "--tstamp=none", "--stats=none", "-d", _go_duration(self.duration_s), "-l", str(self.size_bytes),
-             f"--local={pair.client.address}:{pair.client_port}",
-             f"{pair.destination}:{pair.server_port}"),
+             f"--local={socket_name(pair.client.address, pair.client_port)}",
+             socket_name(pair.destination, pair.server_port)),
             deadline_s=self.duration_s + _WATCHDOG_S,
         )  # fmt: skip
 

@@ -118,6 +118,11 @@ class Probe(Protocol):
         ...
 
 
+def socket_name(address: str, port: int) -> str:
+    """`198.18.0.1:20001`, `[2001:2::1]:20001`."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 @contextlib.contextmanager
 def serving(host: Host, command: Command, *, port: int, protocol: str) -> Iterator[Running]:
     """A server that listens on `port` ("tcp" or "udp") from the first line of the block on; ended on leaving."""

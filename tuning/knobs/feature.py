@@ -47,6 +47,10 @@ class Feature:
     kind = "feature"
     target: Target = "path"
 
+    def owns(self, key: str) -> bool:
+        """See Knob.owns."""
+        return key.startswith("feature/")
+
     def words(self) -> Sequence[str]:
         """See Knob.words."""
         return (*SHORT, *KERNEL)

@@ -29,7 +29,11 @@ class Knob(Protocol):
 
     @property
     def kind(self) -> str:
-        """The first word of the fact keys that it sets."""
+        """Its name in the table of knobs."""
+        ...
+
+    def owns(self, key: str) -> bool:
+        """True for the fact keys that it sets; no two knobs own the same."""
         ...
 
     @property

@@ -18,8 +18,12 @@ _IPV6_MINIMUM = 1280
 class Mtu:
     """`mtu: 9000`, in bytes."""
 
-    kind = "link"
+    kind = "mtu"
     target: Target = "path"
+
+    def owns(self, key: str) -> bool:
+        """See Knob.owns."""
+        return re.fullmatch(r"link/[^/]+/mtu", key) is not None
 
     def words(self) -> Sequence[str]:
         """See Knob.words."""

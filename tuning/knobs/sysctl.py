@@ -30,6 +30,10 @@ class Sysctl:
     kind = "sysctl"
     target: Target = "guest"  # TCP lives at the endpoints; a node's bridge only forwards
 
+    def owns(self, key: str) -> bool:
+        """See Knob.owns."""
+        return key.startswith("sysctl/")
+
     def words(self) -> Sequence[str]:
         """See Knob.words."""
         return ("congestion_control", *_COMMON)

@@ -1,21 +1,39 @@
 """KNOBS: every kind of knob, in the order in which they are written (undo goes backwards)."""
 
+import functools
 from collections.abc import Mapping
 
 from bench.document import nearest
+from tuning.knobs.device_files import DEVICE_FILES
 from tuning.knobs.feature import Feature
 from tuning.knobs.knob import Knob
+from tuning.knobs.link import LINK_NUMBERS
 from tuning.knobs.mtu import Mtu
+from tuning.knobs.node import FirewallRules, Nat
+from tuning.knobs.qdisc import Qdisc
 from tuning.knobs.sysctl import Sysctl
 
 # MTU first: on many drivers it resets the queues and with them what comes later (knowledge of drivers: tuning order
-# link, MTU, channels, rings, coalescing, features, RSS, IRQ, XPS/RPS, qdisc, sysctl).
-KNOBS: Mapping[str, Knob] = {knob.kind: knob for knob in (Mtu(), Feature(), Sysctl())}
+# link, MTU, channels, rings, coalescing, features, RSS, IRQ, XPS/RPS, qdisc, sysctl). NAPI comes after features: a veth
+# polls only with gro on.
+KNOBS: Mapping[str, Knob] = {
+    knob.kind: knob
+    for knob in (Mtu(), *LINK_NUMBERS, Feature(), *DEVICE_FILES, Qdisc(), Sysctl(), FirewallRules(), Nat())
+}
 
 
 def knob_for(setting: str) -> Knob | None:
     """The knob that takes a setting; None when none does."""
     return next((knob for knob in KNOBS.values() if knob.takes(setting)), None)
+
+
+@functools.lru_cache(maxsize=10_000)
+def owner(key: str) -> Knob:
+    """The knob that sets a fact; KeyError when none does. Cached: every fact of every undo asks."""
+    for knob in KNOBS.values():
+        if knob.owns(key):
+            return knob
+    raise KeyError(f"no knob sets {key}")
 
 
 def check(setting: str, value: str) -> tuple[str, str]:

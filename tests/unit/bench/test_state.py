@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.facts import state
-from bench.facts.state import Unreadable, parse, parse_features, parse_sysctls, sysctl_name, sysctl_path
+from bench.facts.state import Unreadable, parse, parse_features, parse_files, sysctl_name, sysctl_path
 from bench.hosts.command import Command, CommandFailed, Outcome
 from tests.unit.bench.recorded import answered, outcomes
 
@@ -32,7 +32,7 @@ def test_an_end_of_the_lab_tells_its_state() -> None:
         "link/lo/kind": "loopback",
         "address/eth0/198.18.0.1/24": "scope global label eth0",
         "route/198.18.0.0/24 dev eth0 proto kernel scope link src 198.18.0.1": "present",
-        "qdisc/eth0/qdisc noqueue 0: root refcnt 2": "present",
+        "qdisc/eth0/root": "noqueue 0:",
         "feature/eth0/tx-tcp-segmentation": "on",
         "feature/eth0/rx-gro": "off",
         "feature/eth0/rx-lro": "off [fixed]",
@@ -41,7 +41,9 @@ def test_an_end_of_the_lab_tells_its_state() -> None:
 
     assert {key: facts.get(key) for key in expected} == expected
     assert len(facts["sysctl/net.ipv4.tcp_rmem"].split(" ")) == 3
-    assert {key.split("/")[0] for key in facts} == {"link", "address", "route", "rule", "qdisc", "feature", "sysctl"}
+    assert {key.split("/")[0] for key in facts} == {
+        "link", "address", "route", "rule", "qdisc", "queue", "napi", "feature", "sysctl",
+    }  # fmt: skip
 
 
 def test_a_node_tells_its_bridge() -> None:
@@ -151,21 +153,49 @@ def test_permanent_neighbours_rules_and_addresses_are_facts() -> None:
     }
 
 
-def test_qdiscs_are_kept_by_device() -> None:
-    """The whole line, without the device; a line without one is kept too."""
-    lines = ["qdisc fq 8001: dev eth0 root refcnt 2 limit 10000p", "qdisc noqueue 0: root"]
+def test_qdiscs_are_kept_by_device_and_place() -> None:
+    """With handle and options, as `tc qdisc replace` takes them; a line of another kind is kept as it is."""
+    lines = [
+        "qdisc mq 8003: dev eth0 root ",
+        "qdisc pfifo 8004: dev eth0 parent 8003:2 limit 50p",
+        "qdisc noqueue 0: dev lo root refcnt 2 ",
+        "qdisc ingress ffff: dev eth0 parent ffff:fff1 ---------------- ",
+        "something else",
+    ]
 
     assert state.parse_qdiscs(lines) == {
-        "qdisc/eth0/qdisc fq 8001: root refcnt 2 limit 10000p": "present",
-        "qdisc/?/qdisc noqueue 0: root": "present",
+        "qdisc/eth0/root": "mq 8003:",
+        "qdisc/eth0/parent 8003:2": "pfifo 8004: limit 50p",
+        "qdisc/lo/root": "noqueue 0:",
+        "qdisc/eth0/parent ffff:fff1": "ingress ffff: ----------------",
+        "qdisc/?/something else": "present",
     }
+
+
+def test_steering_and_napi_are_facts_of_their_device() -> None:
+    """Masks and numbers are kept; counters, limits and time-outs of a queue are not."""
+    text = """\
+/sys/class/net/eth0.5/queues/rx-0/rps_cpus:00000000,00000003
+/sys/class/net/eth0.5/queues/tx-1/xps_cpus:2
+/sys/class/net/eth0.5/queues/tx-1/byte_queue_limits/inflight:1234
+/sys/class/net/eth0.5/queues/tx-0/tx_timeout:0
+/sys/class/net/eth0.5/threaded:0
+"""
+
+    assert parse_files(text) == {
+        "queue/eth0.5/rx-0/rps_cpus": "00000000,00000003",
+        "queue/eth0.5/tx-1/xps_cpus": "2",
+        "napi/eth0.5/threaded": "0",
+    }
+    assert state.device_path("queue/eth0.5/tx-1/xps_cpus") == "/sys/class/net/eth0.5/queues/tx-1/xps_cpus"
+    assert state.device_path("napi/eth0.5/threaded") == "/sys/class/net/eth0.5/threaded"
 
 
 def test_sysctls_of_several_lines_are_joined_and_white_space_is_one_space() -> None:
     """Grep prints the path before each line of a file."""
     text = "/proc/sys/net/ipv4/tcp_rmem:4096\t131072\t6291456\n/proc/sys/net/x/many:a b\n/proc/sys/net/x/many:  c\n"
 
-    assert parse_sysctls(text) == {"sysctl/net.ipv4.tcp_rmem": "4096 131072 6291456", "sysctl/net.x.many": "a b c"}
+    assert parse_files(text) == {"sysctl/net.ipv4.tcp_rmem": "4096 131072 6291456", "sysctl/net.x.many": "a b c"}
 
 
 SECRET = ["ipv4/tcp_fastopen_key", "ipv6/conf/eth0/stable_secret", "ipv6/conf/eth0.5/stable_secret",
@@ -175,7 +205,7 @@ SECRET = ["ipv4/tcp_fastopen_key", "ipv6/conf/eth0/stable_secret", "ipv6/conf/et
 @pytest.mark.parametrize("path", SECRET)
 def test_keys_and_running_counts_are_never_kept(path: str) -> None:
     """Keys have no place in a store; a count that runs with the traffic would void every trial."""
-    assert parse_sysctls(f"/proc/sys/net/{path}:12345678-9abcdef0\n") == {}
+    assert parse_files(f"/proc/sys/net/{path}:12345678-9abcdef0\n") == {}
 
 
 def test_the_recorded_hosts_tell_no_key() -> None:
@@ -211,7 +241,7 @@ LINE = st.tuples(st.sampled_from(("/proc/sys/net/a", "/proc/sys/net/b/eth0.5", "
 @given(lines=st.lists(LINE.map(lambda pair: f"{pair[0]}:{pair[1]}"), max_size=6), garbage=st.text(max_size=20))
 def test_any_text_of_proc_gives_sysctl_facts_or_none(lines: list[str], garbage: str) -> None:
     """No exception, no other kind of fact, no white space but single spaces."""
-    facts = parse_sysctls("\n".join([*lines, garbage]))
+    facts = parse_files("\n".join([*lines, garbage]))
 
     assert all(key.startswith("sysctl/net.") for key in facts)
     assert all(value == " ".join(value.split()) for value in facts.values())

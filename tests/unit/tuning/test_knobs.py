@@ -19,7 +19,8 @@ FEATURE, MTU, SYSCTL = Feature(), Mtu(), Sysctl()
 
 @pytest.mark.parametrize(
     ("setting", "kind"),
-    [("tso", "feature"), ("rx-udp-gro-forwarding", "feature"), ("mtu", "link"), ("congestion_control", "sysctl"),
+    [("tso", "feature"), ("rx-udp-gro-forwarding", "feature"), ("mtu", "mtu"), ("txqueuelen", "txqueuelen"),
+     ("qdisc", "qdisc"), ("congestion_control", "sysctl"),
      (RMEM, "sysctl"), ("net.ipv4.conf.eth0/5.rp_filter", "sysctl"), ("tsoo", None), ("kernel.panic", None),
      ("net", None), ("net.", None), ("net.ipv4.x; reboot", None), ("", None), ("vm.swappiness", None)],
 )  # fmt: skip
@@ -33,7 +34,11 @@ def test_a_setting_has_one_knob_or_none(setting: str, kind: str | None) -> None:
 
 def test_the_order_of_writing_is_links_features_sysctls() -> None:
     """An MTU may reset the queues and offloads that come later."""
-    assert list(KNOBS) == ["link", "feature", "sysctl"]
+    assert list(KNOBS) == [
+        "mtu", "txqueuelen", "gso_max_size", "gro_max_size", "gso_ipv4_max_size", "gro_ipv4_max_size", "feature",
+        "rps_cpus", "rps_flow_cnt", "xps_cpus", "napi_defer_hard_irqs", "gro_flush_timeout", "threaded", "qdisc",
+        "sysctl", "firewall_rules", "nat",
+    ]  # fmt: skip
 
 
 VALUES = {

@@ -1,0 +1,367 @@
+"""Blueprint: hosts, commands, addresses and devices of a Topology, pure. Every provider stands a lab by the same list.
+
+Names within a lab are fixed: endpoints a, b, c …, the node between them, the far node behind a bond or a second link.
+MAC addresses are fixed too, so that two labs of one Topology have equal facts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bench.hosts.command import Command
+from bench.labs import rulesets
+from bench.labs.addressing import Network, Subnet, planned
+from bench.labs.lab import ENDS
+from bench.labs.topology import PAIRED_MODES, Topology
+
+NODE, FAR = "node", "far"
+_POLICY_TABLE = 100
+_TBF_WAIT = "50ms"  # that a packet may wait in the shaper's own queue
+_TBF_LEAST_BURST = 32 * 1024  # bytes; below, one timer tick holds less than the rate at 50 Mbit/s
+_NETEM_LIMIT = 100_000  # packets on their way in a delay; the default of 1000 drops above 1.2 Gbit/s at 10 ms
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """An endpoint's device and address in the family that probes use."""
+
+    host: str
+    device: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A device of the path; `counts` and `serves` as in labs.lab.PathDevice."""
+
+    host: str
+    device: str
+    counts: bool = True
+    serves: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """Everything that a provider must do, and what it gets. Steps are (host, Command), in order."""
+
+    hosts: tuple[str, ...]
+    steps: tuple[tuple[str, Command], ...]
+    ends: tuple[End, ...]
+    path: tuple[Port, ...]
+    subnets: Mapping[str, Subnet]
+    met: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)  # as in labs.lab.Lab
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The hosts that are no endpoints."""
+        ends = {end.host for end in self.ends}
+        return tuple(host for host in self.hosts if host not in ends)
+
+
+def drawn_up(topology: Topology, netns: Mapping[str, str] | None = None) -> Blueprint:
+    """The blueprint; `netns` has the namespace that a peer's end is moved to, by host (its own name when not given).
+
+    Raises addressing.NoRoom when the topology's prefixes cannot hold its subnets.
+    """
+    ends = ENDS[: topology.ends]
+    subnets = _subnets(topology, ends)
+    building = _Building(topology, subnets, dict(netns or {}))
+    building.quiet()
+    building.links()
+    for place, end in enumerate(ends, start=1):
+        building.end(end, place)
+    building.nodes()
+    return Blueprint(
+        hosts=building.hosts,
+        steps=tuple(building.steps),
+        ends=tuple(End(end, building.device, building.address(end)) for end in ends),
+        path=building.path(),
+        subnets=subnets,
+        met=building.met(),
+    )
+
+
+def _subnets(topology: Topology, ends: Sequence[str]) -> dict[str, Subnet]:
+    """One for all, or one a routed endpoint and one a link between nodes."""
+    fixed: dict[tuple[str, int], Network] = {(name, net.version): net for name, net in topology.subnets}
+    if not topology.routes:
+        return planned(("all",), len(ends), topology.prefixes, fixed)
+    links = ("link-1", "link-2") if topology.policy else ()
+    return planned((*ends, *links), 1, topology.prefixes, fixed)
+
+
+@dataclass(slots=True)
+class _Building:
+    """The steps so far; each method adds those of one part."""
+
+    topology: Topology
+    subnets: Mapping[str, Subnet]
+    netns: Mapping[str, str]
+    steps: list[tuple[str, Command]] = field(default_factory=list)
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The endpoints' names."""
+        return ENDS[: self.topology.ends]
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every host: endpoints, then nodes."""
+        between = () if self.topology.kind == "direct" else (NODE,)
+        return (*self.ends, *between, *((FAR,) if self.topology.policy or self.topology.kind == "bond" else ()))
+
+    @property
+    def device(self) -> str:
+        """The endpoints' device."""
+        return f"eth0.{self.topology.vlan_id}" if self.topology.tagged else "eth0"
+
+    def home(self, end: str) -> str:
+        """The node that an endpoint hangs on: the second one stands on the far side of a bond or a pair of links."""
+        return FAR if FAR in self.hosts and end == "b" else NODE
+
+    def subnet(self, end: str) -> Subnet:
+        """An endpoint's subnet."""
+        return self.subnets[end if self.topology.routes else "all"]
+
+    def address(self, end: str, family: int = 0) -> str:
+        """An endpoint's address, in the family that probes use unless one is given."""
+        place = 1 if self.topology.routes else self.ends.index(end) + 1
+        return self.subnet(end).address(place, family or self.topology.ip)
+
+    def ip(self, host: str, *lines: str) -> None:
+        """Lines of `ip -batch`."""
+        if lines:
+            self.steps.append((host, Command(("ip", "-batch", "-"), stdin="\n".join(lines) + "\n")))
+
+    def set(self, host: str, sysctl: str, value: str) -> None:
+        """A sysctl of that host."""
+        self.steps.append((host, Command(("tee", f"/proc/sys/{sysctl}"), stdin=value)))
+
+    def quiet(self) -> None:
+        """No duplicate address detection in a lab whose addresses are ours: it would hold each back for a second."""
+        for host in self.hosts:
+            for device in ("default", "all"):
+                self.set(host, f"net/ipv6/conf/{device}/accept_dad", "0")
+
+    def links(self) -> None:
+        """Every link, made on the node's side where there is one; bridges and bonds before their ports."""
+        mtu = self.topology.port_mtu or self.topology.mtu
+        if self.topology.kind == "direct":
+            self.ip("a", self._pair("eth0", "a", "eth0", "b", mtu))
+            return
+        for host in (FAR, NODE):
+            if host in self.hosts:
+                self.ip(host, "link set lo up", *self._bridge(host, mtu))
+        self._between(mtu)
+        for end in self.ends:
+            port = f"port-{end}"
+            lines = [self._pair(port, f"port-{end}", "eth0", end, mtu)]
+            if not self.topology.routes:
+                lines.append(f"link set {port} master br0")
+            else:
+                lines += [f"address add {line} dev {port}" for line in self._gateways(self.subnet(end))]
+            self.ip(self.home(end), *lines, f"link set {port} up")
+        for host in (NODE, FAR):
+            if host in self.hosts and not self.topology.routes:
+                self.ip(host, "link set br0 up")
+        if self.topology.kind == "vlan":
+            self._vlans()
+
+    def _pair(self, device: str, host: str, peer: str, there: str, mtu: int) -> str:
+        """A veth pair from here to another host; MAC addresses go by the names."""
+        queues = self.topology.queues
+        many = f" numtxqueues {queues} numrxqueues {queues}" if queues > 1 else ""
+        return (
+            f"link add {device} address {_mac(host)} mtu {mtu}{many} type veth "
+            f"peer name {peer} address {_mac(there, peer)} mtu {mtu}{many} netns {self.netns.get(there, there)}"
+        )
+
+    def _bridge(self, host: str, mtu: int) -> list[str]:
+        if self.topology.routes:
+            return []
+        aware = " vlan_filtering 1 vlan_default_pvid 0" if self.topology.kind == "vlan" else ""
+        return [f"link add br0 address {_mac(host, 'br0')} mtu {mtu} type bridge{aware}"]
+
+    def _vlans(self) -> None:
+        """Access ports take the tag away and put it on; towards endpoints that tag themselves it is kept."""
+        how = "" if self.topology.tagged else " pvid untagged"
+        lines = [f"vlan add dev port-{end} vid {self.topology.vlan_id}{how}" for end in self.ends]
+        self.steps.append((NODE, Command(("bridge", "-batch", "-"), stdin="\n".join(lines) + "\n")))
+
+    def _between(self, mtu: int) -> None:
+        """The links between two nodes: the legs of a bond, or two routed ones."""
+        legs = self.topology.legs or (2 if self.topology.policy else 0)
+        pairs = [self._pair(f"leg-{n}", f"leg-{n}", f"leg-{n}", FAR, mtu) for n in range(1, legs + 1)]
+        self.ip(NODE, *pairs)
+        for host in (NODE, FAR) if legs else ():
+            names = [f"leg-{n}" for n in range(1, legs + 1)]
+            if self.topology.policy:
+                place = 1 if host == NODE else 2
+                for name, link in zip(names, ("link-1", "link-2"), strict=True):
+                    self.ip(host, *self._own(self.subnets[link], place, name), f"link set {name} up")
+            elif host == NODE or self.topology.bond_mode in PAIRED_MODES:
+                fast = " lacp_rate fast" if self.topology.bond_mode == "802.3ad" else ""
+                bond = (
+                    f"link add bond0 address {_mac(host, 'bond0')} mtu {mtu} type bond mode {self.topology.bond_mode}"
+                )
+                self.ip(host, f"{bond} miimon 100{fast}", *(f"link set {name} master bond0" for name in names),
+                        "link set bond0 master br0", "link set bond0 up")  # fmt: skip
+            else:  # the bond's own node alone decides which leg a frame takes
+                self.ip(host, *(line for name in names for line in (f"link set {name} master br0",
+                                                                      f"link set {name} up")))  # fmt: skip
+
+    def end(self, end: str, place: int) -> None:
+        """An endpoint's addresses of both families, and its routes to the others."""
+        lines = ["link set lo up", "link set eth0 up"]
+        if self.topology.tagged:
+            vlan = f"link add link eth0 name {self.device} mtu {self.topology.mtu} type vlan"
+            lines += [f"{vlan} id {self.topology.vlan_id}", f"link set {self.device} up"]
+        lines += self._own(self.subnet(end), 1 if self.topology.routes else place, self.device)
+        for peer in self.ends:
+            if peer != end and self._knows(end, peer):
+                lines += [
+                    f"route add {self.address(peer, family)} via {self.subnet(end).gateway(family)} dev {self.device}"
+                    for family in (4, 6)
+                ]
+        self.ip(end, *lines)
+
+    def _knows(self, end: str, peer: str) -> bool:
+        """Whether an endpoint has a route to another: behind NAT nobody outside knows who is inside."""
+        if not self.topology.routes:
+            return False
+        return self.topology.kind != "nat" or end == self._inside(peer)
+
+    def _inside(self, peer: str) -> str:
+        inside, outside = ("b", "a") if self.topology.forward else ("a", "b")
+        return inside if peer == outside else ""
+
+    @staticmethod
+    def _own(subnet: Subnet, place: int, device: str) -> list[str]:
+        return [
+            f"address add {subnet.address(place, family)}/{subnet.length(family)} dev {device}"
+            f"{' nodad' if family == 6 else ''}"
+            for family in (4, 6)
+        ]
+
+    @staticmethod
+    def _gateways(subnet: Subnet) -> list[str]:
+        return [
+            f"{subnet.gateway(family)}/{subnet.length(family)}{' nodad' if family == 6 else ''}" for family in (4, 6)
+        ]
+
+    def nodes(self) -> None:
+        """What nodes do with packets: forward, route by policy, translate, filter, shape."""
+        for host in self.hosts[len(self.ends) :]:
+            if self.topology.routes:
+                self.set(host, "net/ipv4/ip_forward", "1")
+                self.set(host, "net/ipv6/conf/all/forwarding", "1")
+            if self.topology.policy:
+                self._policy(host)
+        if self.topology.kind == "nat":
+            inside, outside = ("b", "a") if self.topology.forward else ("a", "b")
+            to = {family: self.address(inside, family) for family in (4, 6)} if self.topology.forward else {}
+            self._nft(rulesets.translating(f"port-{outside}", to))
+        if self.topology.kind == "firewall":
+            self._firewall()
+        for end in self.ends:
+            if lines := _shaping(self.topology, f"port-{end}"):
+                self.steps.append((self.home(end), Command(("tc", "-batch", "-"), stdin="\n".join(lines) + "\n")))
+
+    def _nft(self, text: str) -> None:
+        self.steps.append((NODE, Command(("nft", "-f", "-"), stdin=text)))
+
+    def _firewall(self) -> None:
+        if self.topology.hook == "br_netfilter":  # hands bridged packets to the hooks of inet
+            for name in ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables"):
+                self.set(NODE, f"net/bridge/{name}", "1")
+        family = "bridge" if self.topology.hook == "bridge" else "inet"
+        self._nft(rulesets.filtering(family, self.topology.rules))
+
+    def _policy(self, host: str) -> None:
+        """By destination the first link, by source the second: the rule wins (its priority is above main's 32766)."""
+        here, there = ("a", "b") if host == NODE else ("b", "a")
+        place = 2 if host == NODE else 1
+        for family in (4, 6):
+            goal, own = self.subnets[there].text(family), self.subnets[here].text(family)
+            first, second = (self.subnets[link].address(place, family) for link in ("link-1", "link-2"))
+            lines = (
+                f"route add {goal} via {first} dev leg-1",
+                f"route add {goal} via {second} dev leg-2 table {_POLICY_TABLE}",
+                f"rule add from {own} lookup {_POLICY_TABLE} priority 1000",
+            )
+            # A rule's family is not taken from its address: without -6 it is "Invalid source address".
+            self.steps.append((host, Command(("ip", f"-{family}", "-batch", "-"), stdin="\n".join(lines) + "\n")))
+
+    def path(self) -> tuple[Port, ...]:
+        """The devices from a to b, then those of further endpoints."""
+
+        def leaf(end: str) -> list[Port]:
+            inner = Port(self.home(end), f"port-{end}", serves=end)
+            tagged = [Port(end, self.device, serves=end)] if self.topology.tagged else []
+            return [*tagged, Port(end, "eth0", serves=end), inner]
+
+        if self.topology.kind == "direct":
+            return (Port("a", "eth0", serves="a"), Port("b", "eth0", serves="b"))
+        first, last = leaf("a"), leaf("b")[::-1]
+        more = [port for end in self.ends[2:] for port in leaf(end)]
+        return (*first, *self._middle(), *last, *more)
+
+    def _middle(self) -> list[Port]:
+        if self.topology.policy:
+            return [Port(NODE, "leg-2", serves="b"), Port(FAR, "leg-2", serves="b")]
+        if self.topology.routes:
+            return []
+        if self.topology.kind != "bond":
+            return [Port(NODE, "br0", counts=False)]
+        both = self.topology.bond_mode in PAIRED_MODES
+        far = [Port(FAR, "bond0", serves="b")] if both else []
+        return [Port(NODE, "br0", counts=False), Port(NODE, "bond0", serves="b"), *far, Port(FAR, "br0", counts=False)]
+
+    def met(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        """Under which addresses an endpoint may meet another, where that is not the other's own alone."""
+        if not self.topology.routes or self.topology.policy:
+            return {}
+        ip = self.topology.ip
+        seen: dict[tuple[str, str], tuple[str, ...]] = {}
+        for here in self.ends:
+            for there in self.ends:
+                if here != there:  # under a treatment the node may masquerade what comes from there
+                    seen[here, there] = (self.address(there), self.subnet(here).gateway(ip))
+        if self.topology.kind == "nat":
+            outside, inside = ("a", "b") if self.topology.forward else ("b", "a")
+            seen[outside, inside] = seen[outside, inside][::-1]
+        return seen
+
+
+def _shaping(topology: Topology, port: str) -> list[str]:
+    """`tc -batch` lines for what leaves by a port towards its endpoint."""
+    shape, lines, parent = topology.shape, [], "root"
+    if shape.rate_mbit:
+        burst = max(
+            _TBF_LEAST_BURST, round(shape.rate_mbit * 1e6 / 8 * 0.004)
+        )  # what arrives in 4 ms, one tick at 250 Hz
+        lines.append(
+            f"qdisc add dev {port} root handle 1: tbf rate {shape.rate_mbit:g}mbit burst {burst} latency {_TBF_WAIT}"
+        )
+        parent = "parent 1:1"
+    if shape.emulated:
+        words = [f"limit {_NETEM_LIMIT}"]
+        words += [f"delay {shape.delay_ms:g}ms"] if shape.delay_ms else []
+        words += [f"loss {shape.loss_pct:g}%"] if shape.loss_pct else []
+        words += [f"reorder {shape.reorder_pct:g}%"] if shape.reorder_pct else []
+        lines.append(f"qdisc add dev {port} {parent} handle 2: netem {' '.join(words)}")
+    return lines
+
+
+_MAC_OF = {"br0": "01", "bond0": "02", "leg-1": "11", "leg-2": "12"}
+
+
+def _mac(host: str, device: str = "") -> str:
+    """02:00:5e:00:00:0a of endpoint a, …:01:0a of its port, …:01:01 of the node's bridge, …:02:… on the far side."""
+    if device in {"", "eth0"} and host in ENDS:
+        return f"02:00:5e:00:00:{0x0A + ENDS.index(host):02x}"
+    if host.startswith("port-"):
+        return f"02:00:5e:00:01:{0x0A + ENDS.index(host[-1]):02x}"
+    side = "02" if host == FAR else "01"
+    name = device or host
+    last = _MAC_OF.get(name) or f"{0x10 + int(name.removeprefix('leg-')):02x}"
+    return f"02:00:5e:00:{side}:{last}"

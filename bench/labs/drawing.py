@@ -1,0 +1,157 @@
+"""A Topology as a picture: SVG text in the colour of the text around it, with every address and what nodes do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+
+from bench.labs.blueprint import FAR, NODE, Blueprint, drawn_up
+from bench.labs.topology import PAIRED_MODES, Topology
+
+_WIDTH, _GAP, _LINE, _EDGE = 158, 40, 15, 10  # of a box, between boxes, of a line of text, around all
+_STYLE = 'fill="none" stroke="currentColor"'
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """One host: a title and lines of text at a place."""
+
+    title: str
+    lines: tuple[str, ...]
+    x: float
+    y: float
+
+    @property
+    def height(self) -> float:
+        return 14 + _LINE * (1 + len(self.lines))
+
+    @property
+    def middle(self) -> float:
+        return self.y + self.height / 2
+
+    def drawn(self) -> str:
+        """The frame and its text."""
+        centre = self.x + _WIDTH / 2
+        text = "".join(
+            f'<text x="{centre:g}" y="{self.y + 20 + _LINE * (number + 1):g}" text-anchor="middle" font-size="11">'
+            f"{escape(line)}</text>"
+            for number, line in enumerate(self.lines)
+        )
+        return (
+            f'<rect x="{self.x:g}" y="{self.y:g}" width="{_WIDTH}" height="{self.height:g}" rx="6" {_STYLE}/>'
+            f'<text x="{centre:g}" y="{self.y + 20:g}" text-anchor="middle" font-weight="bold">'
+            f"{escape(self.title)}</text>{text}"
+        )
+
+
+def drawing(topology: Topology) -> str:
+    """The path from a on the left to b, and whoever else stands there, on the right."""
+    plan = drawn_up(topology)
+    columns = [plan.hosts[:1], *((name,) for name in plan.nodes), plan.hosts[1 : topology.ends]]
+    boxes: dict[str, _Box] = {}
+    for number, names in enumerate(columns):
+        y = float(_EDGE)
+        for name in names:
+            box = _Box(_title(name, topology), _lines(name, topology, plan), _EDGE + number * (_WIDTH + _GAP), y)
+            boxes[name] = box
+            y += box.height + 12
+    height = max(box.y + box.height for box in boxes.values()) + 26
+    width = 2 * _EDGE + len(columns) * _WIDTH + (len(columns) - 1) * _GAP
+    links = [_link(boxes[one], boxes[other], lines) for one, other, lines in _links(topology, plan)]
+    devices = f"veth pairs between network namespaces, MTU {topology.mtu}"
+    if topology.port_mtu:
+        devices += f" ({topology.port_mtu} below the tags)"
+    said = [devices, *([_shaped(topology)] if topology.shape.words else [])]
+    whole = height + _LINE * (len(said) - 1)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {whole:g}" role="img" '
+        f'font-family="sans-serif" font-size="12" fill="currentColor" style="max-width:{width:g}px;width:100%">'
+        f"<title>{escape(topology.name)}: {escape(plan.ends[0].address)} to {escape(plan.ends[1].address)}</title>"
+        + "".join(box.drawn() for box in boxes.values())
+        + "".join(links)
+        + "".join(
+            f'<text x="{width / 2:g}" y="{height - 8 + _LINE * number:g}" text-anchor="middle" font-size="11">'
+            f"{escape(line)}</text>"
+            for number, line in enumerate(said)
+        )
+        + "</svg>"
+    )
+
+
+def _title(name: str, topology: Topology) -> str:
+    if name in {NODE, FAR}:
+        return "node" if name == NODE else "far node"
+    inside = topology.kind == "nat" and name == ("b" if topology.forward else "a")
+    return f"endpoint {name}{', inside' if inside else ''}"
+
+
+def _lines(name: str, topology: Topology, plan: Blueprint) -> tuple[str, ...]:
+    """What a host is on the path: an endpoint's addresses of both families, a node's work."""
+    if name in {NODE, FAR}:
+        return _work(name, topology, plan)
+    place = 1 if topology.routes else plan.hosts.index(name) + 1
+    subnet = plan.subnets[name if topology.routes else "all"]
+    device = next(end.device for end in plan.ends if end.host == name)
+    queues = f", {topology.queues} queues" if topology.queues > 1 else ""
+    return (
+        *(f"{subnet.address(place, family)}/{subnet.length(family)}" for family in (4, 6)),
+        f"{device}{queues}",
+    )
+
+
+def _work(name: str, topology: Topology, plan: Blueprint) -> tuple[str, ...]:
+    bonded = name == NODE or topology.bond_mode in PAIRED_MODES
+    outside, inside = ("a", "b") if topology.forward else ("b", "a")
+    how = {"bridge": "br0, nft bridge", "inet": "forwarding, nft inet", "br_netfilter": "br0, br_netfilter"}
+    known: Mapping[str, tuple[str, ...]] = {
+        "bridge": ("br0 (Linux bridge)",),
+        "vlan": (
+            "br0, VLAN-aware",
+            f"VLAN {topology.vlan_id}, {'tagged by the ends' if topology.tagged else 'access ports'}",
+        ),
+        "bond": ("br0 over bond0", topology.bond_mode) if bonded else ("br0 (a switch)", "the legs are its ports"),
+        "routed": ("forwarding", "IPv4 and IPv6"),
+        "firewall": (how[topology.hook], f"{topology.rules} rules in forward"),
+    }
+    if topology.policy:
+        here = "a" if name == NODE else "b"
+        return ("forwarding", f"from {plan.subnets[here].text(topology.ip)}:", "by the second link")
+    if topology.kind == "nat":
+        gateway = plan.subnets[outside].gateway(topology.ip)
+        forwards = (f"forwards ports to {inside}",) if topology.forward else ()
+        return ("NAT (nft)", f"{inside} goes out as {gateway}", *forwards)
+    return known[topology.kind]
+
+
+def _links(topology: Topology, plan: Blueprint) -> list[tuple[str, str, int]]:
+    """(host, host, lines between them)."""
+    ends, nodes = plan.hosts[: topology.ends], plan.nodes
+    if not nodes:
+        return [(ends[0], ends[1], 1)]
+    home = {end: nodes[-1] if end == "b" else nodes[0] for end in ends}
+    between = topology.legs or (2 if topology.policy else 1)
+    return [*((nodes[0], other, between) for other in nodes[1:]), *((end, home[end], 1) for end in ends)]
+
+
+def _link(one: _Box, other: _Box, lines: int) -> str:
+    left, right = (one, other) if one.x < other.x else (other, one)
+    start, stop = left.x + _WIDTH, right.x
+    drawn = []
+    for number in range(lines):
+        shift = 7 * (number - (lines - 1) / 2)
+        drawn.append(
+            f'<path d="M{start:g} {left.middle + shift:g} L{stop:g} {right.middle + shift:g}" '
+            'stroke="currentColor" stroke-width="2" fill="none"/>'
+        )
+    return "".join(drawn)
+
+
+def _shaped(topology: Topology) -> str:
+    shape = topology.shape
+    parts = (
+        ("rate", shape.rate_mbit, "Mbit/s (tbf)"),
+        ("delay", shape.delay_ms, "ms one way"),
+        ("loss", shape.loss_pct, "%"),
+        ("reordered", shape.reorder_pct, "%"),
+    )
+    told = ", ".join(f"{word} {value:g} {unit}" for word, value, unit in parts if value)
+    return f"The node's ports, towards each endpoint: {told}"

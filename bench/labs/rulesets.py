@@ -1,0 +1,46 @@
+"""The nft rulesets of a lab's node, as text for `nft -f -`; bench.facts.ruleset reads what a node has of them."""
+
+from collections.abc import Mapping
+
+from bench.facts.ruleset import FILTER_CHAIN, TABLE, rules
+
+RULES_MOST = 15_000  # the labs' ports begin at 20000 (bench.schedule)
+
+
+def filtering(family: str, count: int) -> str:
+    """A chain in the forward hook of `family` ("bridge", "inet") with that many rules, accepting what is left."""
+    chain = "type filter hook forward priority 0; policy accept;"
+    return f"table {family} {TABLE} {{\n  chain {FILTER_CHAIN} {{\n    {chain}\n{_inner(count)}  }}\n}}\n"
+
+
+def refilled(family: str, count: int) -> str:
+    """The rules of that chain exchanged for others, in one transaction."""
+    return (
+        f"flush chain {family} {TABLE} {FILTER_CHAIN}\n"
+        f"table {family} {TABLE} {{\n  chain {FILTER_CHAIN} {{\n{_inner(count)}  }}\n}}\n"
+    )
+
+
+def _inner(count: int) -> str:
+    return "".join(f"    {rule}\n" for rule in rules(count))
+
+
+def translating(outside: str, to: Mapping[int, str]) -> str:
+    """Masquerade what leaves by the device `outside`; with `to` (family -> address), forward ports from there to it."""
+    post = f'    type nat hook postrouting priority 100; policy accept;\n    oifname "{outside}" masquerade\n'
+    pre = "    type nat hook prerouting priority -100; policy accept;\n"
+    for family, address in to.items():
+        place = f"[{address}]" if family == 6 else address
+        word = "ip" if family == 4 else "ip6"
+        pre += f'    iifname "{outside}" meta nfproto ipv{family} meta l4proto {{ tcp, udp }} th dport 1024-65535 '
+        pre += f"dnat {word} to {place}\n"
+    chains = f"  chain postrouting {{\n{post}  }}\n" + (f"  chain prerouting {{\n{pre}  }}\n" if to else "")
+    return f"table inet {TABLE} {{\n{chains}}}\n"
+
+
+def masquerading(on: bool) -> str:
+    """Masquerade by a treatment, whatever leaves; or no more of it. Works on a node with and without it."""
+    table = f"table inet {TABLE}-nat"
+    chain = "    type nat hook postrouting priority 100; policy accept;\n    masquerade\n"
+    made = f"{table} {{\n  chain postrouting {{\n{chain}  }}\n}}\n" if on else ""
+    return f"{table} {{ }}\ndelete {table}\n{made}"
