@@ -169,7 +169,7 @@ class _Building:
     def _pair(self, device: str, host: str, peer: str, there: str, mtu: int) -> str:
         """A veth pair from here to another host; MAC addresses go by the names."""
         queues = self.topology.queues
-        many = f" numtxqueues {queues} numrxqueues {queues}" if queues > 1 else ""
+        many = f" numtxqueues {queues} numrxqueues {queues}" if queues else ""
         return (
             f"link add {device} address {_mac(host)} mtu {mtu}{many} type veth "
             f"peer name {peer} address {_mac(there, peer)} mtu {mtu}{many} netns {self.netns.get(there, there)}"

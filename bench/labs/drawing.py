@@ -91,7 +91,7 @@ def _lines(name: str, topology: Topology, plan: Blueprint) -> tuple[str, ...]:
     place = 1 if topology.routes else plan.hosts.index(name) + 1
     subnet = plan.subnets[name if topology.routes else "all"]
     device = next(end.device for end in plan.ends if end.host == name)
-    queues = f", {topology.queues} queues" if topology.queues > 1 else ""
+    queues = f", {topology.queues} queue{'s' if topology.queues > 1 else ''}" if topology.queues else ""
     return (
         *(f"{subnet.address(place, family)}/{subnet.length(family)}" for family in (4, 6)),
         f"{device}{queues}",

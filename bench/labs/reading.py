@@ -48,7 +48,7 @@ _COMMON: Options = {
     "mtu": whole(*MTU_RANGE, "bytes", 1500),
     "ip": Option({"enum": [4, 6], "description": "the family that probes use; both are there"},
                  lambda node: int(node.choice(("4", "6"))), 4),
-    "queues": whole(1, 64, "queues", 1, "queues of every veth device"),
+    "queues": whole(1, 64, "queues", 0, "queues of every veth device; one a CPU when not given"),
     "prefix": _prefix(4, PREFIX_4),
     "prefix6": _prefix(6, PREFIX_6),
 }  # fmt: skip

@@ -48,7 +48,7 @@ class Topology:
     label: str = ""  # the plan's own name for it
     ip: int = 4  # the family that probes use; addresses of both are always there
     ends: int = 2
-    queues: int = 1  # of every veth device, transmit and receive
+    queues: int = 0  # of every veth device, transmit and receive; 0: as the kernel makes them, one a CPU
     shape: Shape = field(default_factory=Shape)
     prefixes: tuple[str, str] = (PREFIX_4, PREFIX_6)  # subnets are planned from these
     subnets: tuple[tuple[str, Network], ...] = ()  # (endpoint, subnet) that the plan fixes
@@ -74,7 +74,7 @@ class Topology:
         flags = (("tagged", self.tagged), ("policy", self.policy), ("forward", self.forward))
         words += [word for word, there in flags if there]
         numbers = (("mtu", self.mtu, 1500), ("port", self.port_mtu, 0), ("ip", self.ip, 4), ("ends", self.ends, 2),
-                   ("queues", self.queues, 1), ("rules", self.rules, 0))  # fmt: skip
+                   ("queues", self.queues, 0), ("rules", self.rules, 0))  # fmt: skip
         words += [f"{word}{value}" for word, value, usual in numbers if value != usual]
         return [*words, *self.shape.words]
 

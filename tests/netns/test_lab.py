@@ -9,15 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from bench import carryover, document
 from bench.facts import counters, state
 from bench.facts.sheet import differences
 from bench.hosts.command import Command
 from bench.hosts.local import Local
 from bench.labs import capability, lease
+from bench.labs.lab import Lab
 from bench.labs.namespaces import standing
+from bench.labs.reading import topologies
 from bench.labs.topology import Kind, Topology
 from bench.probes.iperf3 import Tcp
-from bench.probes.probe import Pair
+from bench.probes.probe import Measured, Pair
 from bench.trust import Untrusted, dropped, path_was_taken
 
 
@@ -35,6 +38,118 @@ def test_traffic_takes_the_path_of_the_topology(state: Path, kind: Kind, mtu: in
     assert dropped(lab, before, after)[1] > 0
     assert measured.receiver == "a"
     assert {facts[each.host.name].facts[f"link/{each.device}/mtu"] for each in lab.path} == {str(mtu)}
+
+
+# One of each kind and option; what this kernel lacks is skipped by name, and runs where it is there.
+PATHS = topologies(document.read("""\
+- {kind: bridge, ends: 3, ip: 6}
+- {kind: bridge, queues: 2}
+- {kind: vlan, id: 10}
+- {kind: vlan, id: 20, tagged: on, ip: 6, mtu: 1400, port_mtu: 1500}
+- {kind: bond, mode: 802.3ad}
+- {kind: bond, mode: active-backup}
+- {kind: bond, mode: balance-rr, legs: 3}
+- {kind: bond, mode: balance-tlb}
+- {kind: bond, mode: balance-alb}
+- {kind: routed, ends: 3, ip: 6}
+- {kind: routed, routing: policy}
+- {kind: routed, routing: policy, ip: 6, name: routed-policy-ip6}
+- nat
+- {kind: nat, ip: 6}
+- {kind: nat, forward: on}
+- {kind: nat, forward: on, ip: 6}
+- {kind: firewall, rules: 100}
+- {kind: firewall, rules: 100, hook: inet, ip: 6}
+- {kind: firewall, rules: 100, hook: br_netfilter}
+- {kind: bridge, delay_ms: 5, loss_pct: 0.1}
+- {kind: routed, rate_mbit: 200, subnets: {a: 10.77.0.0/30, b: 10.78.0.0/29}}
+""", "paths.yaml"))  # fmt: skip
+
+
+def _able(topology: Topology, state: Path) -> None:
+    """Skip, with the kernel's own words, where a topology cannot stand."""
+    answers = capability.answers(Local(), state / "leases", topology.needs)
+    lacking = next((each for each in answers if each.word != "yes"), None)
+    if lacking is not None:
+        pytest.skip(f"{topology.name}: {lacking.name}: {lacking.reason}")
+
+
+def _measured(lab: Lab) -> tuple[Measured, dict[str, counters.Counters], dict[str, counters.Counters]]:
+    """A second of TCP from a to b, and the counters around it."""
+    before = counters.read(lab.hosts)
+    pair = Pair(lab.a, lab.b, 20001, 30001, lab.reached(lab.a, lab.b))
+    measured = Tcp("tcp", 0.6, 0.2, 1, "forward", "", 0).measure(pair)
+    return measured, before, counters.read(lab.hosts)
+
+
+@pytest.mark.parametrize("topology", PATHS, ids=[each.name for each in PATHS])
+def test_every_topology_carries_traffic_over_its_own_devices(state: Path, topology: Topology) -> None:
+    """The path from a to b counts the bytes; all ends are up; what one trial leaves is taken away."""
+    _able(topology, state)
+    with standing(topology, leases_folder=state / "leases") as lab:
+        facts = lab.read()
+        measured, before, after = _measured(lab)
+        clean = carryover.neutralise(lab)
+        again = lab.read()
+
+    path_was_taken(lab.between(lab.a, lab.b), measured, before, after)
+    assert clean
+    assert differences(facts, again) == ()
+    assert len(lab.endpoints) == topology.ends
+    assert {":" in each.address for each in lab.endpoints} == {topology.ip == 6}
+
+
+@pytest.mark.parametrize("ip", [4, 6])
+def test_policy_routing_takes_the_second_link_and_not_the_first(state: Path, ip: int) -> None:
+    """By destination alone the traffic would take the first."""
+    with standing(Topology("routed", ip=ip, policy=True), leases_folder=state / "leases") as lab:
+        measured, before, after = _measured(lab)
+
+    def passed(device: str) -> int:
+        return after["node"].devices[device]["tx_bytes"] - before["node"].devices[device]["tx_bytes"]
+
+    assert passed("leg-2") >= measured.delivered_bytes
+    assert passed("leg-1") < 100_000
+
+
+@pytest.mark.parametrize("ip", [4, 6])
+@pytest.mark.parametrize("forward", [False, True])
+def test_nat_translates_the_side_that_it_should(state: Path, ip: int, forward: bool) -> None:
+    """The node's own table of connections says which addresses it exchanged."""
+    with standing(Topology("nat", ip=ip, forward=forward), leases_folder=state / "leases") as lab:
+        _measured(lab)
+        family = "ipv6" if ip == 6 else "ipv4"
+        listed = lab.nodes[0].run(Command(("conntrack", "-L", "-p", "tcp", "-f", family))).require().stdout
+        carryover.neutralise(lab)
+        left = lab.nodes[0].run(Command(("conntrack", "-L", "-p", "tcp", "-f", family))).require().stdout
+        expected = (lab.reached(lab.a, lab.b), lab.reached(lab.b, lab.a))
+    words = dict(reversed([word.split("=", 1) for word in listed.split() if "=" in word]))  # the first of each name
+    answers = dict(word.split("=", 1) for word in listed.split() if "=" in word)  # the last: the reply's
+
+    assert (words["src"], words["dst"]) == (lab.a.address, expected[0])
+    assert (answers["src"], answers["dst"]) == (lab.b.address, expected[1])
+    assert lab.a.address not in left
+
+
+def test_a_shaped_link_gives_its_rate_and_no_more(state: Path) -> None:
+    """200 Mbit/s of bits on the wire, so a little less of goodput."""
+    topology = topologies(document.read("- {kind: bridge, rate_mbit: 200}", "x.yaml"))[0]
+    with standing(topology, leases_folder=state / "leases") as lab:
+        measured, _, _ = _measured(lab)
+    goodput = next(each.value for each in measured.samples if each.metric == "goodput")
+
+    assert 150e6 < goodput < 202e6
+
+
+def test_rules_of_a_firewall_stand_and_are_counted(state: Path) -> None:
+    """As facts of the node, by which a treatment and its undo are judged."""
+    for hook, family in (("bridge", "bridge"), ("inet", "inet")):
+        topology = topologies(document.read(f"- {{kind: firewall, rules: 300, hook: {hook}}}", "x.yaml"))[0]
+        with standing(topology, leases_folder=state / "leases") as lab:
+            facts = lab.read()["node"].facts
+
+        assert facts[f"firewall/{family}/rules"] == "300"
+        assert facts[f"nft/{family} nettune chain forward"].startswith("301 lines, ")
 
 
 def test_traffic_beside_the_path_is_found_out(state: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pyroute2 import netns  # noqa: TID251 - a second reader, to check ours against
 from pyroute2.ethtool import Ethtool  # noqa: TID251
 
+from bench import document
 from bench.facts.sheet import differences
 from bench.hosts.command import Command
 from bench.hosts.local import Local
@@ -19,6 +20,7 @@ from bench.hosts.namespace import entered
 from bench.labs import lease
 from bench.labs.lab import Endpoint, Lab, PathDevice
 from bench.labs.namespaces import standing
+from bench.labs.reading import topologies
 from bench.labs.topology import Kind, Topology
 from bench.plan import SettingSpec
 from tuning import journal
@@ -78,6 +80,63 @@ def test_everything_is_as_it_was(state: Path, settings: Mapping[str, str]) -> No
     assert not (state / "j" / "1").exists()
 
 
+ELSEWHERE = {  # knobs that need a topology of their own
+    "txqueuelen": ("- bridge", {"txqueuelen": "77"}),
+    "gso and gro sizes": ("- bridge", {"gso_max_size": "131072", "gro_max_size": "131072"}),
+    "small gso": ("- direct", {"gso_max_size": "4096"}),
+    "steering": ("- {kind: bridge, queues: 2}", {"rps_cpus": "3", "rps_flow_cnt": "4096", "xps_cpus": "1"}),
+    "one queue's qdisc": ("- {kind: bridge, queues: 1}", {"qdisc": "pfifo limit 77"}),
+    "leaves of mq": ("- {kind: bridge, queues: 3}", {"qdisc": "pfifo limit 77"}),
+    "rules": ("- firewall", {"firewall_rules": "5000"}),
+    "fewer rules": ("- {kind: firewall, rules: 50, hook: inet}", {"firewall_rules": "10"}),
+    "rules on br_netfilter": ("- {kind: firewall, hook: br_netfilter}", {"firewall_rules": "100"}),
+    "nat": ("- {kind: routed, ip: 6}", {"nat": "masquerade"}),
+    "mtu behind nat": ("- nat", {"mtu": "1400"}),
+    "IPv6 lost and found": ("- {kind: routed, ends: 3}", {"mtu": "1000"}),
+    "policy routing": ("- {kind: routed, routing: policy}", {"mtu": "1000", "txqueuelen": "50"}),
+}
+
+
+@pytest.mark.parametrize(("topology", "settings"), ELSEWHERE.values(), ids=ELSEWHERE)
+def test_everything_is_as_it_was_on_every_path(state: Path, topology: str, settings: Mapping[str, str]) -> None:
+    """The same for knobs and paths beyond a bridge, with what they drag along."""
+    made = topologies(document.read(topology, "x.yaml"))[0]
+    with standing(made, leases_folder=state / "leases") as lab, journal.kept(state / "j" / "1") as kept:
+        before = lab.read()
+        treatment = Settings("t", [SettingSpec(key, value, None) for key, value in settings.items()], kept)
+        refusal = treatment.refusal(lab, before)
+        with treatment.holds(lab, before) as held:
+            changed = differences(before, held.within)
+            unexplained = [each for each in changed if not treatment.explains(each)]
+        after = lab.read()
+
+    assert refusal == ""
+    assert changed
+    assert unexplained == []
+    assert differences(before, after) == ()
+
+
+def test_napi_knobs_are_held_where_a_device_polls(state: Path) -> None:
+    """A veth polls while gro is on; where it does not, the knob is refused by that name."""
+    settings = {"threaded": "on", "napi_defer_hard_irqs": "2", "gro_flush_timeout": "20000"}
+    with standing(Topology("direct"), leases_folder=state / "leases") as lab, journal.kept(state / "j" / "1") as kept:
+        treatment = Settings("t", [SettingSpec(key, value, None) for key, value in settings.items()], kept)
+        without = treatment.refusal(lab, lab.read())
+        for end in lab.endpoints:
+            end.host.run(Command(("ethtool", "-K", "eth0", "gro", "on"))).require()
+        before = lab.read()
+        again = Settings("t", [SettingSpec(key, value, None) for key, value in settings.items()], kept)
+        refusal = again.refusal(lab, before)
+        with again.holds(lab, before) as held:
+            within = held.within["a"].facts
+        after = lab.read()
+
+    assert "has no NAPI instance" in without
+    assert refusal == ""
+    assert [within[f"napi/eth0/{name}"] for name in settings] == ["1", "2", "20000"]
+    assert differences(before, after) == ()
+
+
 def test_an_error_under_a_treatment_restores_all_the_same(state: Path) -> None:
     """The first error stays visible and the lab is as it was."""
     with standing(Topology("direct"), leases_folder=state / "leases") as lab, journal.kept(state / "j" / "1") as kept:
@@ -101,14 +160,33 @@ def test_an_error_under_a_treatment_restores_all_the_same(state: Path) -> None:
         ("tx-checksum-ipv4", "on", "fixed by its driver"),
         ("hw-tc-offload", "on", "fixed by its driver"),
         ("net.ipv4.tcp_sack", "1", "already so"),
+        ("xps_cpus", "1", "one transmit queue"),
+        ("gso_max_size", "65536", "already so"),
+        ("qdisc", "pfifo limit nonsense", "does not take the qdisc"),
+        ("firewall_rules", "5", "only the node of a `firewall` topology"),
+        ("nat", "masquerade", "only a node that routes"),
     ],
 )
 def test_what_cannot_be_set_here_is_refused_with_the_reason(state: Path, setting: str, value: str, why: str) -> None:
     """Also as root: a namespace must not change the machine's own sysctls."""
-    with standing(Topology("direct"), leases_folder=state / "leases") as lab, journal.kept(state / "j" / "1") as kept:
+    with (
+        standing(Topology("direct", queues=1), leases_folder=state / "leases") as lab,
+        journal.kept(state / "j" / "1") as kept,
+    ):
         refusal = Settings("t", [SettingSpec(setting, value, None)], kept).refusal(lab, lab.read())
 
     assert why in refusal
+
+
+def test_a_qdisc_that_somebody_made_is_left_alone(state: Path) -> None:
+    """It has a handle: what hangs on it could not be put back."""
+    made = topologies(document.read("- {kind: bridge, rate_mbit: 100}", "x.yaml"))[0]
+    with standing(made, leases_folder=state / "leases") as lab, journal.kept(state / "j" / "1") as kept:
+        refusal = Settings("t", [SettingSpec("qdisc", "pfifo limit 10", "node")], kept).refusal(lab, lab.read())
+        free = Settings("t", [SettingSpec("qdisc", "pfifo limit 10", "guest")], kept).refusal(lab, lab.read())
+
+    assert "somebody gave node/port-a the qdisc 'tbf 1: rate 100Mbit" in refusal
+    assert free == ""
 
 
 def test_a_value_that_somebody_else_changed_is_reported_and_not_overwritten(state: Path) -> None:
