@@ -10,12 +10,26 @@ from bench.hosts.command import Command
 from bench.hosts.host import Host
 from bench.labs import capability, namespaces
 from bench.labs.lab import Lab
+from bench.labs.topology import Topology
 from bench.plan import Plan
 from bench.probes.probe import checked_version
 from bench.treatment import Treatment
 from results.errors import NotAble
 
 _TOOLS = (Command(("ethtool", "--version")), Command(("ip", "-V")), Command(("ss", "-V")))
+
+
+def _lacking(topology: Topology, local: Host, leases_folder: Path) -> str:
+    """What the machine lacks for a topology, with the command that would change it; "" when nothing."""
+    answers = capability.answers(local, leases_folder, topology.needs)
+    missing = next((answer for answer in answers if answer.word != "yes"), None)
+    if missing is not None:
+        return f"{missing.name}: {missing.reason}. {missing.command}"
+    package = {"tc": "iproute2", "nft": "nftables"}
+    for tool in topology.tools:
+        if not local.run(Command(("sh", "-c", 'command -v "$1"', "sh", tool))).ok:
+            return f"{tool} is not installed. apt-get install --no-install-recommends {package.get(tool, tool)}"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +70,9 @@ def standing(
     labs: dict[str, Lab] = {}
     skipped = []
     for topology in plan.topologies:
-        answers = capability.answers(local, leases_folder, topology.needs)
-        lacking = next((answer for answer in answers if answer.word != "yes"), None)
-        if lacking is not None:
-            skipped.append((topology.name, f"{lacking.name}: {lacking.reason}. {lacking.command}"))
+        lacking = _lacking(topology, local, leases_folder)
+        if lacking:
+            skipped.append((topology.name, lacking))
             continue
         labs[topology.name] = stack.enter_context(namespaces.standing(topology, leases_folder=leases_folder))
     if not labs:

@@ -41,7 +41,7 @@ class Namespace:
 
     def run_all(self, commands: Sequence[Command]) -> tuple[Outcome, ...]:
         """See Host.run_all."""
-        if not commands or any(command.secrets for command in commands):
+        if not commands or any(shell.goes_alone(command) for command in commands):
             return shell.run_all(self._run_batch, commands)
         return shell.unpack(commands, self._run_batch(shell.batch(commands)))  # one alone is cheaper so, too
 

@@ -21,6 +21,7 @@ LINE = """\
 printf '\\n%%s %%s\\n' %s "$?"
 printf '\\n%%s\\n' %s >&2
 """
+_ARGUMENT_MOST = 60_000  # bytes; the kernel's limit is 131072, and quoting may double a text
 MARKER = "=nettune-7c1f0e2a="  # random once; a constant keeps transcripts replayable
 
 
@@ -72,8 +73,13 @@ def unpack(commands: Sequence[Command], outcome: Outcome) -> tuple[Outcome, ...]
     return tuple(outcomes)
 
 
+def goes_alone(command: Command) -> bool:
+    """True for what no batch may hold: a secret, or more standard input than fits an argument (MAX_ARG_STRLEN)."""
+    return bool(command.secrets) or len(command.stdin.encode()) > _ARGUMENT_MOST
+
+
 def run_all(run: Callable[[Command], Outcome], commands: Sequence[Command]) -> tuple[Outcome, ...]:
-    """`Host.run_all` for hosts that have a shell: a batch, or one by one where a command has a secret."""
-    if len(commands) < 2 or any(command.secrets for command in commands):
+    """`Host.run_all` for hosts that have a shell: a batch, or one by one where a command goes alone."""
+    if len(commands) < 2 or any(goes_alone(command) for command in commands):
         return tuple(run(command) for command in commands)
     return unpack(commands, run(batch(commands)))

@@ -231,6 +231,14 @@ class HostContract:
         assert "hunter2" not in str(raised.value)
         assert "token ***" in str(raised.value)
 
+    def test_a_large_standard_input_arrives_whole_among_others(self, through: Through) -> None:
+        """15,000 nft rules are 340 KB; an argument of a shell may have 128 KiB."""
+        text = "th sport 4096 drop\n" * 15_000
+        commands = [Command(("wc", "-c"), stdin=text), Command(("printf", "%s", "two"))]
+        first, second = through(lambda host: host.run_all(commands))
+
+        assert (first.stdout.strip(), second.stdout) == (str(len(text)), "two")
+
     def test_a_command_with_a_secret_is_never_put_in_a_batch(self, through: Through) -> None:
         """In a batch its stdin would stand in the arguments, so run_all runs such commands one by one."""
         commands = [Command(("cat",), stdin="hunter2", secrets=("hunter2",)), Command(("printf", "%s", "two"))]
