@@ -19,10 +19,7 @@ class _Box:
     lines: tuple[str, ...]
     x: float
     y: float
-
-    @property
-    def height(self) -> float:
-        return 14 + _LINE * (1 + len(self.lines))
+    height: float = 14 + _LINE * 4  # a title and three lines: all are alike, so that links are level
 
     @property
     def middle(self) -> float:
@@ -46,7 +43,11 @@ class _Box:
 def drawing(topology: Topology) -> str:
     """The path from a on the left to b, and whoever else stands there, on the right."""
     plan = drawn_up(topology)
-    columns = [plan.hosts[:1], *((name,) for name in plan.nodes), plan.hosts[1 : topology.ends]]
+    ends = plan.hosts[: topology.ends]
+    left = (
+        ends[:1] if FAR not in plan.hosts else tuple(end for end in ends if end != "b")
+    )  # who hangs on the first node
+    columns = [left, *((name,) for name in plan.nodes), tuple(end for end in ends if end not in left)]
     boxes: dict[str, _Box] = {}
     for number, names in enumerate(columns):
         y = float(_EDGE)
@@ -60,7 +61,7 @@ def drawing(topology: Topology) -> str:
     devices = f"veth pairs between network namespaces, MTU {topology.mtu}"
     if topology.port_mtu:
         devices += f" ({topology.port_mtu} below the tags)"
-    said = [devices, *([_shaped(topology)] if topology.shape.words else [])]
+    said = [devices, *_shaped(topology)]
     whole = height + _LINE * (len(said) - 1)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {whole:g}" role="img" '
@@ -106,7 +107,8 @@ def _work(name: str, topology: Topology, plan: Blueprint) -> tuple[str, ...]:
         "bridge": ("br0 (Linux bridge)",),
         "vlan": (
             "br0, VLAN-aware",
-            f"VLAN {topology.vlan_id}, {'tagged by the ends' if topology.tagged else 'access ports'}",
+            f"VLAN {topology.vlan_id}",
+            "tagged by the ends" if topology.tagged else "access ports",
         ),
         "bond": ("br0 over bond0", topology.bond_mode) if bonded else ("br0 (a switch)", "the legs are its ports"),
         "routed": ("forwarding", "IPv4 and IPv6"),
@@ -145,7 +147,7 @@ def _link(one: _Box, other: _Box, lines: int) -> str:
     return "".join(drawn)
 
 
-def _shaped(topology: Topology) -> str:
+def _shaped(topology: Topology) -> tuple[str, ...]:
     shape = topology.shape
     parts = (
         ("rate", shape.rate_mbit, "Mbit/s (tbf)"),
@@ -154,4 +156,4 @@ def _shaped(topology: Topology) -> str:
         ("reordered", shape.reorder_pct, "%"),
     )
     told = ", ".join(f"{word} {value:g} {unit}" for word, value, unit in parts if value)
-    return f"The node's ports, towards each endpoint: {told}"
+    return ("the node's ports, towards each endpoint:", told) if told else ()
