@@ -33,7 +33,7 @@ END = {
 NODE = {"firewall/bridge/rules": "0", "nat/masquerade": "off", "qdisc/port-a/root": "tbf 1: rate 100Mbit"}
 
 
-def _stand(topology: Topology = FIREWALL, facts: Mapping[str, str] = {}) -> tuple[Lab, Sheets]:  # noqa: B006 - only read
+def _stand(topology: Topology = FIREWALL, facts: Mapping[str, str] = {}) -> tuple[Lab, Sheets]:
     """Two ends with two queues each, and a node that filters."""
     a, b, node = FakeHost("a"), FakeHost("b"), FakeHost("node")
     path = (PathDevice(a, "eth0"), PathDevice(node, "br0", counts=False), PathDevice(b, "eth0"))
