@@ -22,6 +22,7 @@ from bench.labs.topology import Kind, Topology
 from bench.probes.iperf3 import Tcp
 from bench.probes.probe import Measured, Pair
 from bench.trust import Untrusted, dropped, path_was_taken
+from tests.netns.able import able
 
 
 @pytest.mark.parametrize("kind", ["direct", "bridge", "routed"])
@@ -66,14 +67,6 @@ PATHS = topologies(document.read("""\
 """, "paths.yaml"))  # fmt: skip
 
 
-def _able(topology: Topology, state: Path) -> None:
-    """Skip, with the kernel's own words, where a topology cannot stand."""
-    answers = capability.answers(Local(), state / "leases", topology.needs)
-    lacking = next((each for each in answers if each.word != "yes"), None)
-    if lacking is not None:
-        pytest.skip(f"{topology.name}: {lacking.name}: {lacking.reason}")
-
-
 def _measured(lab: Lab) -> tuple[Measured, dict[str, counters.Counters], dict[str, counters.Counters]]:
     """A second of TCP from a to b, and the counters around it."""
     before = counters.read(lab.hosts)
@@ -85,7 +78,7 @@ def _measured(lab: Lab) -> tuple[Measured, dict[str, counters.Counters], dict[st
 @pytest.mark.parametrize("topology", PATHS, ids=[each.name for each in PATHS])
 def test_every_topology_carries_traffic_over_its_own_devices(state: Path, topology: Topology) -> None:
     """The path from a to b counts the bytes; all ends are up; what one trial leaves is taken away."""
-    _able(topology, state)
+    able(topology, state)
     with standing(topology, leases_folder=state / "leases") as lab:
         facts = lab.read()
         measured, before, after = _measured(lab)

@@ -23,6 +23,7 @@ from bench.labs.namespaces import standing
 from bench.labs.reading import topologies
 from bench.labs.topology import Kind, Topology
 from bench.plan import SettingSpec
+from tests.netns.able import able
 from tuning import journal
 from tuning.treatments import RestoreFailed, Settings, undo
 
@@ -93,6 +94,9 @@ ELSEWHERE = {  # knobs that need a topology of their own
     "nat": ("- {kind: routed, ip: 6}", {"nat": "masquerade"}),
     "mtu behind nat": ("- nat", {"mtu": "1400"}),
     "IPv6 lost and found": ("- {kind: routed, ends: 3}", {"mtu": "1000"}),
+    "a tagged VLAN, raised": ("- {kind: vlan, id: 10, tagged: on}", {"mtu": "9000"}),
+    "a tagged VLAN, lowered": ("- {kind: vlan, id: 10, tagged: on}", {"mtu": "1400"}),
+    "a bond": ("- {kind: bond, mode: active-backup}", {"mtu": "9000", "tso": "off"}),
     "policy routing": ("- {kind: routed, routing: policy}", {"mtu": "1000", "txqueuelen": "50"}),
 }
 
@@ -101,6 +105,7 @@ ELSEWHERE = {  # knobs that need a topology of their own
 def test_everything_is_as_it_was_on_every_path(state: Path, topology: str, settings: Mapping[str, str]) -> None:
     """The same for knobs and paths beyond a bridge, with what they drag along."""
     made = topologies(document.read(topology, "x.yaml"))[0]
+    able(made, state)
     with standing(made, leases_folder=state / "leases") as lab, journal.kept(state / "j" / "1") as kept:
         before = lab.read()
         treatment = Settings("t", [SettingSpec(key, value, None) for key, value in settings.items()], kept)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from bench.facts.sheet import Difference, Sheets
 from bench.hosts.command import Command
-from bench.labs.lab import Lab, Target
+from bench.labs.lab import Lab, PathDevice, Target
 from bench.labs.topology import MTU_RANGE
 from tuning.knobs.knob import Change, NotSettable
 
@@ -63,7 +63,12 @@ class Mtu:
         raising = any(
             int(value) > int(now[each.host.name].facts.get(f"link/{each.device}/mtu", "0")) for each in devices
         )
-        ordered = sorted(devices, key=lambda each: (each.host in ends) == raising)
+
+        def late(each: PathDevice) -> tuple[bool, bool]:  # a VLAN's MTU cannot be above that of the device below it
+            above = now[each.host.name].facts.get(f"link/{each.device}/kind") == "vlan"
+            return (each.host in ends) == raising, above == raising
+
+        ordered = sorted(devices, key=late)
         return tuple(
             Change(
                 each.host.name,
