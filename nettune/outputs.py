@@ -15,6 +15,7 @@ from results.records import Judgement, Run, Trial
 from results.slopes import slopes
 from results.store import Listed, Store
 from results.summary import summary
+from results.units import percent
 from tuning import profile
 from tuning.recommend import Advice, recommend
 
@@ -86,7 +87,7 @@ def closing(screen: say.Screen, store: Store, name: str) -> None:
         if blocks is not None and blocks > run.design.blocks:
             whole = say.duration(blocks * run.design.block_s * len(run.design.topologies))
             more = f"; for {run.design.margin_pct:g} % use --blocks {blocks} (≈ {whole})"
-        screen.line(f"This run could see changes ≥ {visible:.1f} %{more}.")
+        screen.line(f"This run could see changes ≥ {percent(visible, signed=False)}{more}.")
     say.paths(screen, rows.path_rows(trials, path_differences(run.design, trials)))
     for sentence in rows.slope_sentences(slopes(run, trials)):
         screen.line(sentence)

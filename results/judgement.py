@@ -39,7 +39,8 @@ def judge(design: Design, trials: Sequence[Trial]) -> Judgement:
         for metric in design.metrics
     )
     same_arms = _same_arms(design, blocks)
-    warnings = (*_block_warnings(design, blocks), *_noise_warnings(same_arms))
+    begun = [topology for topology in design.topologies if any(trial.topology == topology for trial in trials)]
+    warnings = (*_block_warnings(design, begun, blocks), *_noise_warnings(same_arms))
     return Judgement(comparisons, same_arms, warnings)
 
 
@@ -155,10 +156,15 @@ def _noise_warnings(same_arms: Sequence[SameArms]) -> tuple[str, ...]:
     )
 
 
-def _block_warnings(design: Design, blocks: Mapping[str, tuple[CompleteBlock, ...]]) -> tuple[str, ...]:
-    """A word for each topology that lacks planned blocks, or whose current arms did not hold in some."""
+def _block_warnings(
+    design: Design, begun: Sequence[str], blocks: Mapping[str, tuple[CompleteBlock, ...]]
+) -> tuple[str, ...]:
+    """A word for each topology that lacks planned blocks, or whose current arms did not hold in some.
+
+    Only of those that were begun: one that was skipped has its reason elsewhere.
+    """
     said: list[str] = []
-    for topology in design.topologies:
+    for topology in begun:
         there = blocks.get(topology, ())
         if not design.sequential and len(there) < design.blocks:
             said.append(f"{topology}: {len(there)} of {design.blocks} planned blocks are complete")

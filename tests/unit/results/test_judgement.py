@@ -270,6 +270,13 @@ def test_a_block_cut_short_is_left_out_for_every_arm(status: TrialStatus) -> Non
     assert judged.warnings == ("bridge: 7 of 8 planned blocks are complete",)
 
 
+def test_a_topology_that_was_never_begun_is_no_warning() -> None:
+    """It was skipped, and its reason stands among the skipped cells."""
+    judged = judge(replace(design(), topologies=("bridge", "vlan-10")), against(1.1))
+
+    assert judged.warnings == ()
+
+
 def test_the_latest_attempt_of_a_block_wins() -> None:
     """A block cut short at attempt 1 counts with attempt 2; the first one's numbers play no part."""
     orphans = [replace(t, status="orphan") for t in against(5.0) if t.block == 3]
