@@ -14,7 +14,7 @@ from bench.labs import namespaces
 from bench.labs.lab import Lab
 from bench.labs.topology import Topology
 from bench.probes.iperf3 import Tcp
-from bench.probes.irtt import Latency
+from bench.probes.latency import Latency
 from bench.probes.probe import Pair, serving
 
 HERE = Path(__file__).parent
@@ -67,7 +67,7 @@ def _irtt(pair: Pair) -> None:
     recorder = Recorder(pair.client.host)
     command = Command(("irtt", "server", "-i", "1ms", "-b", f"{pair.server.address}:{pair.server_port}"))
     with serving(pair.server.host, command, port=pair.server_port, protocol="udp"):
-        recorder.run(PACED.client_command(pair))
+        recorder.run(PACED.commands(pair)[1][1])
     recorder.save(HERE / "irtt" / "paced.json")
 
 

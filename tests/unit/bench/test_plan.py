@@ -13,7 +13,7 @@ from bench import document
 from bench.labs.topology import Topology
 from bench.plan import TOGETHER, Plan, SettingSpec, confirmation, load, parse, shipped
 from bench.probes.iperf3 import Tcp
-from bench.probes.irtt import Latency
+from bench.probes.latency import Latency
 from results.errors import WrongInput
 from results.records import Guard
 from tuning.knobs.table import check
@@ -58,7 +58,7 @@ BAD = {
     "no congestion control": ("warmup_s: 0.2", "congestion_control: 'rm -rf'", "is no name of a congestion control",
         ""),
     "a packet too small": ("duration_s: 0.6", "size_bytes: 8", "size_bytes: 8 is outside 60 … 65000 bytes", ""),
-    "unknown probe": ("kind: latency", "kind: latncy", "probes[1].kind: 'latncy' is none of tcp, latency",
+    "unknown probe": ("kind: latency", "kind: latncy", "probes[1].kind: 'latncy' is none of tcp, udp, latency, rr, crr",
                       "did you mean 'latency'?"),
     "a probe without kind": ("kind: latency, ", "", "my.yaml:7: probes[1]: a probe needs a kind", "kind: tcp"),
     "doubled probes": ("{kind: latency", "{kind: tcp", "my.yaml:7: probes[1]: the name 'tcp' has a dot or stands twice",

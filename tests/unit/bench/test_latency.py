@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.labs.lab import Endpoint
-from bench.probes.irtt import P99_SAMPLES, Latency, histogram_bin, parse, percentile
+from bench.probes import irtt
+from bench.probes.latency import Latency
 from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke
+from bench.probes.trips import P99_SAMPLES, Train, histogram_bin, percentile
 from tests.unit.bench.fakes import FakeHost
 from tests.unit.bench.recorded import answered, outcomes
 
@@ -130,7 +132,7 @@ def test_whatever_json_says_gives_a_number_or_a_probe_failure(trips: Any) -> Non
 def test_whatever_text_comes_is_a_probe_failure(text: str, code: int) -> None:
     """Arbitrary text of a tool never raises anything else."""
     with pytest.raises(ProbeFailed):
-        parse(answered(text, returncode=code), {})
+        irtt.parse(answered(text, returncode=code), {}, Train(0.5, 0.001, 60))
 
 
 @settings(max_examples=80, deadline=None)
@@ -144,7 +146,7 @@ def test_a_bin_tells_the_time_within_one_percent(seconds: float) -> None:
 
 def test_the_client_is_asked_in_go_durations() -> None:
     """Irtt takes microseconds with their unit, and its own port."""
-    argv = Latency("latency", 0.5, 0.0002, 172).client_command(PAIR).argv
+    argv = irtt.client(PAIR, Train(0.5, 0.0002, 172)).argv
 
     assert argv[:6] == ("irtt", "client", "-Q", "-o", "-", "-i")
     assert argv[6] == "200us"
