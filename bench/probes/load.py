@@ -23,6 +23,7 @@ from results.records import Sample
 SETTLE_S = 0.5  # slow start and first pacing (measured at 10 Gbit/s: the third interval of 0.1 s is within 1 %)
 _TAIL_S = 0.12  # after the probe, so that the load's last interval of 0.1 s in the window is complete
 _WATCHDOG_S = 6.0
+_EXCHANGE_S = 6.0  # from the end of the probe to that of the load's server, its own start included
 _REACHED = 0.95  # of what was asked; a load below it is flagged
 FIXED_S = SETTLE_S + _TAIL_S + 0.03
 
@@ -121,7 +122,7 @@ def running(load: Load, pair: Pair, probe_s: float) -> Iterator[Beside]:
         time.sleep(_TAIL_S)
         # Told to stop, both ends print what they have, with an "error" that says so (iperf 3.12).
         beside.client = client.stop().stdout
-        beside.server = _ended(server)
+        beside.server = _ended(server, beside.ended_s + _EXCHANGE_S)
 
 
 def _check_on(client: Running, pair: Pair) -> None:
@@ -133,10 +134,10 @@ def _check_on(client: Running, pair: Pair) -> None:
         )
 
 
-def _ended(server: Running) -> str:
+def _ended(server: Running, deadline_s: float) -> str:
     """What the receiver printed; it ends by itself once its sender has gone (measured: 2 ms)."""
     try:
-        return server.wait().stdout
+        return server.wait(deadline_s).stdout
     except Overdue as error:
         return error.outcome.stdout
 
@@ -144,9 +145,11 @@ def _ended(server: Running) -> str:
 def told(load: Load, pair: Pair, beside: Beside, probe: str) -> Measured:
     """The load as samples of `probe`: asked and reached, in bit/s at the receiver, over the probe's window; pure.
 
-    Raises ToolBroke when its receiver printed nothing that can be read.
+    Raises ProbeFailed when it never got through, ToolBroke when only its receiver printed nothing that can be read.
     """
     found = intervals(document(beside.server))
+    if not found and not intervals(document(beside.client)):
+        raise ProbeFailed(f"on {pair.client.host.name}: the load never reached {pair.destination}", raw=beside.raw)
     if not found:
         raise ToolBroke(f"on {pair.server.host.name}: the load's iperf3 printed no intervals", raw=beside.raw)
     asked = load.rate_bps(pair)
