@@ -81,6 +81,8 @@ def test_without_a_rate_nothing_was_offered_and_nothing_is_under_sent() -> None:
 
     assert measured.flags == ()
     assert "offered" not in _values(measured)
+    assert "udp.drops" in LIMITED.metrics
+    assert "udp.drops" not in replace(LIMITED, rate_mbit=0).metrics
 
 
 @pytest.mark.parametrize(("direction", "sender", "expected"), [("forward", "a", 0.1), ("reverse", "b", 0.0)])
