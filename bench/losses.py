@@ -66,7 +66,8 @@ def placed(lab: Lab, datagrams: Datagrams, before: Mapping[str, Counters], after
     lost = max(0, datagrams.sent - datagrams.received)
     taken = stack_grown(receiver.host, "Udp.InDatagrams", before, after)
     flags = []
-    if abs(taken - datagrams.received) > _AGREE * datagrams.sent + _FEW:
+    # IPv6 counts in /proc/net/snmp6, which is not read: its sockets' drops are unaccounted, and nothing is checked.
+    if ":" not in receiver.address and abs(taken - datagrams.received) > _AGREE * datagrams.sent + _FEW:
         flags.append(f"iperf3 received {datagrams.received} datagrams, the receiver's kernel handed out {taken}")
     fragments = stack_grown(sender.host, "Ip.FragCreates", before, after)
     if fragments > _FEW:

@@ -222,6 +222,14 @@ def test_counts_of_iperf3_that_the_kernel_does_not_share_are_flagged() -> None:
     assert found.flags == ("iperf3 received 1000 datagrams, the receiver's kernel handed out 700",)
 
 
+def test_ipv6_is_not_checked_against_the_counters_of_ipv4() -> None:
+    """The kernel keeps two sets; 0 of the other one is no disagreement."""
+    receiver = replace(LAB.b, address="2001:2::2")
+    found = placed(LAB, replace(SENT, receiver=receiver), BEFORE, BEFORE)
+
+    assert (found.unaccounted, found.flags) == (300, ())
+
+
 def test_fragments_are_flagged() -> None:
     """Under an arm with a smaller MTU drops count fragments, not datagrams."""
     after = _after(a=replace(BEFORE["a"], stack=STACK | {"Ip.FragCreates": 2000}))
