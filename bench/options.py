@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from bench.document import Node
-from results.json_schema import Schema
+from results.json_schema import Schema, mapping
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -50,6 +50,21 @@ def _switch(node: Node) -> bool:
     if node.setting() not in {"on", "off"}:
         node.wrong(f"{node.text()!r} is neither on nor off")
     return node.setting() == "on"
+
+
+def nested(options: Options, about: str, *, required: Sequence[str] = ()) -> "Option[Mapping[str, Any] | None]":
+    """A mapping with options of its own, as their values by key; None when the plan has none."""
+
+    def read(node: Node) -> Mapping[str, Any]:  # Any: as in Options
+        members = node.mapping(options)
+        for key in required:
+            if key not in members:
+                node.wrong(f"it has no {key!r}")
+        return taken(members, options)
+
+    optional = tuple(key for key in options if key not in required)
+    schema = mapping({key: option.schema for key, option in options.items()}, optional=optional)
+    return Option({**schema, "description": about}, read, None)
 
 
 def taken(members: Mapping[str, Node], options: Options) -> dict[str, Any]:  # Any: as in Options

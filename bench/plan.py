@@ -13,14 +13,21 @@ from bench.labs.lab import ENDS, Target
 from bench.labs.topology import Topology
 from bench.probes import table
 from bench.probes.iperf3 import Tcp
+from bench.probes.latency import Latency
 from bench.probes.probe import Probe
+from bench.probes.udp import HEADERS_BYTES, Udp
 from results.errors import WrongInput
 from results.metrics import METRICS
 from results.records import CURRENT, CURRENT_ARMS, Design, Goal, Guard
 
 TRIAL_OVERHEAD_S = 0.15  # facts, journal, restore, trust checks: what the harness may take (benchmarks/overhead.py)
 TOGETHER = "together"  # the arm of a confirmation that holds all winners at once
-_GUARD_LIMITS = {"rtt_p99": (0.10, False), "cpu_per_10gbit": (0.10, False), "drops": (0.0001, True)}
+_GUARD_LIMITS = {
+    "rtt_p99": (0.10, False),
+    "request_p99": (0.10, False),
+    "cpu_per_10gbit": (0.10, False),
+    "drops": (0.0001, True),
+}
 SettingCheck = Callable[[str, str], tuple[str, str]]  # (setting, value) -> (problem, hint), "" when fine
 
 
@@ -88,7 +95,16 @@ class Plan:
                     hint=f"--set {probe.name}.congestion_control={available[0] if available else 'reno'}",
                 )
             probes.append(replace(probe, congestion_control=chosen) if isinstance(probe, Tcp) else probe)
-        return replace(self, probes=tuple(probes))
+        controls = {each.name: each.congestion_control for each in probes if isinstance(each, Tcp)}
+        return replace(self, probes=tuple(_under_control(each, controls) for each in probes))
+
+
+def _under_control(probe: Probe, controls: Mapping[str, str]) -> Probe:
+    """A load is made of the TCP that measured its capacity."""
+    if not isinstance(probe, Latency) or probe.load is None:
+        return probe
+    control = controls.get(probe.load.of.partition(".")[0], "")
+    return replace(probe, load=replace(probe.load, congestion_control=control))
 
 
 def shipped() -> Mapping[str, Path]:
@@ -127,7 +143,8 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
     _lab(top.get("lab"))
     topologies = reading.topologies(_required(root, "topologies"))
     probes = table.probes(_required(root, "probes"))
-    _placed(probes, topologies, members=_required(root, "probes").items())
+    for probe, node in zip(probes, top["probes"].items(), strict=True):
+        _on_every_path(probe, node, topologies)
     blocks, sequential = _blocks(top["blocks"]) if "blocks" in top else (8, False)
     primary = _primary(_required(root, "primary"), probes)
     plan = Plan(
@@ -203,24 +220,35 @@ def _primary(node: Node, probes: Sequence[Probe]) -> str:
     return node.choice([metric for probe in probes for metric in probe.metrics if metric.split(".")[1] in METRICS])
 
 
-def _placed(probes: Sequence[Probe], topologies: Sequence[Topology], *, members: Sequence[Node]) -> None:
-    """Raise WrongInput unless every probe finds its endpoints, and a way between them, on every topology."""
+def _on_every_path(probe: Probe, node: Node, topologies: Sequence[Topology]) -> None:
+    """What a probe asks of the paths, which each topology of the plan must have. Raises WrongInput."""
+    members = node.mapping()
     for topology in topologies:
-        there = ENDS[: topology.ends]
-        for probe, node in zip(probes, members, strict=True):
-            for client, server in filter(None, (probe.ends, probe.load_ends)):
-                missing = next((end for end in (client, server) if end not in there), None)
-                if missing is not None:
-                    node.wrong(
-                        f"probe {probe.name} needs endpoint {missing}, and topology {topology.name} has "
-                        f"{', '.join(there)}",
-                        hint=f"give the topology ends: {ENDS.index(missing) + 1}",
-                    )
-                if topology.kind == "nat" and not topology.forward and client != "a":
-                    node.wrong(
-                        f"probe {probe.name} connects from {client} to {server}, who is behind NAT on {topology.name}",
-                        hint="from: a, or a topology with forward: on",
-                    )
+        _reachable(topology, probe.ends, node)
+        if probe.load_ends is not None:
+            _reachable(topology, probe.load_ends, members.get("load", node))
+        room = topology.mtu - HEADERS_BYTES[topology.ip]
+        if isinstance(probe, Udp) and probe.size_bytes > room and not probe.fragments:
+            members.get("size_bytes", node).wrong(
+                f"{probe.size_bytes} bytes do not fit the MTU {topology.mtu} of {topology.name}: that holds {room}",
+                hint=f"size_bytes: {room}, or fragments: on where that is what you want to measure",
+            )
+
+
+def _reachable(topology: Topology, ends: tuple[str, str], node: Node) -> None:
+    """Raise WrongInput unless a topology has both endpoints, and a way from the client to the server."""
+    there = ENDS[: topology.ends]
+    for end in ends:
+        if end not in there:
+            node.wrong(
+                f"topology {topology.name} has no endpoint {end!r}: it has {', '.join(there)}",
+                hint=f"give the topology ends: {ENDS.index(end) + 1}",
+            )
+    if topology.kind == "nat" and not topology.forward and ends[0] != "a":
+        node.wrong(
+            f"{ends[0]} cannot connect to {ends[1]}, who is behind NAT on {topology.name}",
+            hint="from: a, or a topology with forward: on",
+        )
 
 
 def _blocks(node: Node) -> tuple[int, bool]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bench import carryover, schedule, trust
+from bench import carryover, losses, schedule, trust
 from bench.facts import counters
 from bench.facts.counters import Counters
 from bench.facts.sheet import FactSheet, Sheets, differences
@@ -188,7 +188,8 @@ def _probed(
     cause = ""
     try:
         trust.treatment_explains(treatment, baseline, held.within)
-        before = counters.read(lab.hosts)
+        queued = losses.queued(lab, held.within)
+        before = counters.read(lab.hosts, queued)
         known = {
             f"current/{metric}": value
             for (topology, metric), value in campaign.capacities.items()
@@ -198,7 +199,7 @@ def _probed(
             so_far = {**known, **{sample.name: sample.value for sample in found.samples}}
             pair = paired(probe, lab, index, seed=campaign.seed, block=ports[0], turn=ports[1], known=so_far)
             measured = probe.measure(pair)
-            after_probe = counters.read(lab.hosts)
+            after_probe = counters.read(lab.hosts, queued)
             trust.path_was_taken(lab.between(pair.client, pair.server), measured, before, after_probe)
             found.take(probe, measured, before, after_probe, lab)
             before = after_probe
@@ -269,6 +270,13 @@ class _Found:
             self.samples.append(sample("cpu_per_10gbit", used["busy"] / rate * 1e10, "cores", "machine"))
             drops, sent = trust.dropped(lab, before, after)
             self.samples.append(sample("drops", drops / max(1, sent), "1", "path"))
+        if measured.datagrams:
+            lost = losses.placed(lab, measured.datagrams, before, after)
+            self.flags += [f"{probe.name}: {each}" for each in lost.flags]
+            share = 1 / max(1, measured.datagrams.sent)
+            self.samples += [
+                sample(f"lost_{place}", getattr(lost, place) * share, "1", place) for place in losses.PLACES
+            ]
 
 
 def _keep(store: Store, sheets: Sheets) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from bench.facts.counters import Counters, grown
 from bench.facts.sheet import Difference, Sheets, differences
 from bench.labs.lab import Lab, PathDevice
+from bench.losses import dropped_at, stack_grown
 from bench.probes.probe import Measured
 from bench.treatment import Treatment
 from results.errors import NotAble
@@ -39,14 +40,16 @@ def path_was_taken(
 
 
 def dropped(lab: Lab, before: Mapping[str, Counters], after: Mapping[str, Counters]) -> tuple[int, int]:
-    """(packets dropped on the path's devices and in softnet, packets that the endpoints sent)."""
+    """(packets dropped in the path's devices and queues, in softnet, at UDP sockets; packets that endpoints sent)."""
     drops = sent = 0
     for each in lab.path:
         name = each.host.name
         seen = grown(before[name].devices[each.device], after[name].devices[each.device])
-        drops += max(0, seen["rx_dropped"]) + max(0, seen["tx_dropped"])
+        drops += dropped_at(each, before, after)
         if each.host not in lab.nodes:
             sent += max(0, seen["tx_packets"])
+    sockets = [(end.host, name) for end in lab.endpoints for name in ("Udp.InErrors", "Udp6InErrors")]
+    drops += sum(stack_grown(host, name, before, after) for host, name in sockets)
     softnet = grown(before[lab.a.host.name].softnet, after[lab.a.host.name].softnet)  # the machine's, so once
     return drops + max(0, softnet["dropped"]), sent
 

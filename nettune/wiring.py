@@ -4,11 +4,11 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench import calibrate, ready
 from bench import plan as plans
-from bench import ready
 from bench import run as runs
 from bench.document import from_plain
 from bench.facts import machine
@@ -66,7 +66,8 @@ def carry_out(order: Order, places: Places, store: Store, watch: Callable[[runs.
             store.begin_run(_run(order, plan, run_id, there, local))
         with _ended_in(store, run_id):
             campaign = runs.Campaign(run_id, plan, order.seed, there.labs, there.baselines, there.live, store, watch)
-            runs.measure(campaign)
+            known = calibrate.capacities(campaign, order.resumes.capacities if order.resumes else {})
+            runs.measure(replace(campaign, capacities=known))
     return run_id
 
 

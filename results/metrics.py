@@ -35,6 +35,46 @@ METRICS: Mapping[str, Metric] = {
             "application bytes that the sender wrote in the window, times 8, over the window's seconds",
             "sent",
         ),
+        Metric("offered", "bit/s", "higher", "payload that the plan asks the sender to send, per second", "offered"),
+        Metric(
+            "jitter",
+            "s",
+            "lower",
+            "smoothed difference of the transit times of neighbouring datagrams, at the test's end (RFC 3550, 6.4.1)",
+            "jitter",
+        ),
+        Metric(
+            "lost_sender",
+            "1",
+            "lower",
+            "datagrams dropped by the sender's own device and its queue, as a share of those sent in the whole test",
+            "lost at the sender",
+        ),
+        Metric(
+            "lost_path",
+            "1",
+            "lower",
+            "datagrams dropped in devices and queues between, in softnet and at the receiver's device, as a share of "
+            "those sent in the whole test",
+            "lost on the path",
+        ),
+        Metric(
+            "lost_receiver",
+            "1",
+            "lower",
+            "datagrams dropped at the receiver's socket (Udp InErrors: its buffer was full, or a checksum wrong), as a "
+            "share of those sent in the whole test",
+            "lost at the receiver's socket",
+        ),
+        Metric(
+            "lost_unaccounted",
+            "1",
+            "lower",
+            "datagrams lost that no counter saw, as a share of those sent in the whole test; what was in flight at its "
+            "end is among them",
+            "lost, unaccounted",
+        ),
+        Metric("out_of_order", "1", "lower", "datagrams that came after a later one, or twice", "out of order"),
         Metric("retransmits", "1", "lower", "TCP segments sent again during the whole test", "retransmits"),
         Metric(
             "cpu_per_10gbit",
@@ -61,7 +101,7 @@ METRICS: Mapping[str, Metric] = {
             "drops",
             "1",
             "lower",
-            "packets dropped at the path's devices and in softnet, as a share of packets sent",
+            "packets dropped in the path's devices and queues, in softnet and at UDP sockets, as a share of those sent",
             "drops",
         ),
         Metric(
@@ -79,6 +119,27 @@ METRICS: Mapping[str, Metric] = {
             "p99 RTT",
         ),
         Metric("rtt_mean", "s", "lower", "mean of the same round-trip times", "mean RTT"),
-        Metric("loss", "1", "lower", "share of latency packets that never came back", "probe loss"),
+        Metric("loss", "1", "lower", "share of the probe's packets that never arrived", "loss"),
+        Metric(
+            "load_asked",
+            "bit/s",
+            "higher",
+            "payload per second that the load beside the probe was asked for",
+            "load asked",
+        ),
+        Metric(
+            "load_rate",
+            "bit/s",
+            "higher",
+            "payload per second that the load's receiver got over the probe's window",
+            "load reached",
+        ),
+        Metric(
+            "requests", "1/s", "higher", "requests answered per second over connections kept open (wrk)", "requests"
+        ),
+        Metric("request_p50", "s", "lower", "median time from request to answer, back to back (wrk)", "median request"),
+        Metric("request_p99", "s", "lower", "99th percentile of the same times; only with 368 or more", "p99 request"),
+        Metric("connections", "1/s", "higher", "TCP connections per second, one request on each (wrk)", "connections"),
+        Metric("errors", "1", "lower", "requests that failed: connecting, writing, reading, status, timeout", "errors"),
     )
 }

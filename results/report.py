@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from results import rows, series, svg
+from results.account import account
 from results.paths import path_differences
 from results.records import CURRENT_ARMS, Comparison, Judgement, Run, SameArms, Trial
 from results.series import Chart
@@ -58,6 +59,7 @@ class Section:
     verdicts: tuple[rows.VerdictRow, ...]
     secondary: tuple[rows.VerdictRow, ...]
     noise: str
+    account: tuple[str, ...]
     pictures: tuple[Picture, ...]
     more_pictures: tuple[Picture, ...]
     drawing: Markup | None
@@ -133,6 +135,7 @@ def _section(run: Run, trials: Sequence[Trial], judgement: Judgement, topology: 
         verdicts=rows.verdict_rows(run, trials, judgement, topology, primary=True),
         secondary=rows.verdict_rows(run, trials, judgement, topology, primary=False),
         noise=rows.noise(judgement, topology, run.design.primary),
+        account=account(run, trials, topology),
         pictures=pictures,
         more_pictures=more,
         drawing=_trusted(svg.fitted(drawing, prefix=f"path-{anchor}", title=f"The path {topology}"))

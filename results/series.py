@@ -26,6 +26,7 @@ _DISTRIBUTIONS = {  # kept as histograms, so never a single number of METRICS
         "round-trip time of paced UDP packets on an idle path, user space to user space (irtt)",
         "RTT",
     ),
+    "request": Metric("request", "s", "lower", "time from request to answer, back to back (wrk)", "request time"),
 }
 
 

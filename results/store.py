@@ -162,6 +162,13 @@ class Store:
                 sql.update(schema.runs).where(schema.runs.c.run_id == run_id).values(status=status, ended_at=ended)
             )
 
+    def keep_capacities(self, run_id: str, capacities: Mapping[str, float]) -> None:
+        """What current was measured to carry before the first block, by "topology/probe.metric"."""
+        with self._begin() as connection:
+            connection.execute(
+                sql.update(schema.runs).where(schema.runs.c.run_id == run_id).values(capacities=dict(capacities))
+            )
+
     def begin_block(self, run_id: str, topology: str, block: int, attempt: int, arms: Sequence[str]) -> None:
         """A block is on its way, its arms in this order."""
         row = {"run_id": run_id, "topology": topology, "block": block, "attempt": attempt, "status": "running",

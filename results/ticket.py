@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from results import rows, series
+from results.account import account
 from results.paths import PathDifference, path_differences
 from results.records import Judgement, Run, Trial
 from results.slopes import slopes
@@ -19,6 +20,12 @@ def ticket(run: Run, trials: Sequence[Trial], judgement: Judgement, *, advice: M
         parts.append(f"Next: `{advice['next_command']}`")
     parts += [_verdicts(run, trials, judgement), _noise(run, judgement)]
     parts.append(_paths(trials, path_differences(design, trials)))
+    parts.append(
+        _list(
+            "Loads and losses",
+            (f"{topology}: {said}" for topology in design.topologies for said in account(run, trials, topology)),
+        )
+    )
     parts.append(_list("Cost of one more", rows.slope_sentences(slopes(run, trials))))
     parts.append(_list("What this run could see", rows.sight(run, trials, judgement)))
     parts += [_medians(run, trials, topology) for topology in design.topologies]

@@ -9,9 +9,17 @@ NBSP = "\u00a0"
 MINUS = "\u2212"
 DASH = "–"  # stands where there is no number
 
-_SHARES = ("drops", "loss")  # metrics of unit "1" that are a share, not a count
+_SHARES = (
+    "drops",
+    "loss",
+    "lost_sender",
+    "lost_path",
+    "lost_receiver",
+    "lost_unaccounted",
+)  # metrics of unit "1" that are a share, not a count
 _PREFIXED = {
     "bit/s": ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1.0, "bit/s")),
+    "1/s": ((1e6, "M/s"), (1e3, "k/s"), (1.0, "/s")),
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
 }
 

@@ -1,19 +1,22 @@
 """Running counters of hosts: read before and after a probe, one round trip each; pure functions for what they say.
 
 /proc/stat and softnet_stat are the machine's, whatever the namespace; /proc/net/dev, snmp and netstat the namespace's.
+A queue that is full drops without the device counting it, so queues are asked too where one can drop (4 ms a host).
 """
 
+import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host, ask_everywhere
 from results.errors import NotAble
 
 _FILES = ("/proc/uptime", "/proc/stat", "/proc/net/dev", "/proc/net/softnet_stat", "/proc/net/snmp",
-          "/proc/net/netstat")  # fmt: skip
+          "/proc/net/netstat", "/proc/net/snmp6")  # fmt: skip
 QUESTION = Command(("tail", "-v", "-n", "+1", *_FILES))
+QUEUES = Command(("tc", "-s", "-j", "qdisc", "show"))
 # Columns of /proc/stat's cpu line (proc(5)); guest and guest_nice are inside user and nice too.
 _CPU = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice")
 _DEVICE = ("rx_bytes", "rx_packets", "rx_errors", "rx_dropped", "rx_fifo", "rx_frame", "rx_compressed", "rx_multicast",
@@ -30,13 +33,33 @@ class Counters:
     cpu: Mapping[str, int]  # ticks of 1/USER_HZ s, all cores together
     devices: Mapping[str, Mapping[str, int]]
     softnet: Mapping[str, int]  # processed, dropped, time_squeeze, all cores together
-    stack: Mapping[str, int]  # "Tcp.RetransSegs", "TcpExt.TCPTimeouts", …
+    stack: Mapping[str, int]  # "Tcp.RetransSegs", "TcpExt.TCPTimeouts", "Udp6InErrors", …
+    queues: Mapping[str, int] = field(default_factory=dict)  # device -> packets its root queue dropped; where asked
 
 
-def read(hosts: Iterable[Host]) -> dict[str, Counters]:
-    """Every host's counters, all asked at the same time; keyed by host name."""
-    answers = ask_everywhere(dict.fromkeys(hosts, (QUESTION,)))
-    return {host.name: parse(outcomes[0]) for host, outcomes in answers.items()}
+def read(hosts: Iterable[Host], queued: Collection[Host] = ()) -> dict[str, Counters]:
+    """Every host's counters, all asked at the same time, those of `queued` with their queues; keyed by host name."""
+    answers = ask_everywhere({host: (QUESTION, QUEUES) if host in queued else (QUESTION,) for host in hosts})
+    return {
+        host.name: replace(parse(outcomes[0]), queues=parse_queues(outcomes[1]) if outcomes[1:] else {})
+        for host, outcomes in answers.items()
+    }
+
+
+def parse_queues(outcome: Outcome) -> dict[str, int]:
+    """Packets dropped per device from the Outcome of QUEUES; raises NotAble for anything else.
+
+    Only root queues: what a leaf drops is counted again at every class above it, up to the root (net/sched/sch_tbf.c).
+    """
+    try:
+        rows = json.loads(outcome.stdout)
+        return {str(row["dev"]): int(row["drops"]) for row in rows if row.get("root")}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        said = (outcome.stderr or outcome.stdout).strip()[:200]
+        raise NotAble(
+            f"on {outcome.host}: `{QUEUES}` cannot be read: {error!r}: {said!r}",
+            hint="iproute2 of 4.18 or later prints it",
+        ) from error
 
 
 def parse(outcome: Outcome) -> Counters:
@@ -48,7 +71,9 @@ def parse(outcome: Outcome) -> Counters:
             cpu=_cpu(files["/proc/stat"]),
             devices=_devices(files["/proc/net/dev"]),
             softnet=_softnet(files["/proc/net/softnet_stat"]),
-            stack=_stack(files["/proc/net/snmp"]) | _stack(files["/proc/net/netstat"]),
+            stack=_stack(files["/proc/net/snmp"])
+            | _stack(files["/proc/net/netstat"])
+            | _lines(files.get("/proc/net/snmp6", "")),  # absent where IPv6 is off
         )
     except (KeyError, ValueError, IndexError) as error:
         raise NotAble(f"on {outcome.host}: counters cannot be read: {error!r}", hint="is /proc mounted?") from error
@@ -71,6 +96,7 @@ def growth(before: Counters, after: Counters) -> dict[str, object]:
         "devices": {name: moved(before.devices.get(name, {}), now) for name, now in after.devices.items()},
         "softnet": moved(before.softnet, after.softnet),
         "stack": moved(before.stack, after.stack),
+        **({"queue_drops": moved(before.queues, after.queues)} if after.queues else {}),
     }
 
 
@@ -104,6 +130,11 @@ def _devices(text: str) -> dict[str, dict[str, int]]:
 def _softnet(text: str) -> dict[str, int]:
     rows = [[int(word, 16) for word in line.split()] for line in text.splitlines() if line.strip()]
     return {name: sum(row[column] for row in rows) for column, name in enumerate(("processed", "dropped", "squeezed"))}
+
+
+def _lines(text: str) -> dict[str, int]:
+    """A counter a line: "Udp6InErrors 0"."""
+    return {name: int(value) for name, value in (line.split() for line in text.splitlines() if line.strip())}
 
 
 def _stack(text: str) -> dict[str, int]:

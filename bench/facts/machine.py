@@ -23,6 +23,9 @@ _QUESTIONS: Mapping[str, Command] = {
     "congestion controls": Command(("cat", "/proc/sys/net/ipv4/tcp_available_congestion_control")),
     "iperf3": Command(("iperf3", "--version")),
     "irtt": Command(("irtt", "version")),
+    "sockperf": Command(("sockperf", "--version")),
+    "wrk": Command(("wrk", "-v")),
+    "haproxy": Command(("haproxy", "-v")),
     "ethtool": Command(("ethtool", "--version")),
     "iproute2": Command(("ip", "-V")),
 }

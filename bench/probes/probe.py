@@ -13,6 +13,7 @@ from results.errors import NotAble
 from results.records import Histogram, Sample
 
 _READY_S = 3.0
+_TOLD = (0, 1)  # wrk prints its version and exits with 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,16 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Datagrams:
+    """How many were sent and received in a whole test, for the account of where the others were lost."""
+
+    sender: Endpoint
+    receiver: Endpoint
+    sent: int
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """What a probe gave. `delivered_bytes` of application data arrived at `receiver` (0: the probe moves none)."""
 
@@ -47,6 +58,7 @@ class Measured:
     flags: tuple[str, ...] = ()
     receiver: str = ""
     delivered_bytes: int = 0
+    datagrams: Datagrams | None = None
 
 
 class ProbeFailed(NotAble):
@@ -146,7 +158,7 @@ def checked_version(host: Host, command: Command) -> str:
     """The first line that a tool prints about itself; raises HostFault when the host lacks it."""
     outcome = host.run(command)
     text = (outcome.stdout or outcome.stderr).strip()
-    if not outcome.ok or not text:
+    if outcome.returncode not in _TOLD or not text:
         tool = command.argv[0]
         raise HostFault(
             f"on {host.name}: {tool} is needed and not there (`{command}` exited with {outcome.returncode})",

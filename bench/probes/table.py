@@ -1,16 +1,17 @@
 """PROBES: every kind of probe a plan may name, with its options; all of them are validated here and nowhere else."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.document import Node
+from bench.document import Node, nearest
 from bench.labs.lab import ENDS
 from bench.options import Options, taken, word
-from bench.probes import iperf3, irtt
+from bench.probes import iperf3, latency, requests, udp
 from bench.probes.probe import Probe
 from bench.schedule import PROBES_AT_MOST
 from results.json_schema import Schema, mapping
+from results.metrics import METRICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,10 @@ class Kind:
 
 PROBES: Mapping[str, Kind] = {
     "tcp": Kind(iperf3.OPTIONS, iperf3.read),
-    "latency": Kind(irtt.OPTIONS, irtt.read),
+    "udp": Kind(udp.OPTIONS, udp.read),
+    "latency": Kind(latency.OPTIONS, latency.read),
+    "rr": Kind(requests.OPTIONS, requests.read_rr),
+    "crr": Kind(requests.OPTIONS, requests.read_crr),
 }
 _ENDS: Options = {
     "from": word(ENDS, "a", "the endpoint of the client"),
@@ -37,7 +41,7 @@ def probes(node: Node) -> tuple[Probe, ...]:
     for item in node.items():
         members = item.mapping()
         if "kind" not in members:
-            item.wrong("a probe needs a kind", hint="kind: tcp, or kind: latency")
+            item.wrong("a probe needs a kind", hint=f"kind: tcp is one of {', '.join(PROBES)}")
         word_of = members["kind"].choice(tuple(PROBES))
         kind = PROBES[word_of]
         item.mapping(("kind", "name", *_ENDS, *kind.options))
@@ -49,10 +53,24 @@ def probes(node: Node) -> tuple[Probe, ...]:
             item.wrong(
                 f"it runs from {ends['from']} to itself", hint="from: a and to: b, unless the plan says otherwise"
             )
-        found.append(kind.read(name, (ends["from"], ends["to"]), taken(members, kind.options), item))
+        probe = kind.read(name, (ends["from"], ends["to"]), taken(members, kind.options), item)
+        if isinstance(probe, latency.Latency) and probe.load is not None:
+            _check_capacity(probe.load.of, found, members["load"].mapping()["of"])
+        found.append(probe)
     if not 0 < len(found) <= PROBES_AT_MOST:
         node.wrong(f"the plan has {len(found) or 'no'} probes; 1 to {PROBES_AT_MOST} can be")
     return tuple(found)
+
+
+def _check_capacity(of: str, earlier: Sequence[Probe], node: Node) -> None:
+    """A load is a share of a rate that an earlier probe of the plan measures. Raises WrongInput."""
+    rates = [name for probe in earlier for name in probe.metrics if METRICS[name.partition(".")[2]].unit == "bit/s"]
+    if of not in rates:
+        earlier_ones = f"earlier probes have {', '.join(rates)}" if rates else "no earlier probe has a rate"
+        node.wrong(
+            f"{of!r} is no rate of an earlier probe: {earlier_ones}",
+            hint=nearest(of, rates) or "put a tcp or udp probe before this one: of: tcp.goodput",
+        )
 
 
 def schemas(name: Schema) -> list[Schema]:

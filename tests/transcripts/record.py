@@ -1,27 +1,45 @@
-"""Records the transcripts beside it on a real kernel: `sudo python -m tests.transcripts.record`. Takes 6 s."""
+"""Records the transcripts beside it on a real kernel: `sudo python -m tests.transcripts.record`. Takes 25 s."""
 
 import contextlib
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from bench.facts import counters, state
-from bench.hosts.command import Command, Overdue
+from bench.hosts.command import Command, Outcome, Overdue
 from bench.hosts.host import Running
 from bench.hosts.recorded import Recorder
 from bench.labs import namespaces
 from bench.labs.lab import Lab
 from bench.labs.topology import Topology
 from bench.probes.iperf3 import Tcp
-from bench.probes.irtt import Latency
+from bench.probes.latency import Latency
+from bench.probes.load import Load, running
 from bench.probes.probe import Pair, serving
+from bench.probes.requests import Requests
+from bench.probes.udp import Udp
 
 HERE = Path(__file__).parent
 PORTS = (20123, 30456)
 FORWARD = Tcp("tcp", 0.8, 0.2, 1, "forward", "", 0)
 REVERSE = Tcp("tcp", 0.8, 0.2, 2, "reverse", "reno", 0)
 PACED = Latency("latency", 0.06, 0.001, 60)
+LONG = Latency("latency", 5.0, 0.02, 60, tool="sockperf")
+LIMITED = Udp("udp", 100, 1400, 0.8, 0.2, "forward")
+LIMIT = ("tc", "qdisc", "replace", "dev", "port-b", "root", "tbf", "rate", "50mbit", "burst", "20kb", "limit", "30kb")
+LOSSY = """\
+table inet lossy {
+  chain arriving {
+    type filter hook input priority 0
+    udp dport %d numgen random mod 10 < %d drop
+  }
+}
+"""
+RR = Requests("rr", "rr", 1, 2, 1)
+CRR = Requests("crr", "crr", 1, 4, 2)
+LOAD = Load(50, "tcp.goodput", "arm", "tcp", ("a", "b"), "reno")
 
 
 def main() -> None:
@@ -43,6 +61,10 @@ def main() -> None:
         _iperf3_server_killed(pair)
         _alone(lab, FORWARD.client_command(pair), HERE / "iperf3" / "refused.json")
         _irtt(pair)
+        _sockperf(pair)
+        _requests(pair)
+        _load(pair)
+        _udp(lab, pair)  # last: it leaves a queue
 
 
 def _iperf3(probe: Tcp, pair: Pair, name: str) -> None:
@@ -67,8 +89,58 @@ def _irtt(pair: Pair) -> None:
     recorder = Recorder(pair.client.host)
     command = Command(("irtt", "server", "-i", "1ms", "-b", f"{pair.server.address}:{pair.server_port}"))
     with serving(pair.server.host, command, port=pair.server_port, protocol="udp"):
-        recorder.run(PACED.client_command(pair))
+        recorder.run(PACED.commands(pair)[1][1])
     recorder.save(HERE / "irtt" / "paced.json")
+
+
+def _sockperf(pair: Pair) -> None:
+    """A train without loss, one of which every tenth packet or so is dropped, and one with nobody to answer."""
+    (_, server), (_, client) = LONG.commands(pair)
+    for name, share in (("whole", 0), ("every-tenth-lost", 1)):
+        pair.server.host.run(Command(("nft", "-f", "-"), stdin=LOSSY % (pair.server_port, share))).require()
+        recorder = Recorder(pair.client.host)
+        with serving(pair.server.host, server, port=pair.server_port, protocol="udp"):
+            recorder.run(client)
+        recorder.save(HERE / "sockperf" / f"{name}.json")
+        pair.server.host.run(Command(("nft", "flush", "ruleset"))).require()
+    recorder = Recorder(pair.client.host)
+    recorder.run(client)
+    recorder.save(HERE / "sockperf" / "nobody.json")
+
+
+def _requests(pair: Pair) -> None:
+    for probe in (RR, CRR):
+        (_, server), (_, client) = probe.commands(pair)
+        recorder = Recorder(pair.client.host)
+        with serving(pair.server.host, server, port=pair.server_port, protocol="tcp"):
+            recorder.run(client)
+        recorder.save(HERE / "wrk" / f"{probe.kind}.json")
+    recorder = Recorder(pair.client.host)
+    recorder.run(client)
+    recorder.save(HERE / "wrk" / "refused.json")
+
+
+def _load(pair: Pair) -> None:
+    """Half of 2 Gbit/s, stopped after a second; the server's Outcome."""
+    recorder = Recorder(pair.server.host)
+    with running(LOAD, replace(pair, known={"tcp.goodput": 2e9}), 1.0) as beside:
+        time.sleep(0.5)
+    recorder._keep(Outcome(Command(("iperf3",)), "b", 0, beside.server, "", 0.0))
+    recorder.save(HERE / "iperf3" / "load-stopped.json")
+
+
+def _udp(lab: Lab, pair: Pair) -> None:
+    """100 Mbit/s offered to a queue of 50, with the counters of both ends and of the node around it."""
+    lab.nodes[0].run(Command(LIMIT)).require()
+    recorder = Recorder(pair.client.host)
+    queues = Recorder(lab.nodes[0])
+    queues.run(counters.QUEUES)
+    with _server(pair, "tcp") as server:
+        recorder.run(LIMITED.client_command(pair))
+        recorder._keep(server.wait())
+    queues.run(counters.QUEUES)
+    recorder.save(HERE / "iperf3" / "udp-limited.json")
+    queues.save(HERE / "state" / "queues.json")
 
 
 def _alone(lab: Lab, command: Command, path: Path) -> None:

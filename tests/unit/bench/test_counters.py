@@ -1,10 +1,11 @@
 """Running counters: parsed from a recorded host, subtracted, and turned into cores."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from bench.facts.counters import QUESTION, Counters, cores, grown, growth, parse
+from bench.facts.counters import QUESTION, Counters, cores, grown, growth, parse, parse_queues
 from bench.hosts.command import Outcome
 from results.errors import NotAble
 from tests.unit.bench.recorded import answered, outcomes
@@ -48,7 +49,38 @@ def test_softnet_is_hexadecimal_and_summed_over_the_cores() -> None:
     assert parse(answered(text)).softnet == {"processed": 26, "dropped": 3, "squeezed": 2}
 
 
-FILES = ["/proc/uptime", "/proc/stat", "/proc/net/dev", "/proc/net/softnet_stat", "/proc/net/snmp", "/proc/net/netstat"]
+def test_a_recorded_queue_tells_what_it_dropped() -> None:
+    """Into tbf at half of the rate, before and after: the device itself counted none of it."""
+    before, after = (parse_queues(outcome) for outcome in outcomes("state", "queues"))
+
+    assert grown(before, after)["port-b"] == 4560
+    assert grown(before, after)["port-a"] == 0
+
+
+def test_what_a_leaf_dropped_is_counted_once() -> None:
+    """Its parents count it too."""
+    rows = [{"dev": "eth0", "root": True, "drops": 7}, {"dev": "eth0", "parent": "1:1", "drops": 7}]
+
+    assert parse_queues(answered(json.dumps(rows))) == {"eth0": 7}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "{}x", "5", '[{"root": true}]', '[{"dev": "x", "root": true, "drops": "y"}]']
+)
+def test_queues_that_cannot_be_read_are_not_zero(text: str) -> None:
+    """An old tc, or none."""
+    with pytest.raises(NotAble, match="on a: `tc -s -j qdisc show` cannot be read"):
+        parse_queues(answered(text))
+
+
+FILES = [
+    "/proc/uptime",
+    "/proc/stat",
+    "/proc/net/dev",
+    "/proc/net/softnet_stat",
+    "/proc/net/snmp",
+    "/proc/net/netstat",
+]  # snmp6 is not there where IPv6 is off
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -13,7 +13,7 @@ from bench import document
 from bench.labs.topology import Topology
 from bench.plan import TOGETHER, Plan, SettingSpec, confirmation, load, parse, shipped
 from bench.probes.iperf3 import Tcp
-from bench.probes.irtt import Latency
+from bench.probes.latency import Latency
 from results.errors import WrongInput
 from results.records import Guard
 from tuning.knobs.table import check
@@ -58,7 +58,7 @@ BAD = {
     "no congestion control": ("warmup_s: 0.2", "congestion_control: 'rm -rf'", "is no name of a congestion control",
         ""),
     "a packet too small": ("duration_s: 0.6", "size_bytes: 8", "size_bytes: 8 is outside 60 … 65000 bytes", ""),
-    "unknown probe": ("kind: latency", "kind: latncy", "probes[1].kind: 'latncy' is none of tcp, latency",
+    "unknown probe": ("kind: latency", "kind: latncy", "probes[1].kind: 'latncy' is none of tcp, udp, latency, rr, crr",
                       "did you mean 'latency'?"),
     "a probe without kind": ("kind: latency, ", "", "my.yaml:7: probes[1]: a probe needs a kind", "kind: tcp"),
     "doubled probes": ("{kind: latency", "{kind: tcp", "my.yaml:7: probes[1]: the name 'tcp' has a dot or stands twice",
@@ -116,12 +116,12 @@ BAD = {
         "topologies[0].ends: policy routing has two endpoints", ""),
     "too many rules": ("[bridge,", "[{kind: firewall, rules: 100000},", "rules: 100000 is outside 0 … 15000 rules", ""),
     "an endpoint that is not there": ("{kind: latency,", "{kind: latency, to: c,",
-        "my.yaml:7: probes[1]: probe latency needs endpoint c, and topology bridge has a, b", "ends: 3"),
+        "my.yaml:7: probes[1]: topology bridge has no endpoint 'c': it has a, b", "ends: 3"),
     "a probe to itself": ("{kind: latency,", "{kind: latency, to: a,", "my.yaml:7: probes[1]: it runs from a to itself",
         ""),
     "a client outside NAT": ("topologies: [bridge, {kind: routed, mtu: 9000}]\nprobes:\n  - {kind: tcp,",
         "topologies: [nat]\nprobes:\n  - {kind: tcp, from: b, to: a,",
-        "probe tcp connects from b to a, who is behind NAT on nat", "forward: on"),
+        "b cannot connect to a, who is behind NAT on nat", "forward: on"),
     "later: qemu": ("provider: netns", "provider: qemu",
         "my.yaml:3: lab.provider: provider 'qemu' is not in this version",
                     "provider: netns"),
@@ -397,3 +397,86 @@ def test_any_plan_that_loads_reads_the_same_once_stored(tree: dict[str, object])
     plan = _plan(yaml.safe_dump(tree, allow_unicode=True))
 
     assert _stored(plan) == plan
+
+
+RATES = """\
+name: rates
+topologies: [bridge]
+probes:
+  - {kind: tcp, duration_s: 0.8}
+  - {kind: udp, rate_mbit: 100, size_bytes: 1400, duration_s: 0.8}
+  - {kind: latency, duration_s: 0.6, load: {pct: 50, of: tcp.goodput}}
+  - {kind: rr, connections: 2, threads: 2}
+primary: tcp.goodput
+"""
+BAD_RATES = {  # name -> (text to replace, replacement, words of the error, words of its hint)
+    "a load of a later probe": ("of: tcp.goodput}", "of: rr.requests}",
+        "my.yaml:6: probes[2].load.of: 'rr.requests' is no rate of an earlier probe: earlier probes have tcp",
+                                "tcp.goodput"),
+    "a load of no rate": ("of: tcp.goodput}", "of: tcp.drops}", "probes[2].load.of: 'tcp.drops' is no rate", ""),
+    "a load without a share": ("pct: 50, ", "", "my.yaml:6: probes[2].load: it has no 'pct'", ""),
+    "more than all": ("pct: 50", "pct: 150", "probes[2].load.pct: 150 is outside 1 … 100 per cent", ""),
+    "a load to itself": ("of: tcp.goodput}", "of: tcp.goodput, from: b}",
+        "probes[2].load: it runs from b to itself", ""),
+    "a load elsewhere": ("of: tcp.goodput}", "of: tcp.goodput, from: c}",
+        "my.yaml:6: probes[2].load: topology bridge has no endpoint 'c': it has a, b", "ends: 3"),
+    "a probe elsewhere": ("{kind: rr,", "{kind: rr, to: d,",
+        "my.yaml:7: probes[3]: topology bridge has no endpoint 'd': it has a, b", "ends: 4"),
+    "a slip in a load": ("of: tcp", "off: tcp", "unknown key 'off'", "did you mean 'of'?"),
+    "sockperf for a short window": ("duration_s: 0.6,", "duration_s: 0.6, tool: sockperf,",
+        "my.yaml:6: probes[2].tool: sockperf takes 2.2 s to start, so its window is 5 s or more, not 0.6 s",
+                                    "tool: irtt"),
+    "sockperf at a slow pace": ("duration_s: 0.6,", "duration_s: 10, interval_s: 2, tool: sockperf,",
+        "probes[2].interval_s: sockperf sends once a second or more often", "tool: irtt"),
+    "datagrams above the MTU": ("size_bytes: 1400", "size_bytes: 1473",
+        "my.yaml:5: probes[1].size_bytes: 1473 bytes do not fit the MTU 1500 of bridge: that holds 1472",
+                                "size_bytes: 1472, or fragments: on"),
+    "threads without a connection": ("threads: 2}", "threads: 3}",
+        "my.yaml:7: probes[3].threads: 3 threads have 2 connections to share", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "words", "hint"), BAD_RATES.values(), ids=BAD_RATES)
+def test_options_of_probes_that_contradict_are_named(old: str, new: str, words: str, hint: str) -> None:
+    """Each other, an earlier probe, or the plan's topologies."""
+    assert RATES.count(old) == 1
+    with pytest.raises(WrongInput) as raised:
+        _plan(RATES.replace(old, new))
+
+    assert words in str(raised.value)
+    assert hint in raised.value.hint
+
+
+def test_datagrams_above_the_mtu_may_be_meant() -> None:
+    """fragments: on says so."""
+    plan = _plan(RATES.replace("size_bytes: 1400", "size_bytes: 8000, fragments: on"))
+
+    assert getattr(plan.probes[1], "size_bytes", 0) == 8000
+
+
+@pytest.mark.parametrize(("duration_s", "expected"), [(0.6, "irtt"), (4.9, "irtt"), (5, "sockperf"), (60, "sockperf")])
+def test_long_windows_are_sockperfs_unless_told_otherwise(duration_s: float, expected: str) -> None:
+    """Its 2.2 s of start weigh less there."""
+    plan = _plan(RATES.replace("duration_s: 0.6", f"duration_s: {duration_s}"))
+
+    assert getattr(plan.probes[2], "tool", "") == expected
+
+
+def test_a_load_is_made_of_the_tcp_that_measured_its_capacity() -> None:
+    """The same congestion control, as the kernel has it."""
+    plan = _plan(RATES.replace("{kind: tcp,", "{kind: tcp, congestion_control: [bbr, reno],"))
+    loaded = plan.with_congestion_control(("reno", "cubic")).probes[2]
+
+    assert isinstance(loaded, Latency)
+    assert loaded.load is not None
+    assert loaded.load.congestion_control == "reno"
+
+
+def test_what_current_carries_is_asked_for_by_the_loads_that_are_a_share_of_it() -> None:
+    """The same arm's is known from its own trial."""
+    same = _plan(RATES)
+    current = _plan(RATES.replace("of: tcp.goodput}", "of: tcp.goodput, capacity: current}"))
+
+    assert [each.calibrates for each in same.probes] == [(), (), (), ()]
+    assert [each.calibrates for each in current.probes] == [(), (), ("tcp.goodput",), ()]
+    assert "under 50 % of current's tcp.goodput" in current.design.definitions["latency.rtt_p50"]

@@ -105,3 +105,12 @@ def test_facts_may_not_move_during_a_trial() -> None:
     trust.nothing_moved(_sheets(mtu="1500"), _sheets(mtu="1500"))
     with pytest.raises(trust.Untrusted, match=r"facts changed during the trial: a: mtu: '1500' -> '1400'"):
         trust.nothing_moved(_sheets(mtu="1500"), _sheets(mtu="1400"))
+
+
+def test_what_queues_and_sockets_drop_counts_among_the_drops() -> None:
+    """A full queue drops without its device counting it, and so does a full UDP socket."""
+    after = _after(tx_packets=50, rx_dropped=1)
+    after["node"] = replace(after["node"], queues={"port-b": 20})
+    after["b"] = replace(after["b"], stack={"Udp.InErrors": 9})
+
+    assert trust.dropped(LAB, BEFORE, after)[0] == 5 + 20 + 9  # the path has five devices

@@ -286,6 +286,14 @@ class TestFile(StoreContract):
         assert (found.label, found.capacities) == ("", {})
         assert found == _run()
 
+    def test_capacities_are_kept_with_their_run(self, store: Store) -> None:
+        """Measured after the run began, before its first block; another run's stay."""
+        store.begin_run(_run())
+        store.keep_capacities(_run().run_id, {"bridge/tcp.goodput": 2.0e10})
+        store.keep_capacities("another", {"bridge/tcp.goodput": 1.0})
+
+        assert store.run(_run().run_id).capacities == {"bridge/tcp.goodput": 2.0e10}
+
     def test_a_store_whose_making_was_cut_short_is_made_again(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

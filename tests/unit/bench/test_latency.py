@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.labs.lab import Endpoint
-from bench.probes.irtt import P99_SAMPLES, Latency, histogram_bin, parse, percentile
+from bench.probes import irtt
+from bench.probes.latency import Latency
 from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke
+from bench.probes.trips import P99_SAMPLES, Train, histogram_bin, percentile
 from tests.unit.bench.fakes import FakeHost
 from tests.unit.bench.recorded import answered, outcomes
 
@@ -130,7 +132,7 @@ def test_whatever_json_says_gives_a_number_or_a_probe_failure(trips: Any) -> Non
 def test_whatever_text_comes_is_a_probe_failure(text: str, code: int) -> None:
     """Arbitrary text of a tool never raises anything else."""
     with pytest.raises(ProbeFailed):
-        parse(answered(text, returncode=code), {})
+        irtt.parse(answered(text, returncode=code), {}, Train(0.5, 0.001, 60))
 
 
 @settings(max_examples=80, deadline=None)
@@ -144,9 +146,72 @@ def test_a_bin_tells_the_time_within_one_percent(seconds: float) -> None:
 
 def test_the_client_is_asked_in_go_durations() -> None:
     """Irtt takes microseconds with their unit, and its own port."""
-    argv = Latency("latency", 0.5, 0.0002, 172).client_command(PAIR).argv
+    argv = irtt.client(PAIR, Train(0.5, 0.0002, 172)).argv
 
     assert argv[:6] == ("irtt", "client", "-Q", "-o", "-", "-i")
     assert argv[6] == "200us"
     assert argv[9:13] == ("-d", "500000us", "-l", "172")
     assert argv[13:] == ("--local=198.18.0.1:30456", "198.18.0.2:20123")
+
+
+# -- sockperf --------------------------------------------------------------------------------------------------------
+
+LONG = Latency("latency", 5.0, 0.02, 60, tool="sockperf")
+
+
+def _sockperf(name: str) -> Measured:
+    (client,) = outcomes("sockperf", name)
+    return LONG.measured(client, PAIR)
+
+
+def test_sockperf_gives_whole_round_trips() -> None:
+    """Its own median, which it prints as a round trip only when asked to; half of it is a common error."""
+    (client,) = outcomes("sockperf", "whole")
+    (own,) = (line for line in client.stdout.splitlines() if "percentile 50.000" in line)
+    measured = LONG.measured(client, PAIR)
+
+    assert "--full-rtt" in client.command.argv
+    assert _values(measured)["rtt_p50"] == pytest.approx(float(own.split()[-1]) / 1e6, rel=0.01)
+    assert _values(measured)["loss"] == 0.0
+    assert "SentMessages=277; ReceivedMessages=277" in client.stdout
+    assert sum(measured.histograms[0].counts.values()) == 277
+    assert [sample.interval_s for sample in measured.samples] == [pytest.approx(5.54, abs=0.05)] * 3
+
+
+def test_sockperf_counts_what_never_came_back() -> None:
+    """The kernel dropped every tenth packet or so; the log holds those that came."""
+    measured = _sockperf("every-tenth-lost")
+
+    assert _values(measured)["loss"] == pytest.approx(28 / 277)
+    assert sum(measured.histograms[0].counts.values()) == 277 - 28
+
+
+def test_sockperf_that_nobody_answers_counts_against_the_arm() -> None:
+    """It exits with 0 then, and says so in a sentence."""
+    with pytest.raises(ProbeFailed, match="none of its packets came back") as raised:
+        _sockperf("nobody")
+
+    assert not isinstance(raised.value, ToolBroke)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cut=st.integers(0, 20_000), end=st.integers(0, 20_000), code=st.sampled_from((0, 1, -9)))
+def test_sockperf_cut_short_is_a_number_or_a_probe_failure(cut: int, end: int, code: int) -> None:
+    """A log that does not hold what the statistics count makes no number."""
+    (client,) = outcomes("sockperf", "whole")
+    try:
+        measured = LONG.measured(answered(client.stdout[:cut], stderr=client.stderr[:end], returncode=code), PAIR)
+    except ProbeFailed:
+        return
+
+    assert sum(measured.histograms[0].counts.values()) == 277
+
+
+def test_sockperf_is_asked_for_whole_seconds_that_hold_the_window() -> None:
+    """It cuts off 0.45 s itself."""
+    (_, client) = LONG.commands(PAIR)[1]
+
+    assert client.argv[client.argv.index("-t") + 1] == "6"
+    assert client.argv[client.argv.index("--mps") + 1] == "50"
+    assert LONG.traffic_s == 6.0
+    assert LONG.tool_s == pytest.approx(2.2)

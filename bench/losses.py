@@ -1,0 +1,75 @@
+"""Where datagrams were lost: from the kernel's counters around a probe. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.facts.counters import Counters, grown
+from bench.facts.sheet import Sheets
+from bench.hosts.host import Host
+from bench.labs.lab import Lab, PathDevice
+from bench.probes.probe import Datagrams
+
+PLACES = ("sender", "path", "receiver", "unaccounted")
+_AGREE = 0.01  # of the datagrams sent, by which iperf3 and the kernel may differ
+_FEW = 16  # datagrams: the handshake, and what is in flight when a counter is read
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Datagrams, by the place where they were lost; `unaccounted` were seen by no counter."""
+
+    sender: int  # in the queue or driver of its own device
+    path: int  # in queues and devices between, in softnet, at the receiver's device
+    receiver: int  # at its socket: buffer full, checksum wrong
+    unaccounted: int
+    flags: tuple[str, ...] = ()  # what speaks against the numbers
+
+
+def queued(lab: Lab, sheets: Sheets) -> frozenset[Host]:
+    """The hosts with a path device whose queue can drop, which are the ones to be asked for queues.
+
+    `noqueue`, which veth and bridges have, never drops: the question (4 ms a host) is not asked where all have it.
+    """
+    return frozenset(
+        each.host
+        for each in lab.path
+        for name, qdisc in sheets[each.host.name].facts.items()
+        if name.startswith(f"qdisc/{each.device}/") and not qdisc.startswith("noqueue ")
+    )
+
+
+def dropped_at(each: PathDevice, before: Mapping[str, Counters], after: Mapping[str, Counters]) -> int:
+    """Packets that a device or its queue dropped, either way."""
+    name = each.host.name
+    seen = grown(before[name].devices[each.device], after[name].devices[each.device])
+    queue = grown(before[name].queues, after[name].queues).get(each.device, 0)
+    return max(0, seen["rx_dropped"]) + max(0, seen["tx_dropped"]) + max(0, queue)
+
+
+def stack_grown(host: Host, name: str, before: Mapping[str, Counters], after: Mapping[str, Counters]) -> int:
+    """How much a counter of a host's stack ("Udp.InErrors") grew."""
+    return max(0, grown(before[host.name].stack, after[host.name].stack).get(name, 0))
+
+
+def placed(lab: Lab, datagrams: Datagrams, before: Mapping[str, Counters], after: Mapping[str, Counters]) -> Losses:
+    """Where the datagrams were lost that were sent and not received."""
+    sender, receiver = datagrams.sender, datagrams.receiver
+    at_sender = between = 0
+    for each in lab.between(sender, receiver):
+        if each.host is sender.host:
+            at_sender += dropped_at(each, before, after)
+        else:
+            between += dropped_at(each, before, after)
+    softnet = grown(before[sender.host.name].softnet, after[sender.host.name].softnet)  # the machine's, so once
+    between += max(0, softnet.get("dropped", 0))
+    family = "6" if ":" in receiver.address else "."  # "Udp.InErrors", "Udp6InErrors"
+    at_socket = stack_grown(receiver.host, f"Udp{family}InErrors", before, after)
+    lost = max(0, datagrams.sent - datagrams.received)
+    taken = stack_grown(receiver.host, f"Udp{family}InDatagrams", before, after)
+    flags = []
+    if abs(taken - datagrams.received) > _AGREE * datagrams.sent + _FEW:
+        flags.append(f"iperf3 received {datagrams.received} datagrams, the receiver's kernel handed out {taken}")
+    fragments = stack_grown(sender.host, f"Ip{family}FragCreates", before, after)
+    if fragments > _FEW:
+        flags.append(f"datagrams were fragmented ({fragments} fragments): drops are counted in fragments")
+    return Losses(at_sender, between, at_socket, max(0, lost - at_sender - between - at_socket), tuple(flags))
