@@ -227,6 +227,8 @@ def _on_every_path(probe: Probe, node: Node, topologies: Sequence[Topology]) -> 
         _reachable(topology, probe.ends, node)
         if probe.load_ends is not None:
             _reachable(topology, probe.load_ends, members.get("load", node))
+        if isinstance(probe, Latency) and probe.tool == "sockperf" and topology.ip == 6:
+            node.wrong(f"sockperf (3.7) knows no IPv6, which {topology.name} is measured by", hint="tool: irtt")
         room = topology.mtu - HEADERS_BYTES[topology.ip]
         if isinstance(probe, Udp) and probe.size_bytes > room and not probe.fragments:
             members.get("size_bytes", node).wrong(
