@@ -35,7 +35,7 @@ def enter(command: Annotated[list[str], typer.Argument(help="The command; write 
     """Run a command where an ordinary user's runs are: as root of a user namespace. For scripts and tests."""
     from nettune import unprivileged
 
-    unprivileged.become(command, {})
+    unprivileged.become(command, places())
 
 
 @lab_app.command()

@@ -9,7 +9,7 @@ any more (clone(2), EINVAL). So a guard ends what a SIGKILL of the program leave
 import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -103,19 +103,16 @@ def enter(where: Places) -> None:
             f"the store at {address} cannot be reached by a run without root: its network namespace leads nowhere",
             hint="keep the run in a file (--store FILE), or run it with sudo",
         )
-    state = str(where.state.absolute())  # inside the user is root, whose own would be /var/lib/nettune
-    become([sys.executable, *sys.orig_argv[1:]], {"NETTUNE_STATE": state})
+    become([sys.executable, *sys.orig_argv[1:]], where)
 
 
-def become(argv: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
-    """This process goes on as `argv` inside, with these variables added to its environment.
-
-    Raises NotAble, with the reason, where that is not allowed.
-    """
+def become(argv: Sequence[str], where: Places) -> NoReturn:
+    """This process goes on as `argv` inside. Raises NotAble, with the reason, where that is not allowed."""
     problem, hint = refusal(Local())
     if problem:
         raise NotAble(problem, hint=hint)
-    go_on_as(inside(*argv), {**os.environ, **variables})
+    state = str(where.state.absolute())  # inside the user is root, whose own would be /var/lib/nettune
+    go_on_as(inside(*argv), {**os.environ, "NETTUNE_STATE": state})
 
 
 def inside(*argv: str) -> tuple[str, ...]:

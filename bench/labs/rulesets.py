@@ -20,7 +20,8 @@ def filtering(family: str, count: int) -> tuple[str, ...]:
 
 def refilled(family: str, count: int) -> tuple[str, ...]:
     """The rules of that chain exchanged for others; texts as for `filtering`."""
-    return (f"flush chain {family} {TABLE} {FILTER_CHAIN}\n", *_added(family, count))
+    first, *others = _added(family, count) or ("",)
+    return (f"flush chain {family} {TABLE} {FILTER_CHAIN}\n{first}", *others)
 
 
 def _added(family: str, count: int) -> tuple[str, ...]:

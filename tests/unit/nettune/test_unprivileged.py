@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.hosts.command import Command
+from bench.hosts.command import Command, HostFault
+from bench.hosts.local import Local, go_on_as
 from nettune import unprivileged
 from nettune.places import Places, places
 from results.errors import NotAble
@@ -23,13 +24,13 @@ def gone_on(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sequence[str], Mappin
     """What an ordinary user's process went on as: argv and environment. Namespaces are allowed."""
     seen: list[tuple[Sequence[str], Mapping[str, str]]] = []
 
-    def go_on_as(argv: Sequence[str], environment: Mapping[str, str]) -> None:
+    def seen_going(argv: Sequence[str], environment: Mapping[str, str]) -> None:
         seen.append((argv, environment))
         raise Gone
 
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(unprivileged, "Local", FakeHost)
-    monkeypatch.setattr(unprivileged, "go_on_as", go_on_as)
+    monkeypatch.setattr(unprivileged, "go_on_as", seen_going)
     return seen
 
 
@@ -124,3 +125,20 @@ def test_what_can_be_done_is_refused_by_no_switch() -> None:
 
     assert unprivileged.refusal(host) == ("", "")
     assert [each.argv[0] for each in host.asked] == ["unshare"]
+
+
+def test_a_process_goes_on_as_another_program() -> None:
+    """The same process: nothing of the first program waits for it; exit code and variables are the second's."""
+    script = (
+        "import os, sys; from bench.hosts.local import go_on_as\n"
+        "go_on_as(('sh', '-c', 'test $$ = $OLD && exit 7'), {'OLD': str(os.getpid())})\n"
+    )
+    ended = Local().run(Command((sys.executable, "-c", script)))
+
+    assert (ended.returncode, ended.stderr) == (7, "")
+
+
+def test_a_program_that_is_not_there_is_named() -> None:
+    """An error with a hint, in the process that was to become it."""
+    with pytest.raises(HostFault, match="no-such-program cannot be started: No such file"):
+        go_on_as(("no-such-program",), {})
