@@ -45,11 +45,15 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Measure a plan: stand its lab, hold every treatment in seeded blocks, judge, recommend."""
+    from nettune import unprivileged
+
+    screen, where = Screen(quiet=as_json), places(store)
+    if not dry_run:
+        unprivileged.enter(where)  # before what takes its time to import: an ordinary user's program starts twice
     from nettune import outputs, preview, wiring
     from nettune.watch import Watch
     from results.store import opened
 
-    screen, where = Screen(quiet=as_json), places(store)
     overrides = [*(sets or []), *([f"blocks={blocks}"] if blocks else [])]
     # A dry run of a new plan reads no store, so it makes none.
     with opened(":memory:" if dry_run and not (resume or confirm) else where.store) as kept:
@@ -67,6 +71,7 @@ def run(
         if dry_run:
             preview.dry_run(screen, order)
             return
+        unprivileged.announce(screen)
         watch = Watch(screen, order.plan.design.block_s)
         try:
             run_id = wiring.carry_out(order, where, kept, watch)

@@ -16,8 +16,11 @@ def check(as_json: JsonOption = False) -> None:
     """What this machine's kernel can and cannot do for a lab; loads no module."""
     from bench.hosts.local import Local
     from bench.labs import capability
+    from nettune import unprivileged
 
+    unprivileged.enter(places())
     screen = Screen(quiet=as_json)
+    unprivileged.announce(screen)
     answers = capability.answers(Local(), places().leases)
     capabilities(screen, answers)
     if as_json:
@@ -25,6 +28,14 @@ def check(as_json: JsonOption = False) -> None:
         screen.document([{key: getattr(each, key) for key in keys} for each in answers])
     if any(each.word != "yes" for each in answers if each.name in {"veth", "bridge"}):
         raise typer.Exit(1)
+
+
+@lab_app.command(hidden=True)
+def enter(command: Annotated[list[str], typer.Argument(help="The command; write -- before it.")]) -> None:
+    """Run a command where an ordinary user's runs are: as root of a user namespace. For scripts and tests."""
+    from nettune import unprivileged
+
+    unprivileged.become(command, places())
 
 
 @lab_app.command()
@@ -35,8 +46,8 @@ def reap(as_json: JsonOption = False) -> None:
     screen = Screen(quiet=as_json)
     done = wiring.reap(places())
     for each in done:
-        what = ", ".join(each.removed) or "nothing was left"
-        screen.line(f"lease {each.lease_id}: {each.problem or 'removed ' + what}", "red" if each.problem else "")
+        what = f"removed {', '.join(each.removed)}" if each.removed else "nothing of it is left"
+        screen.line(f"lease {each.lease_id}: {each.problem or what}", "red" if each.problem else "")
     if not done:
         screen.line("nothing to reap")
     if as_json:

@@ -17,7 +17,7 @@ from bench.hosts.local import Local
 from bench.labs import lease, namespaces
 from bench.labs.drawing import drawing
 from bench.plan import Plan
-from nettune import __version__
+from nettune import __version__, unprivileged
 from nettune.places import Places
 from results.errors import NotAble
 from results.records import Run
@@ -100,7 +100,7 @@ def _run(order: Order, plan: Plan, run_id: str, there: ready.Ready, local: Local
         machine=machine.read(local),
         drawings={lab.topology.name: drawing(lab.topology) for lab in labs},
         settings=there.settings(),
-        notes=(*chosen, *namespaces.TRANSFER),
+        notes=(*chosen, *unprivileged.notes(local), *namespaces.TRANSFER),
         confirms=order.confirms,
         label=order.label,
     )

@@ -36,7 +36,15 @@ def read(host: Host) -> dict[str, str]:
     outcomes = dict(zip(_QUESTIONS, host.run_all(tuple(_QUESTIONS.values())), strict=True))
     facts = {name: parse(name, outcome) for name, outcome in outcomes.items()}
     facts["CPU accounting"] = cpu_accounting(kernel_config(host))
+    if in_user_namespace(host):
+        facts["user namespace"] = "yes"
     return facts
+
+
+def in_user_namespace(host: Host) -> bool:
+    """True where root is not the machine's root: the first user namespace alone maps all ids to themselves."""
+    ids = host.run(Command(("cat", "/proc/self/uid_map"))).stdout.split()
+    return bool(ids) and ids != ["0", "0", "4294967295"]  # user_namespaces(7)
 
 
 def parse(name: str, outcome: Outcome) -> str:

@@ -7,12 +7,12 @@ import signal
 import subprocess  # noqa: TID251 - this is the door
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, NoReturn, Self
 
 from bench.hosts import shell
-from bench.hosts.command import NOT_FOUND, Command, Outcome, Overdue
+from bench.hosts.command import NOT_FOUND, Command, HostFault, Outcome, Overdue
 
 _GRACE_S = 1.0  # between SIGTERM and SIGKILL, and for the kernel to deliver the latter
 POLL_MOST_MS = 2**31 - 1  # poll(2) takes an int: a later deadline is this one (24 days)
@@ -176,6 +176,15 @@ class Interactive:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+
+
+def go_on_as(argv: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    """This very process goes on as another program. Raises HostFault where that cannot be started."""
+    try:
+        # The PATH of Commands: an ordinary user's leads to no /usr/sbin.
+        os.execvpe(argv[0], [*argv], {**environment, "PATH": _ENVIRONMENT["PATH"]})  # noqa: S606 - an argv, no shell
+    except OSError as error:
+        raise HostFault(f"on local: {argv[0]} cannot be started: {error.strerror}", hint="is it installed?") from error
 
 
 def _ended(process: subprocess.Popen[bytes], left_s: float) -> bool:

@@ -274,7 +274,8 @@ class _Building:
             for name in ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables"):
                 self.set(NODE, f"net/bridge/{name}", "1")
         family = "bridge" if self.topology.hook == "bridge" else "inet"
-        self._nft(rulesets.filtering(family, self.topology.rules))
+        for text in rulesets.filtering(family, self.topology.rules):
+            self._nft(text)
 
     def _policy(self, host: str) -> None:
         """By destination the first link, by source the second: the rule wins (its priority is above main's 32766)."""

@@ -1,28 +1,37 @@
 """The nft rulesets of a lab's node, as text for `nft -f -`; bench.facts.ruleset reads what a node has of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bench.facts.ruleset import FILTER_CHAIN, TABLE, rules
 
 RULES_MOST = 15_000  # the labs' ports begin at 20000 (bench.schedule)
+# Rules in one transaction. It is one message, and in a user namespace nft may not enlarge its socket's buffer beyond
+# net.core.wmem_max: at the kernel's own 208 KiB 1000 rules fit and 1200 are "Message too long".
+_AT_ONCE = 500
 
 
-def filtering(family: str, count: int) -> str:
-    """A chain in the forward hook of `family` ("bridge", "inet") with that many rules, accepting what is left."""
-    chain = "type filter hook forward priority 0; policy accept;"
-    return f"table {family} {TABLE} {{\n  chain {FILTER_CHAIN} {{\n    {chain}\n{_inner(count)}  }}\n}}\n"
+def filtering(family: str, count: int) -> tuple[str, ...]:
+    """A chain in the forward hook of `family` ("bridge", "inet") with that many rules, accepting what is left.
+
+    Each text is for an `nft -f -` of its own, in this order.
+    """
+    return (_chain(family, ["type filter hook forward priority 0; policy accept;"]), *_added(family, count))
 
 
-def refilled(family: str, count: int) -> str:
-    """The rules of that chain exchanged for others, in one transaction."""
-    return (
-        f"flush chain {family} {TABLE} {FILTER_CHAIN}\n"
-        f"table {family} {TABLE} {{\n  chain {FILTER_CHAIN} {{\n{_inner(count)}  }}\n}}\n"
-    )
+def refilled(family: str, count: int) -> tuple[str, ...]:
+    """The rules of that chain exchanged for others; texts as for `filtering`."""
+    first, *others = _added(family, count) or ("",)
+    return (f"flush chain {family} {TABLE} {FILTER_CHAIN}\n{first}", *others)
 
 
-def _inner(count: int) -> str:
-    return "".join(f"    {rule}\n" for rule in rules(count))
+def _added(family: str, count: int) -> tuple[str, ...]:
+    lines = rules(count)
+    return tuple(_chain(family, lines[first : first + _AT_ONCE]) for first in range(0, count, _AT_ONCE))
+
+
+def _chain(family: str, lines: Sequence[str]) -> str:
+    inner = "".join(f"    {line}\n" for line in lines)
+    return f"table {family} {TABLE} {{\n  chain {FILTER_CHAIN} {{\n{inner}  }}\n}}\n"
 
 
 def translating(outside: str, to: Mapping[int, str]) -> str:

@@ -1,4 +1,7 @@
-"""The netns tier: a real kernel, root, and the real tools. What is missing is said; in CI it is a failure."""
+"""The netns tier: a real kernel, root (or that of a user namespace), and the real tools.
+
+What is missing is said; in CI it is a failure.
+"""
 
 import os
 import shutil
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.facts.machine import in_user_namespace
 from bench.hosts.local import Local
 from bench.labs import lease
 
@@ -23,8 +27,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "tests/netns/" not in str(item.path):
             continue
         item.add_marker(pytest.mark.netns)
+        if os.geteuid() != 0 and item.path.name == "test_unprivileged.py" and not lacking:
+            continue  # it is about that very user
         if reason and os.environ.get("CI") != "true":
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def machines_root() -> None:
+    """Skips a test of what the kernel allows to the machine's root only, where the tests run in a user namespace."""
+    if in_user_namespace(Local()):
+        pytest.skip("the kernel asks for the machine's root")
 
 
 @pytest.fixture

@@ -24,10 +24,10 @@ def nettune(*words: str, stdin: str = "", prefix: tuple[str, ...] = ()) -> subpr
     return subprocess.run([*prefix, *PROGRAM, *words], input=stdin, capture_output=True, text=True, check=False)
 
 
-def start(*words: str) -> subprocess.Popen[str]:
+def start(*words: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     """The program on its way, leader of a process group of its own."""
     return subprocess.Popen(
-        [*PROGRAM, *words],
+        [*prefix, *PROGRAM, *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -244,7 +244,7 @@ def test_a_missing_tool_is_named_before_anything_is_made(state: Path, tmp_path: 
     assert json.loads(nettune("runs", "--json").stdout) == []
 
 
-def test_without_capabilities_it_says_so_and_leaves_nothing(state: Path, tmp_path: Path) -> None:
+def test_without_capabilities_it_says_so_and_leaves_nothing(state: Path, tmp_path: Path, machines_root: None) -> None:
     """Root in name only (a container): exit code 3, what was tried, what it needs."""
     prefix = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
     done = nettune("run", plan_file(tmp_path), prefix=prefix)

@@ -102,8 +102,12 @@ ELSEWHERE = {  # knobs that need a topology of their own
 
 
 @pytest.mark.parametrize(("topology", "settings"), ELSEWHERE.values(), ids=ELSEWHERE)
-def test_everything_is_as_it_was_on_every_path(state: Path, topology: str, settings: Mapping[str, str]) -> None:
+def test_everything_is_as_it_was_on_every_path(
+    state: Path, topology: str, settings: Mapping[str, str], request: pytest.FixtureRequest
+) -> None:
     """The same for knobs and paths beyond a bridge, with what they drag along."""
+    if "rps_cpus" in settings:
+        request.getfixturevalue("machines_root")
     made = topologies(document.read(topology, "x.yaml"))[0]
     able(made, state)
     with standing(made, leases_folder=state / "leases") as lab, journal.kept(state / "j" / "1") as kept:
@@ -121,7 +125,7 @@ def test_everything_is_as_it_was_on_every_path(state: Path, topology: str, setti
     assert differences(before, after) == ()
 
 
-def test_napi_knobs_are_held_where_a_device_polls(state: Path) -> None:
+def test_napi_knobs_are_held_where_a_device_polls(state: Path, machines_root: None) -> None:
     """A veth polls while gro is on; where it does not, the knob is refused by that name."""
     settings = {"threaded": "on", "napi_defer_hard_irqs": "2", "gro_flush_timeout": "20000"}
     with standing(Topology("direct"), leases_folder=state / "leases") as lab, journal.kept(state / "j" / "1") as kept:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.facts.machine import in_user_namespace
 from bench.facts.sheet import Difference, Sheets
 from bench.facts.state import device_path
 from bench.hosts.command import Command
@@ -54,6 +55,11 @@ class DeviceFile:
                 raise NotSettable(
                     f"not settable here: {each.host.name}/{each.device} has no NAPI instance (a veth: by gro: on)"
                 )
+            if in_user_namespace(each.host) and not _written(each.host, keys[0], now):
+                raise NotSettable(
+                    f"not settable here: {setting} asks for the machine's root (CAP_NET_ADMIN outside of any user "
+                    "namespace); run it with sudo"
+                )
             found += [Change(each.host.name, key, _SWITCH.get(value, value)) for key in keys]
         if not found:
             raise NotSettable(f"not settable here: this topology has no device on the target {target!r}")
@@ -103,9 +109,13 @@ def _has_napi(host: Host, key: str, now: Sheets) -> bool:
 
     netif_set_threaded returns -EOPNOTSUPP for an empty list of NAPI instances before it compares (net/core/dev.c).
     """
-    threaded = re.sub(r"[^/]+$", "threaded", key)
-    value = now[host.name].facts.get(threaded)
-    return value is not None and host.run(Command(("tee", device_path(threaded)), stdin=value)).ok
+    return _written(host, re.sub(r"[^/]+$", "threaded", key), now)
+
+
+def _written(host: Host, key: str, now: Sheets) -> bool:
+    """Whether the file can be written, tried with the value that it has: `test -w` looks at its mode only."""
+    value = now[host.name].facts.get(key)
+    return value is not None and host.run(Command(("tee", device_path(key)), stdin=value)).ok
 
 
 _MASK, _MASK_SHAPE = r"[0-9a-f]{1,8}(,[0-9a-f]{8}){0,31}", "mask of CPUs in hexadecimal, as 3 for the first two"

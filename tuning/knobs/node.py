@@ -55,8 +55,9 @@ class FirewallRules:
     def writes(self, changes: Sequence[Change]) -> tuple[Command, ...]:
         """See Knob.writes."""
         return tuple(
-            Command(("nft", "-f", "-"), stdin=rulesets.refilled(change.key.split("/")[1], int(change.wanted)))
+            Command(("nft", "-f", "-"), stdin=text)
             for change in changes
+            for text in rulesets.refilled(change.key.split("/")[1], int(change.wanted))
         )
 
     def holds(self, wanted: str, actual: str | None) -> bool:

@@ -56,6 +56,21 @@ def test_a_machine_that_tells_nothing_reads_absent() -> None:
     assert {"kernel", "cpuinfo", "iperf3", "irtt", "virtualisation"} <= set(found)
 
 
+USERS = {
+    "root": (" 0 0 4294967295\n", False), "an ordinary user's": (" 0 1000 1\n", True),
+    "a container's": (" 0 100000 65536\n", True), "not told": ("", False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("ids", "expected"), USERS.values(), ids=USERS)
+def test_a_user_namespace_is_known_by_its_ids(ids: str, expected: bool) -> None:
+    """Its root is not the machine's, and settings that ask for that one refuse: a fact, there alone."""
+    host = FakeHost("a", lambda command: (0, ids if command.argv[-1] == "/proc/self/uid_map" else ""))
+
+    assert machine.in_user_namespace(host) == expected
+    assert machine.read(host).get("user namespace") == ("yes" if expected else None)
+
+
 def _packed(answer: str) -> FakeHost:
     """A host whose kernel configuration is only in /proc/config.gz."""
 

@@ -1,5 +1,6 @@
 """Rulesets: what is ours in a listing is counted, everything else is kept by its digest."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,13 +60,25 @@ def test_our_rules_are_counted_and_foreign_ones_noticed() -> None:
     assert ruleset.facts("") == {"nat/masquerade": "off"}
 
 
-@given(st.integers(0, 300))
+@given(st.integers(0, 500))
 def test_what_is_written_reads_back_as_that_many(count: int) -> None:
-    """The text for nft holds the rules that the reader counts."""
-    written = rulesets.filtering("inet", count)
+    """The texts for nft hold the rules that the reader counts."""
+    _, *texts = rulesets.filtering("inet", count)
 
-    assert ruleset.facts(written)["firewall/inet/rules"] == str(count)
+    assert [ruleset.facts(text)["firewall/inet/rules"] for text in texts] == ([str(count)] if count else [])
     assert len(set(ruleset.rules(count))) == count
+
+
+@pytest.mark.parametrize("count", [501, 1000, rulesets.RULES_MOST])
+def test_many_rules_are_several_transactions(count: int) -> None:
+    """Without the machine's root nft cannot send 1200 rules at once; all of them, in order, in parts of 500."""
+    chain, *texts = rulesets.filtering("bridge", count)
+    parts = [[line.strip() for line in text.splitlines() if "sport" in line] for text in texts]
+
+    assert "policy accept" in chain
+    assert [rule for part in parts for rule in part] == ruleset.rules(count)
+    assert max(len(part) for part in parts) == 500
+    assert rulesets.refilled("bridge", count) == ("flush chain bridge nettune forward\n" + texts[0], *texts[1:])
 
 
 @given(st.text('abc{}= \n\t"', max_size=200))

@@ -8,6 +8,7 @@ import pytest
 
 from bench.hosts.command import Command, Outcome
 from bench.hosts.local import Local
+from nettune import unprivileged
 from nettune.__main__ import _run
 
 ROOT = Path(__file__).parents[3]
@@ -34,7 +35,8 @@ class Program(Protocol):
 
 
 def here(state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
-    """The program with that state folder; all but claiming the rooms and taking the signals."""
+    """The program with that state folder; all but claiming the rooms, taking the signals and entering a namespace."""
+    monkeypatch.setattr(unprivileged, "enter", lambda _: None)
     for name, value in {"NETTUNE_STATE": str(state), "NETTUNE_STORE": "", "COLUMNS": "200"}.items():
         monkeypatch.setenv(name, value)
 

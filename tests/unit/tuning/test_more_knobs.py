@@ -105,6 +105,31 @@ def test_a_device_says_how_large_its_packets_may_be() -> None:
         LINK["gro_ipv4_max_size"].changes("gro_ipv4_max_size", "200000", lab, "guest", now)
 
 
+def test_a_file_that_asks_for_the_machines_root_is_refused_in_a_user_namespace_only() -> None:
+    """It looks writable there; so the kernel is asked with the value that the file has, and nowhere else."""
+
+    def answer(command: Command) -> tuple[int, str]:
+        if command.argv == ("cat", "/proc/self/uid_map"):
+            return 0, ids
+        return (0, "") if command.argv[-1].endswith("/threaded") else (1, "Operation not permitted")
+
+    lab, now = _stand()
+    for host in (lab.a.host, lab.b.host):
+        assert isinstance(host, FakeHost)
+        host.answer = answer
+    ids = "         0       1000          1\n"
+    with pytest.raises(NotSettable, match="rps_cpus asks for the machine's root"):
+        FILES["rps_cpus"].changes("rps_cpus", "3", lab, "path", now)
+    with pytest.raises(NotSettable, match="gro_flush_timeout asks for the machine's root"):
+        FILES["gro_flush_timeout"].changes("gro_flush_timeout", "3", lab, "path", now)
+    threaded = FILES["threaded"].changes("threaded", "on", lab, "path", now)
+    ids = "         0          0 4294967295\n"
+    steered = FILES["rps_cpus"].changes("rps_cpus", "3", lab, "path", now)
+
+    assert [change.host for change in threaded] == ["a", "b"]
+    assert [change.host for change in steered] == ["a", "a", "b", "b"]
+
+
 def test_links_are_written_by_the_word_that_ip_takes() -> None:
     """`txqlen` is what it prints, `txqueuelen` what it takes."""
     change = Change("a", "link/eth0/txqlen", "5")
@@ -221,7 +246,7 @@ def test_no_text_of_tc_breaks_the_comparison(wanted: str, actual: str | None) ->
 
 
 def test_rules_are_exchanged_in_one_transaction() -> None:
-    """Flush and refill are one `nft -f`: no packet meets half a ruleset."""
+    """Flush and refill are one `nft -f`: no packet meets half a ruleset (of more than 500 rules, the first 500)."""
     lab, now = _stand()
     (change,) = RULES.changes("firewall_rules", "3", lab, "node", now)
     (command,) = RULES.writes((change,))
@@ -230,6 +255,7 @@ def test_rules_are_exchanged_in_one_transaction() -> None:
     assert command.argv == ("nft", "-f", "-")
     assert command.stdin.startswith("flush chain bridge nettune forward\n")
     assert command.stdin.count(" drop\n") == 3
+    assert [each.stdin.count(" drop\n") for each in RULES.writes((replace(change, wanted="1200"),))] == [500, 500, 200]
 
 
 def test_rules_need_a_chain_of_ours_without_strangers() -> None:
