@@ -8,10 +8,12 @@ from typing import cast
 
 from bench import document
 from bench.document import Node, from_plain
+from bench.hosts.command import Command
 from bench.labs import reading
 from bench.labs.lab import Target
 from bench.labs.topology import Topology
 from bench.probes import table
+from bench.probes.engine import ENGINES
 from bench.probes.iperf3 import Tcp
 from bench.probes.probe import Probe
 from results.errors import WrongInput
@@ -90,6 +92,17 @@ class Plan:
             probes.append(replace(probe, congestion_control=chosen) if isinstance(probe, Tcp) else probe)
         return replace(self, probes=tuple(probes))
 
+    def with_tools(self, told: Mapping[Command, str]) -> "Plan":
+        """The plan as the tools at its ends can run it; `told` has what those of their `tools` print that are there.
+
+        Every endpoint of a namespace lab runs this machine's tools. Raises NotAble for versions known to be bad.
+        """
+        probes: list[Probe] = []
+        for each in self.probes:
+            version = told.get(each.tools[0], "")
+            probes.append(each.settled(version, version) if isinstance(each, Tcp) and version else each)
+        return replace(self, probes=tuple(probes))
+
 
 def shipped() -> Mapping[str, Path]:
     """The plans that come with nettune, by name."""
@@ -126,7 +139,7 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
     top = root.mapping(_KEYS)
     _lab(top.get("lab"))
     topologies = reading.topologies(_required(root, "topologies"))
-    probes = table.probes(_required(root, "probes"))
+    probes = table.probes(_required(root, "probes"), _defaults(top.get("engine")))
     blocks, sequential = _blocks(top["blocks"]) if "blocks" in top else (8, False)
     primary = _primary(_required(root, "primary"), probes)
     plan = Plan(
@@ -178,7 +191,8 @@ def _known_probe(word: str, probes: Node, place: str) -> None:
         raise WrongInput(f"{place}: the plan has no key and no probe {word!r}", hint=hint)
 
 
-_KEYS = ("name", "about", "lab", "topologies", "probes", "primary", "treatments", "blocks", "margin_pct", "goal")
+_KEYS = ("name", "about", "lab", "topologies", "probes", "engine", "primary", "treatments", "blocks", "margin_pct",
+         "goal")  # fmt: skip
 _TARGETS = ("guest", "node", "path")
 _LATER_PROVIDERS = ("qemu", "proxmox", "hosts")
 
@@ -196,6 +210,11 @@ def _lab(node: Node | None) -> None:
     provider = node.mapping(("provider",)).get("provider")
     if provider is not None and provider.choice(("netns", *_LATER_PROVIDERS)) != "netns":
         provider.wrong(f"provider {provider.text()!r} is not in this version", hint="provider: netns")
+
+
+def _defaults(engine: Node | None) -> dict[str, str]:
+    """What the plan says for every probe that does not say it itself."""
+    return {} if engine is None else {"engine": engine.choice(tuple(ENGINES))}
 
 
 def _primary(node: Node, probes: Sequence[Probe]) -> str:

@@ -11,6 +11,8 @@ from bench.hosts.host import Host
 from bench.labs import capability, namespaces
 from bench.labs.lab import Lab
 from bench.plan import Plan
+from bench.probes import limits
+from bench.probes.iperf3 import Tcp
 from bench.probes.probe import checked_version
 from bench.treatment import Treatment
 from results.errors import NotAble
@@ -37,13 +39,17 @@ class Ready:
         return found
 
 
-def check_machine(local: Host, plan: Plan) -> None:
-    """Raise NotAble, naming what is missing, before anything is made."""
+def check_machine(local: Host, plan: Plan) -> dict[Command, str]:
+    """What each needed tool says of itself. Raises NotAble, naming what is missing, before anything is made."""
     writable = [local.run(Command(("test", "-w", path))).ok for path in ("/proc/sys/net/ipv4/ip_forward", "/run")]
     if not all(writable):
         raise NotAble("namespaces and their settings need root", hint="run it as root, or with sudo")
-    for tool in dict.fromkeys(tool for probe in plan.probes for tool in (*probe.tools, *_TOOLS)):
-        checked_version(local, tool)
+    needed = dict.fromkeys(tool for probe in plan.probes for tool in (*probe.tools, *_TOOLS))
+    told = {tool: checked_version(local, tool) for tool in needed}
+    for probe in plan.probes:
+        if isinstance(probe, Tcp):
+            limits.check(local, probe)
+    return told
 
 
 def standing(

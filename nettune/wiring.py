@@ -17,6 +17,7 @@ from bench.hosts.local import Local
 from bench.labs import lease, namespaces
 from bench.labs.topology import drawing
 from bench.plan import Plan
+from bench.probes.engine import ENGINES
 from nettune import __version__
 from nettune.places import Places
 from results.errors import NotAble
@@ -53,8 +54,8 @@ def carry_out(order: Order, places: Places, store: Store, watch: Callable[[runs.
     local = Local()
     run_id = order.resumes.run_id if order.resumes else time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
     with lease.only_run(places.state, f"run {run_id}"), contextlib.ExitStack() as stack:
-        ready.check_machine(local, order.plan)
-        plan = order.plan.with_congestion_control(machine.available_congestion_controls(local))
+        told = ready.check_machine(local, order.plan)
+        plan = order.plan.with_congestion_control(machine.available_congestion_controls(local)).with_tools(told)
         journal = stack.enter_context(kept(places.journals / f"{run_id}-{secrets.token_hex(2)}.jsonl"))
         treatments = [Settings(name, specs, journal) for name, specs in plan.treatments.items()]
         there = ready.standing(stack, plan, treatments, local=local, leases_folder=places.leases)
@@ -63,7 +64,7 @@ def carry_out(order: Order, places: Places, store: Store, watch: Callable[[runs.
                 runs.check_baseline(store, run_id, name, baseline)
             store.end_run(run_id, "running")
         else:
-            store.begin_run(_run(order, plan, run_id, there, local))
+            store.begin_run(_run(order, plan, run_id, there, local, told))
         with _ended_in(store, run_id):
             campaign = runs.Campaign(run_id, plan, order.seed, there.labs, there.baselines, there.live, store, watch)
             runs.measure(campaign)
@@ -81,9 +82,11 @@ def _ended_in(store: Store, run_id: str) -> Iterator[None]:
     store.end_run(run_id, "complete")
 
 
-def _run(order: Order, plan: Plan, run_id: str, there: ready.Ready, local: Local) -> Run:
+def _run(order: Order, plan: Plan, run_id: str, there: ready.Ready, local: Local, told: Mapping[Command, str]) -> Run:
     controls = {each.name: str(getattr(each, "congestion_control", "")) for each in plan.probes}
     chosen = tuple(f"Congestion control {word} in every arm ({name})." for name, word in controls.items() if word)
+    tools = tuple(note for each in plan.probes if (note := str(getattr(each, "note", ""))))
+    engines = {name: told[each.version] for name, each in ENGINES.items() if each.version in told}
     labs = there.labs.values()
     return Run(
         run_id=run_id,
@@ -96,10 +99,10 @@ def _run(order: Order, plan: Plan, run_id: str, there: ready.Ready, local: Local
         ended_at=None,
         revision=revision(local),
         skipped=there.skipped,
-        machine=machine.read(local),
+        machine=machine.read(local) | engines,
         drawings={lab.topology.name: drawing(lab.topology, lab.a.address, lab.b.address) for lab in labs},
         settings=there.settings(),
-        notes=(*chosen, *namespaces.TRANSFER),
+        notes=(*chosen, *tools, *namespaces.TRANSFER),
         confirms=order.confirms,
         label=order.label,
     )

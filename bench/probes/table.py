@@ -7,7 +7,7 @@ from typing import Any
 from bench.document import Node
 from bench.labs.lab import ENDS
 from bench.options import Options, taken, word
-from bench.probes import iperf3, irtt
+from bench.probes import irtt, tcp_options
 from bench.probes.probe import Probe
 from bench.schedule import PROBES_AT_MOST
 from results.json_schema import Schema, mapping
@@ -22,7 +22,7 @@ class Kind:
 
 
 PROBES: Mapping[str, Kind] = {
-    "tcp": Kind(iperf3.OPTIONS, iperf3.read),
+    "tcp": Kind(tcp_options.OPTIONS, tcp_options.read),
     "latency": Kind(irtt.OPTIONS, irtt.read),
 }
 _ENDS: Options = {
@@ -31,8 +31,11 @@ _ENDS: Options = {
 }
 
 
-def probes(node: Node) -> tuple[Probe, ...]:
-    """All of them, in the plan's order; raises WrongInput naming line and key."""
+def probes(node: Node, defaults: Mapping[str, str] | None = None) -> tuple[Probe, ...]:
+    """All of them, in the plan's order; raises WrongInput naming line and key.
+
+    `defaults` are the plan's own: option -> the word that stands for it in probes that have the option and name none.
+    """
     found: list[Probe] = []
     for item in node.items():
         members = item.mapping()
@@ -49,7 +52,9 @@ def probes(node: Node) -> tuple[Probe, ...]:
             item.wrong(
                 f"it runs from {ends['from']} to itself", hint="from: a and to: b, unless the plan says otherwise"
             )
-        found.append(kind.read(name, (ends["from"], ends["to"]), taken(members, kind.options), item))
+        given = taken(members, kind.options)
+        given |= {key: word for key, word in (defaults or {}).items() if key in kind.options and key not in members}
+        found.append(kind.read(name, (ends["from"], ends["to"]), given, item))
     if not 0 < len(found) <= PROBES_AT_MOST:
         node.wrong(f"the plan has {len(found) or 'no'} probes; 1 to {PROBES_AT_MOST} can be")
     return tuple(found)
