@@ -10,6 +10,7 @@ from bench.probes.probe import ProbeFailed, ToolBroke
 
 SLACK_S = 0.02  # by which iperf3's timer misses its intervals (seen: up to 2 ms; a stalled core: more)
 BACK = "_bidir_reverse"  # ends the names of what belongs to server-to-client in a --bidir test (3.7 to 3.21)
+_OURS = ("Address already in use", "unable to start listener")  # the wrapper tells the second without the first
 _ABSURD = 1e18  # bytes, seconds or per cent: what is above is a broken number
 
 
@@ -33,7 +34,7 @@ def parse(outcome: Outcome, raw: Mapping[str, str]) -> dict[str, Any]:  # Any: J
         raise ToolBroke(
             f"on {outcome.host}: iperf3 (exit {outcome.returncode}) printed no JSON document but {said!r}", raw=raw
         ) from None
-    if "Address already in use" in str(document.get("error", "")):
+    if any(words in str(document.get("error", "")) for words in _OURS):
         # A port of ours is taken: nothing that an arm could have done.
         raise ToolBroke(f"on {outcome.host}: iperf3: {document['error']}", raw=raw)
     if "error" in document:

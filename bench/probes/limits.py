@@ -24,8 +24,8 @@ def check(host: Host, probe: Tcp) -> None:
         # The kernel doubles what is asked for, up to twice the limit, and iperf3 compares with that (socket(7)).
         if probe.window_bytes > 2 * most:
             raise NotAble(
-                f"probe {probe.name}: window_bytes {probe.window_bytes} is beyond what {host.name} grants: twice {name}, "
-                f"which is {most}",
+                f"probe {probe.name}: window_bytes {probe.window_bytes} is beyond what {host.name} grants, "
+                f"twice the {most} of {name}",
                 hint=f"window_bytes of at most {2 * most}, or a larger {name}",
             )
 
