@@ -16,7 +16,7 @@ from bench.probes.probe import ProbeFailed, ToolBroke
 from results.records import Sample
 
 _BUSY_PCT = 95.0
-_ALIGNED_S = 0.1  # an error of the starts beyond an interval is flagged (measured: 0.01 to 0.03 s for 4 processes)
+_ALIGNED_S = 0.1  # beyond an interval the error of the starts is flagged (measured: 0.03 to 0.06 s, two busy cores)
 
 Document = Mapping[str, Any]  # Any: JSON
 
