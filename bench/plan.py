@@ -140,6 +140,8 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
     _lab(top.get("lab"))
     topologies = reading.topologies(_required(root, "topologies"))
     probes = table.probes(_required(root, "probes"), _defaults(top.get("engine")))
+    if "engine" in top and not any(isinstance(each, Tcp) for each in probes):
+        top["engine"].wrong("no probe has an engine: the plan has none of kind tcp", hint="leave it out")
     blocks, sequential = _blocks(top["blocks"]) if "blocks" in top else (8, False)
     primary = _primary(_required(root, "primary"), probes)
     plan = Plan(

@@ -17,7 +17,6 @@ from bench.hosts.local import Local
 from bench.labs import lease, namespaces
 from bench.labs.topology import drawing
 from bench.plan import Plan
-from bench.probes.engine import ENGINES
 from nettune import __version__
 from nettune.places import Places
 from results.errors import NotAble
@@ -60,6 +59,7 @@ def carry_out(order: Order, places: Places, store: Store, watch: Callable[[runs.
         treatments = [Settings(name, specs, journal) for name, specs in plan.treatments.items()]
         there = ready.standing(stack, plan, treatments, local=local, leases_folder=places.leases)
         if order.resumes:
+            ready.same_engines(order.resumes, told)
             for name, baseline in there.baselines.items():
                 runs.check_baseline(store, run_id, name, baseline)
             store.end_run(run_id, "running")
@@ -86,7 +86,6 @@ def _run(order: Order, plan: Plan, run_id: str, there: ready.Ready, local: Local
     controls = {each.name: str(getattr(each, "congestion_control", "")) for each in plan.probes}
     chosen = tuple(f"Congestion control {word} in every arm ({name})." for name, word in controls.items() if word)
     tools = tuple(note for each in plan.probes if (note := str(getattr(each, "note", ""))))
-    engines = {name: told[each.version] for name, each in ENGINES.items() if each.version in told}
     labs = there.labs.values()
     return Run(
         run_id=run_id,
@@ -99,7 +98,7 @@ def _run(order: Order, plan: Plan, run_id: str, there: ready.Ready, local: Local
         ended_at=None,
         revision=revision(local),
         skipped=there.skipped,
-        machine=machine.read(local) | engines,
+        machine=machine.read(local) | ready.engines(told),
         drawings={lab.topology.name: drawing(lab.topology, lab.a.address, lab.b.address) for lab in labs},
         settings=there.settings(),
         notes=(*chosen, *tools, *namespaces.TRANSFER),

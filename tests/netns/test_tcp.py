@@ -172,6 +172,18 @@ def test_streams_are_processes_below_316_and_the_run_says_so(state: Path, tmp_pa
     assert ("summed over 3 iperf3 processes" in report) == expected
 
 
+def test_a_missing_libiperf_is_named_before_anything_is_made(state: Path) -> None:
+    """Exit code 3, the package to install; the executable need not be there for it."""
+    script = 'for each in /usr/lib/*/libiperf.so.0; do mount --bind /dev/null "$each"; done; exec "$@"'
+    hidden = ("unshare", "--mount", "sh", "-c", script, "sh")
+    done = nettune("run", "quick", "--set", "engine=libiperf", prefix=hidden)
+
+    assert done.returncode == 3
+    assert "libiperf is needed and not there" in done.stderr
+    assert "libiperf0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_quick_runs_by_libiperf_as_typed(state: Path, tmp_path: Path) -> None:
     """`--set engine=libiperf`: the same plan, measured, judged and reported; the report says what drove it."""
     done = nettune(

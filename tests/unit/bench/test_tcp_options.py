@@ -91,6 +91,15 @@ def test_the_plans_engine_drives_the_probes_that_name_none() -> None:
         _plan("streams: 2", "engine=libiperf")
 
 
+def test_an_engine_without_a_probe_that_has_one_is_refused() -> None:
+    """It would drive nothing."""
+    text = PLAN.replace("{kind: tcp, duration_s: 0.8, warmup_s: 0.2}", "{kind: latency}").replace(
+        "tcp.goodput", "latency.rtt_p50"
+    )
+    with pytest.raises(WrongInput, match=r"my\.yaml:6: engine: no probe has an engine"):
+        parse(document.read(f"{text}engine: libiperf\n", "my.yaml"), check=check)
+
+
 def test_a_plan_with_an_engine_can_be_stored_and_read_again() -> None:
     """A resumed run is driven by what it began with."""
     plan = _plan("zerocopy: on, write_bytes: 4096, mss_bytes: 1200", "engine=libiperf")
