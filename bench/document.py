@@ -85,7 +85,7 @@ class Node:
         if not math.isfinite(value):
             self.wrong(f"{word!r} is no number of {unit}", hint="write the bare number; the key names the unit")
         if not low <= value <= high:
-            self.wrong(f"{word} is outside {low:g} … {high:g} {unit}")
+            self.wrong(f"{word} is outside {low:.12g} … {high:.12g} {unit}")
         return value
 
     def integer(self, low: int, high: int, unit: str) -> int:

@@ -8,10 +8,12 @@ from typing import cast
 
 from bench import document
 from bench.document import Node, from_plain
+from bench.hosts.command import Command
 from bench.labs import reading
 from bench.labs.lab import ENDS, Target
 from bench.labs.topology import Topology
 from bench.probes import table
+from bench.probes.engine import ENGINES
 from bench.probes.iperf3 import Tcp
 from bench.probes.latency import Latency
 from bench.probes.probe import Probe
@@ -98,6 +100,17 @@ class Plan:
         controls = {each.name: each.congestion_control for each in probes if isinstance(each, Tcp)}
         return replace(self, probes=tuple(_under_control(each, controls) for each in probes))
 
+    def with_tools(self, told: Mapping[Command, str]) -> "Plan":
+        """The plan as the tools at its ends can run it; `told` has what those of their `tools` print that are there.
+
+        Every endpoint of a namespace lab runs this machine's tools. Raises NotAble for versions known to be bad.
+        """
+        probes: list[Probe] = []
+        for each in self.probes:
+            version = told.get(each.tools[0], "")
+            probes.append(each.settled(version, version) if isinstance(each, Tcp) and version else each)
+        return replace(self, probes=tuple(probes))
+
 
 def _under_control(probe: Probe, controls: Mapping[str, str]) -> Probe:
     """A load is made of the TCP that measured its capacity."""
@@ -142,7 +155,9 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
     top = root.mapping(_KEYS)
     _lab(top.get("lab"))
     topologies = reading.topologies(_required(root, "topologies"))
-    probes = table.probes(_required(root, "probes"))
+    probes = table.probes(_required(root, "probes"), _defaults(top.get("engine")))
+    if "engine" in top and not any(isinstance(each, Tcp) for each in probes):
+        top["engine"].wrong("no probe has an engine: the plan has none of kind tcp", hint="leave it out")
     for probe, node in zip(probes, top["probes"].items(), strict=True):
         _on_every_path(probe, node, topologies)
     blocks, sequential = _blocks(top["blocks"]) if "blocks" in top else (8, False)
@@ -196,7 +211,8 @@ def _known_probe(word: str, probes: Node, place: str) -> None:
         raise WrongInput(f"{place}: the plan has no key and no probe {word!r}", hint=hint)
 
 
-_KEYS = ("name", "about", "lab", "topologies", "probes", "primary", "treatments", "blocks", "margin_pct", "goal")
+_KEYS = ("name", "about", "lab", "topologies", "probes", "engine", "primary", "treatments", "blocks", "margin_pct",
+         "goal")  # fmt: skip
 _TARGETS = ("guest", "node", "path")
 _LATER_PROVIDERS = ("qemu", "proxmox", "hosts")
 
@@ -214,6 +230,11 @@ def _lab(node: Node | None) -> None:
     provider = node.mapping(("provider",)).get("provider")
     if provider is not None and provider.choice(("netns", *_LATER_PROVIDERS)) != "netns":
         provider.wrong(f"provider {provider.text()!r} is not in this version", hint="provider: netns")
+
+
+def _defaults(engine: Node | None) -> dict[str, str]:
+    """What the plan says for every probe that does not say it itself."""
+    return {} if engine is None else {"engine": engine.choice(tuple(ENGINES))}
 
 
 def _primary(node: Node, probes: Sequence[Probe]) -> str:

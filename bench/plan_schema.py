@@ -11,6 +11,7 @@ from bench.document import NAME
 from bench.labs import reading
 from bench.labs.lab import Target
 from bench.probes import table
+from bench.probes.engine import ENGINES
 from bench.schedule import PROBES_AT_MOST
 from results.json_schema import Schema, document, mapping
 from results.records import CURRENT_ARMS, Goal
@@ -59,6 +60,10 @@ def _plan() -> Schema:
                 "minItems": 1,
                 "maxItems": PROBES_AT_MOST,
             },
+            "engine": {
+                "enum": list(ENGINES),
+                "description": "what drives tcp probes that do not say it themselves (iperf3 when not given)",
+            },
             "primary": {
                 "type": "string",
                 "pattern": r"^[^.]+\.[a-z0-9_]+$",
@@ -83,7 +88,7 @@ def _plan() -> Schema:
             },
             "goal": {"enum": list(get_args(Goal))},
         },
-        optional=("about", "lab", "treatments", "blocks", "margin_pct", "goal"),
+        optional=("about", "lab", "engine", "treatments", "blocks", "margin_pct", "goal"),
     )
 
 

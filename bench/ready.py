@@ -12,9 +12,14 @@ from bench.labs import capability, namespaces
 from bench.labs.lab import Lab
 from bench.labs.topology import Topology
 from bench.plan import Plan
+from bench.probes import limits
+from bench.probes.engine import ENGINES
+from bench.probes.iperf3 import Tcp
 from bench.probes.probe import checked_version
+from bench.run import FactsMoved
 from bench.treatment import Treatment
 from results.errors import NotAble
+from results.records import Run
 
 _TOOLS = (Command(("ethtool", "--version")), Command(("ip", "-V")), Command(("ss", "-V")))
 
@@ -51,13 +56,32 @@ class Ready:
         return found
 
 
-def check_machine(local: Host, plan: Plan) -> None:
-    """Raise NotAble, naming what is missing, before anything is made."""
+def check_machine(local: Host, plan: Plan) -> dict[Command, str]:
+    """What each needed tool says of itself. Raises NotAble, naming what is missing, before anything is made."""
     writable = [local.run(Command(("test", "-w", path))).ok for path in ("/proc/sys/net/ipv4/ip_forward", "/run")]
     if not all(writable):
         raise NotAble("namespaces and their settings need root", hint="run it as root, or with sudo")
-    for tool in dict.fromkeys(tool for probe in plan.probes for tool in (*probe.tools, *_TOOLS)):
-        checked_version(local, tool)
+    needed = dict.fromkeys(tool for probe in plan.probes for tool in (*probe.tools, *_TOOLS))
+    told = {tool: checked_version(local, tool) for tool in needed}
+    for probe in plan.probes:
+        if isinstance(probe, Tcp):
+            limits.check(local, probe)
+    return told
+
+
+def engines(told: Mapping[Command, str]) -> dict[str, str]:
+    """The version of each engine among the tools that `check_machine` found, by the engine's name."""
+    return {name: told[each.version] for name, each in ENGINES.items() if each.version in told}
+
+
+def same_engines(run: Run, told: Mapping[Command, str]) -> None:
+    """Raise FactsMoved where an engine is not the version that the run began with: streams may be other processes."""
+    for name, now in engines(told).items():
+        if (was := run.machine.get(name, now)) != now:
+            raise FactsMoved(
+                f"run {run.run_id} cannot go on: {name} was {was!r} and is {now!r}",
+                hint="its finished blocks stand; start a new run for this machine as it is now",
+            )
 
 
 def standing(

@@ -266,7 +266,7 @@ class _Found:
         used = counters.cores(a, b)
         self.samples += [sample(f"cpu_{use}", value, "cores", "machine") for use, value in used.items()]
         if measured.delivered_bytes:
-            rate = measured.delivered_bytes * 8 / seconds
+            rate = (measured.delivered_bytes + measured.returned_bytes) * 8 / seconds
             self.samples.append(sample("cpu_per_10gbit", used["busy"] / rate * 1e10, "cores", "machine"))
             drops, sent = trust.dropped(lab, before, after)
             self.samples.append(sample("drops", drops / max(1, sent), "1", "path"))

@@ -21,7 +21,7 @@ class Untrusted(NotAble):
 def path_was_taken(
     path: Sequence[PathDevice], measured: Measured, before: Mapping[str, Counters], after: Mapping[str, Counters]
 ) -> None:
-    """Every counting device of the path saw what arrived. Raises Untrusted naming the one that did not."""
+    """Every counting device of the path saw what arrived, each way. Raises Untrusted naming the one that did not."""
     if not measured.delivered_bytes:
         return
     for each in path:
@@ -32,11 +32,11 @@ def path_was_taken(
             seen = grown(before[name].devices[each.device], after[name].devices[each.device])
         except KeyError:
             raise Untrusted(f"wrong path: {name} lost its device {each.device}") from None
-        passed = max(seen["rx_bytes"], seen["tx_bytes"])
-        if passed < _COUNTED * measured.delivered_bytes:
-            raise Untrusted(
-                f"wrong path: {measured.delivered_bytes} bytes arrived, {name}/{each.device} counted {passed}"
-            )
+        # Which way a device receives depends on its place: the larger count goes with the larger way.
+        counted = sorted((seen["rx_bytes"], seen["tx_bytes"]))
+        for passed, arrived in zip(counted, sorted((measured.returned_bytes, measured.delivered_bytes)), strict=True):
+            if passed < _COUNTED * arrived:
+                raise Untrusted(f"wrong path: {arrived} bytes arrived, {name}/{each.device} counted {passed}")
 
 
 def dropped(lab: Lab, before: Mapping[str, Counters], after: Mapping[str, Counters]) -> tuple[int, int]:

@@ -82,7 +82,9 @@ def estimate(screen: Screen, order: Order) -> None:
 
 def dry_run(screen: Screen, order: Order) -> None:
     """The exact commands, without running any."""
-    plan = order.plan.with_congestion_control(machine.available_congestion_controls(Local()))
+    local = Local()
+    told = {tool: local.run(tool).stdout for probe in order.plan.probes for tool in probe.tools}
+    plan = order.plan.with_congestion_control(machine.available_congestion_controls(local)).with_tools(told)
     for topology in plan.topologies:
         screen.line(f"\nlab {topology.name}, each line inside its own namespace:")
         for host, line in namespaces.commands(topology):
@@ -103,6 +105,8 @@ def dry_run(screen: Screen, order: Order) -> None:
         screen.line(f"\nprobe {probe.name} in block 1 on {plan.topologies[0].name}, {probe.traffic_s:g} s of traffic:")
         for end, command in probe.commands(pair):
             screen.line(f"  {end}: {command}")
+        if note := str(getattr(probe, "note", "")):
+            screen.line(f"  {note}")
 
 
 def details(screen: Screen, run: Run, trials: Sequence[Trial], judgement: Judgement) -> None:

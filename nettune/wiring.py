@@ -53,17 +53,18 @@ def carry_out(order: Order, places: Places, store: Store, watch: Callable[[runs.
     local = Local()
     run_id = order.resumes.run_id if order.resumes else time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
     with lease.only_run(places.state, f"run {run_id}"), contextlib.ExitStack() as stack:
-        ready.check_machine(local, order.plan)
-        plan = order.plan.with_congestion_control(machine.available_congestion_controls(local))
+        told = ready.check_machine(local, order.plan)
+        plan = order.plan.with_congestion_control(machine.available_congestion_controls(local)).with_tools(told)
         journal = stack.enter_context(kept(places.journals / f"{run_id}-{secrets.token_hex(2)}.jsonl"))
         treatments = [Settings(name, specs, journal) for name, specs in plan.treatments.items()]
         there = ready.standing(stack, plan, treatments, local=local, leases_folder=places.leases)
         if order.resumes:
+            ready.same_engines(order.resumes, told)
             for name, baseline in there.baselines.items():
                 runs.check_baseline(store, run_id, name, baseline)
             store.end_run(run_id, "running")
         else:
-            store.begin_run(_run(order, plan, run_id, there, local))
+            store.begin_run(_run(order, plan, run_id, there, local, told))
         with _ended_in(store, run_id):
             campaign = runs.Campaign(run_id, plan, order.seed, there.labs, there.baselines, there.live, store, watch)
             known = calibrate.capacities(campaign, order.resumes.capacities if order.resumes else {})
@@ -82,9 +83,10 @@ def _ended_in(store: Store, run_id: str) -> Iterator[None]:
     store.end_run(run_id, "complete")
 
 
-def _run(order: Order, plan: Plan, run_id: str, there: ready.Ready, local: Local) -> Run:
+def _run(order: Order, plan: Plan, run_id: str, there: ready.Ready, local: Local, told: Mapping[Command, str]) -> Run:
     controls = {each.name: str(getattr(each, "congestion_control", "")) for each in plan.probes}
     chosen = tuple(f"Congestion control {word} in every arm ({name})." for name, word in controls.items() if word)
+    tools = tuple(note for each in plan.probes if (note := str(getattr(each, "note", ""))))
     labs = there.labs.values()
     return Run(
         run_id=run_id,
@@ -97,10 +99,10 @@ def _run(order: Order, plan: Plan, run_id: str, there: ready.Ready, local: Local
         ended_at=None,
         revision=revision(local),
         skipped=there.skipped,
-        machine=machine.read(local),
+        machine=machine.read(local) | ready.engines(told),
         drawings={lab.topology.name: drawing(lab.topology) for lab in labs},
         settings=there.settings(),
-        notes=(*chosen, *unprivileged.notes(local), *namespaces.TRANSFER),
+        notes=(*chosen, *tools, *unprivileged.notes(local), *namespaces.TRANSFER),
         confirms=order.confirms,
         label=order.label,
     )

@@ -29,6 +29,20 @@ METRICS: Mapping[str, Metric] = {
             "goodput",
         ),
         Metric(
+            "goodput_forward",
+            "bit/s",
+            "higher",
+            "the part of goodput that the server read, while the client read the other",
+            "goodput forward",
+        ),
+        Metric(
+            "goodput_reverse",
+            "bit/s",
+            "higher",
+            "the part of goodput that the client read, while the server read the other",
+            "goodput reverse",
+        ),
+        Metric(
             "sent",
             "bit/s",
             "higher",
@@ -96,6 +110,14 @@ METRICS: Mapping[str, Metric] = {
             "lower",
             "CPU of the busier iperf3 process as a share of one core",
             "generator busy",
+        ),
+        Metric(
+            "alignment",
+            "s",
+            "lower",
+            "half of the time within which the start of each process's test is known: it began after its client was "
+            "started, and ended before its client was seen to end",
+            "alignment of processes",
         ),
         Metric(
             "drops",

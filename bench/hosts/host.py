@@ -42,6 +42,11 @@ class Host(Protocol):
         """As errors and reports name it."""
         ...
 
+    @property
+    def local(self) -> bool:
+        """True where its commands see this machine's files: a Command may then name what lies in our own folders."""
+        ...
+
     def run(self, command: Command) -> Outcome:
         """The Outcome, whatever the exit code (127 when there is no such program).
 

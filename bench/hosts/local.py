@@ -32,6 +32,11 @@ class Local:
         """As errors and reports name it."""
         return self._name
 
+    @property
+    def local(self) -> bool:
+        """See Host.local."""
+        return True
+
     def run(self, command: Command) -> Outcome:
         """See Host.run."""
         with self.start(command) as job:

@@ -34,6 +34,11 @@ class Namespace:
         """The namespace's name below /run/netns."""
         return self._netns
 
+    @property
+    def local(self) -> bool:
+        """See Host.local. Its mount namespace has the machine's files, with another /sys."""
+        return True
+
     def run(self, command: Command) -> Outcome:
         """See Host.run."""
         self._check()

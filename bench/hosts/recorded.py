@@ -22,6 +22,11 @@ class Recorder:
         """The recorded host's name."""
         return self._host.name
 
+    @property
+    def local(self) -> bool:
+        """See Host.local."""
+        return self._host.local
+
     def run(self, command: Command) -> Outcome:
         """See Host.run."""
         try:
@@ -75,6 +80,11 @@ class Recorded:
     def name(self) -> str:
         """The recorded host's name."""
         return self._name
+
+    @property
+    def local(self) -> bool:
+        """See Host.local. A transcript sees no files."""
+        return False
 
     def run(self, command: Command) -> Outcome:
         """See Host.run; a Command that was not recorded raises HostFault."""

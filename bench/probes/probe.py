@@ -50,7 +50,10 @@ class Datagrams:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a probe gave. `delivered_bytes` of application data arrived at `receiver` (0: the probe moves none)."""
+    """What a probe gave. `delivered_bytes` of application data arrived at `receiver` (0: the probe moves none).
+
+    `returned_bytes` of it arrived at the other end meanwhile, where both ways are measured at once.
+    """
 
     samples: tuple[Sample, ...]
     raw: Mapping[str, str]  # what the tools printed, by name
@@ -58,6 +61,7 @@ class Measured:
     flags: tuple[str, ...] = ()
     receiver: str = ""
     delivered_bytes: int = 0
+    returned_bytes: int = 0
     datagrams: Datagrams | None = None
 
 
@@ -160,8 +164,10 @@ def checked_version(host: Host, command: Command) -> str:
     text = (outcome.stdout or outcome.stderr).strip()
     if outcome.returncode not in _TOLD or not text:
         tool = command.argv[0]
+        library = "libiperf_child.py" in str(command)  # bench.probes.engine: our own program, somebody else's library
         raise HostFault(
-            f"on {host.name}: {tool} is needed and not there (`{command}` exited with {outcome.returncode})",
-            hint=f"Debian: apt-get install --no-install-recommends {tool}",
+            f"on {host.name}: {'libiperf' if library else tool} is needed and not there "
+            f"(`{command}` exited with {outcome.returncode}{': ' + text[:200] if library else ''})",
+            hint=f"Debian: apt-get install --no-install-recommends {'libiperf0' if library else tool}",
         )
     return text.splitlines()[0]

@@ -7,7 +7,7 @@ from typing import Any
 from bench.document import Node, nearest
 from bench.labs.lab import ENDS
 from bench.options import Options, taken, word
-from bench.probes import iperf3, latency, requests, udp
+from bench.probes import latency, requests, tcp_options, udp
 from bench.probes.probe import Probe
 from bench.schedule import PROBES_AT_MOST
 from results.json_schema import Schema, mapping
@@ -23,7 +23,7 @@ class Kind:
 
 
 PROBES: Mapping[str, Kind] = {
-    "tcp": Kind(iperf3.OPTIONS, iperf3.read),
+    "tcp": Kind(tcp_options.OPTIONS, tcp_options.read),
     "udp": Kind(udp.OPTIONS, udp.read),
     "latency": Kind(latency.OPTIONS, latency.read),
     "rr": Kind(requests.OPTIONS, requests.read_rr),
@@ -35,8 +35,11 @@ _ENDS: Options = {
 }
 
 
-def probes(node: Node) -> tuple[Probe, ...]:
-    """All of them, in the plan's order; raises WrongInput naming line and key."""
+def probes(node: Node, defaults: Mapping[str, str] | None = None) -> tuple[Probe, ...]:
+    """All of them, in the plan's order; raises WrongInput naming line and key.
+
+    `defaults` are the plan's own: option -> the word that stands for it in probes that have the option and name none.
+    """
     found: list[Probe] = []
     for item in node.items():
         members = item.mapping()
@@ -53,7 +56,9 @@ def probes(node: Node) -> tuple[Probe, ...]:
             item.wrong(
                 f"it runs from {ends['from']} to itself", hint="from: a and to: b, unless the plan says otherwise"
             )
-        probe = kind.read(name, (ends["from"], ends["to"]), taken(members, kind.options), item)
+        given = taken(members, kind.options)
+        given |= {key: word for key, word in (defaults or {}).items() if key in kind.options and key not in members}
+        probe = kind.read(name, (ends["from"], ends["to"]), given, item)
         if isinstance(probe, latency.Latency) and probe.load is not None:
             _check_capacity(probe.load.of, found, members["load"].mapping()["of"])
         found.append(probe)

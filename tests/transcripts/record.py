@@ -24,6 +24,7 @@ from bench.probes.udp import Udp
 HERE = Path(__file__).parent
 PORTS = (20123, 30456)
 FORWARD = Tcp("tcp", 0.8, 0.2, 1, "forward", "", 0)
+BOTH = Tcp("tcp", 0.8, 0.2, 1, "both", "reno", 0)
 REVERSE = Tcp("tcp", 0.8, 0.2, 2, "reverse", "reno", 0)
 PACED = Latency("latency", 0.06, 0.001, 60)
 LONG = Latency("latency", 5.0, 0.02, 60, tool="sockperf")
@@ -58,6 +59,7 @@ def main() -> None:
         pair = Pair(lab.a, lab.b, *PORTS)
         _iperf3(FORWARD, pair, "forward")
         _iperf3(REVERSE, pair, "reverse-two-streams")
+        _iperf3(BOTH, pair, "both-ways")
         _iperf3_server_killed(pair)
         _alone(lab, FORWARD.client_command(pair), HERE / "iperf3" / "refused.json")
         _irtt(pair)

@@ -19,6 +19,7 @@ class FakeHost:
     name: str = "fake"
     answer: Answer = lambda _: (0, "")
     asked: list[Command] = field(default_factory=list)
+    local: bool = True
 
     def run(self, command: Command) -> Outcome:
         """See Host.run."""

@@ -49,6 +49,15 @@ def test_a_device_that_counted_too_little_voids_the_trial() -> None:
         trust.path_was_taken(LAB.path, _measured(1000), BEFORE, after)
 
 
+@pytest.mark.parametrize("counts", [{"rx_bytes": 1000, "tx_bytes": 400}, {"rx_bytes": 400, "tx_bytes": 1000}])
+def test_both_ways_are_looked_for_in_both_counters(counts: dict[str, int]) -> None:
+    """Whichever way a device receives; a device that saw one way only was not on the path of the other."""
+    measured = replace(_measured(1000), returned_bytes=400)
+    trust.path_was_taken(LAB.path, measured, BEFORE, _after(**counts))
+    with pytest.raises(trust.Untrusted, match="wrong path: 400 bytes arrived, a/eth0 counted 300"):
+        trust.path_was_taken(LAB.path, measured, BEFORE, _after(rx_bytes=1000, tx_bytes=300))
+
+
 def test_a_bridge_is_not_asked_for_what_it_forwards() -> None:
     """Its own counters see only what is meant for itself."""
     trust.path_was_taken(LAB.path, _measured(1000), BEFORE, _with(_after(rx_bytes=1000), "node", "br0"))

@@ -110,7 +110,7 @@ def test_runs_are_listed_newest_first(tmp_path: Path, program: Program) -> None:
 
 def test_a_dry_run_prints_every_command_and_makes_nothing(tmp_path: Path, program: Program) -> None:
     """Lab, treatments, order, ports; the same seed prints the same; no store, no lease, no namespace."""
-    words = ("run", "quick", "--dry-run", "--seed", "0", "--set", "tcp.streams=2")
+    words = ("run", "quick", "--dry-run", "--seed", "0", "--set", "tcp.write_bytes=4096")
     outcome = program(*words).require()
     lines = outcome.stdout.splitlines()
 
@@ -118,7 +118,7 @@ def test_a_dry_run_prints_every_command_and_makes_nothing(tmp_path: Path, progra
     assert "  on path: ethtool -K DEVICE tso off" in lines
     assert '  on guest: sysctl -w net.ipv4.tcp_rmem="4096 16384 16384"' in lines
     assert any(line.startswith("block 1 on bridge: ") and line.count(" → ") == 4 for line in lines)
-    assert any(line.startswith("  a: iperf3 --client 198.18.0.2 ") and " --parallel 2 " in line for line in lines)
+    assert any(line.startswith("  a: iperf3 --client 198.18.0.2 ") and " --length 4096" in line for line in lines)
     assert "seed 0" in outcome.stdout
     assert not (tmp_path / "state").exists()
     assert program(*words).require().stdout == outcome.stdout
