@@ -40,7 +40,11 @@ def main(words: Sequence[str]) -> NoReturn:
     if asked.version:
         print(f"{end.iperf_version} (libiperf, wrapper {iperf3.iperf3.__version__})")
         _leave(0)
-    fcntl.fcntl(end._pipe_in, fcntl.F_SETPIPE_SZ, PIPE_BYTES)  # noqa: SLF001 - the wrapper offers no other way
+    try:
+        fcntl.fcntl(end._pipe_in, fcntl.F_SETPIPE_SZ, PIPE_BYTES)  # noqa: SLF001 - the wrapper offers no other way
+    except OSError as error:
+        print(f"a pipe of {PIPE_BYTES} bytes: {error.strerror}; fs.pipe-max-size allows it?", file=sys.stderr)
+        _leave(_NOT_ABLE)
     end.bind_address, end.port = asked.bind, asked.port
     if asked.client:
         _client(end, asked)

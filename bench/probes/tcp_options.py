@@ -9,7 +9,7 @@ from bench.options import Option, Options, number, switch, whole, word
 from bench.probes.engine import ENGINES, EngineName
 from bench.probes.iperf3 import Tcp
 
-_CONTROL = re.compile(r"[a-z0-9_]{1,15}")
+_CONTROL = re.compile(r"[a-z][a-z0-9_]{0,14}")  # a number is a slip, and no name of any kernel
 _CONTROL_SCHEMA = {"type": "string", "pattern": f"^{_CONTROL.pattern}$", "examples": ["bbr", "cubic", "reno"]}
 _CPU_MOST = 1023  # of iperf3's --affinity
 _STREAMS_MOST = 128  # of iperf3's --parallel, and the ports that a probe is dealt

@@ -50,6 +50,7 @@ BAD = {
     "an MSS below the kernel's": ("mss_bytes: 87", "mss_bytes: 87 is outside 88 … 9216 bytes", ""),
     "an MSS beyond iperf3's": ("mss_bytes: 9217", "mss_bytes: 9217 is outside 88 … 9216 bytes", ""),
     "a window beyond iperf3's": ("window_bytes: 536870913", "window_bytes: 536870913 is outside 4096 … 536870912", ""),
+    "a number for a control": ("congestion_control: [10, reno]", "congestion_control[0]: '10' is no name", ""),
     "half a switch": ("zerocopy: maybe", "zerocopy: 'maybe' is neither on nor off", ""),
     "an unknown engine": ("engine: iperf2", "engine: 'iperf2' is none of iperf3, libiperf", "did you mean 'iperf3'?"),
     "streams of libiperf": ("engine: libiperf, streams: 2", "streams: libiperf runs one stream", "engine: iperf3"),
