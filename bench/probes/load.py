@@ -16,7 +16,7 @@ from bench.hosts.command import Command, Overdue
 from bench.hosts.host import Running
 from bench.labs.lab import ENDS
 from bench.options import Option, Options, number, word
-from bench.probes.intervals import document, intervals, rate
+from bench.probes.iperf3_json import printed, rate_bps, rows
 from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, serving
 from results.records import Sample
 
@@ -128,7 +128,7 @@ def running(load: Load, pair: Pair, probe_s: float) -> Iterator[Beside]:
 def _check_on(client: Running, pair: Pair) -> None:
     if client.finished():
         outcome = client.wait()
-        said = document(outcome.stdout).get("error") or outcome.stderr.strip() or "it named no error"
+        said = printed(outcome.stdout).get("error") or outcome.stderr.strip() or "it named no error"
         raise ProbeFailed(
             f"on {pair.client.host.name}: the load broke off: {said}", raw={"load-client": outcome.stdout}
         )
@@ -147,13 +147,13 @@ def told(load: Load, pair: Pair, beside: Beside, probe: str) -> Measured:
 
     Raises ProbeFailed when it never got through, ToolBroke when only its receiver printed nothing that can be read.
     """
-    found = intervals(document(beside.server))
-    if not found and not intervals(document(beside.client)):
+    found = rows(printed(beside.server))
+    if not found and not rows(printed(beside.client)):
         raise ProbeFailed(f"on {pair.client.host.name}: the load never reached {pair.destination}", raw=beside.raw)
     if not found:
         raise ToolBroke(f"on {pair.server.host.name}: the load's iperf3 printed no intervals", raw=beside.raw)
     asked = load.rate_bps(pair)
-    reached = rate(found, beside.begun_s, beside.ended_s)
+    reached = rate_bps(found, beside.begun_s, beside.ended_s)
     way, seconds = f"{pair.client.host.name}>{pair.server.host.name}", beside.ended_s - beside.begun_s
     samples = (
         Sample(probe, "load_asked", asked, "bit/s", "sender", way, seconds),

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from bench.document import Node
 from bench.hosts.command import Command, Outcome, Overdue
 from bench.options import Options, number, whole
-from bench.probes.intervals import real
+from bench.probes.iperf3_json import real
 from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, serving
 from bench.probes.trips import P99_SAMPLES, histogram_bin
 from results.records import Histogram, Sample

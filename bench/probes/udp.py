@@ -10,19 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bench import options
 from bench.document import Node
 from bench.hosts.command import Command, Outcome, Overdue
 from bench.hosts.host import Running
-from bench.options import Options, number, switch, whole, word
-from bench.probes.intervals import Interval, inside, intervals
-from bench.probes.intervals import number as number_at
-from bench.probes.iperf3 import parse
-from bench.probes.probe import Datagrams, Measured, Pair, ProbeFailed, ToolBroke, serving
+from bench.options import Options, switch, word
+from bench.probes.iperf3_json import Row, number, parse, rows, told, whole
+from bench.probes.probe import Datagrams, Measured, Pair, ProbeFailed, serving
 from results.records import Sample
 
 HEADERS_BYTES = {4: 28, 6: 48}  # of IP and UDP, without options, by family
 _INTERVAL_S = 0.1
-_SLACK_S = 0.02  # by which iperf3's timer misses its intervals (seen: up to 2 ms; a stalled core: more)
 _WATCHDOG_S = 8.0  # beyond the traffic: the control connection shares the path with a flood
 _EXCHANGE_S = 3.0
 _SENT = 0.99  # of what was offered; a sender below it did not ask the path what the plan asks
@@ -153,14 +151,14 @@ class Udp:
             if sent_bps < _SENT * offered:
                 flags = (*flags, f"{self.name}: under-sent, {100 * sent_bps / offered:.0f} % of what was offered")
         samples += [sample(*each, "receiver", self.traffic_s) for each in _whole(receiving, raw)]
-        busy = [number_at(each, "end", "cpu_utilization_percent", "host_total") for each in (sending, receiving)]
+        busy = [told(each, "end", "cpu_utilization_percent", "host_total") for each in (sending, receiving)]
         if self.rate_mbit and max(each or 0.0 for each in busy) >= _BUSY_PCT:
             flags = (*flags, "generator-bound")  # without a rate it is so by design
-        received = sum(each.size_bytes for each in intervals(receiving))
+        received = sum(each.size_bytes for each in rows(receiving))
         datagrams = Datagrams(
             sender=sender,
             receiver=receiver,
-            sent=round(number_at(sending, "end", "sum", "packets") or 0),
+            sent=round(told(sending, "end", "sum", "packets") or 0),
             received=round(received / self.size_bytes),
         )
         return Measured(
@@ -168,25 +166,29 @@ class Udp:
             datagrams=datagrams,
         )  # fmt: skip
 
-    def _window(self, found: Mapping[str, Any], raw: Mapping[str, str]) -> list[Interval]:
+    def _window(self, found: Mapping[str, Any], raw: Mapping[str, str]) -> list[Row]:
         """The intervals that lie inside the window."""
-        rows = inside(intervals(found), self.warmup_s - _SLACK_S, self.warmup_s + self.duration_s + _SLACK_S)
-        if _seconds(rows) < self.duration_s / 2:
+        inside = whole(rows(found), self.warmup_s, self.warmup_s + self.duration_s)
+        if _seconds(inside) < self.duration_s / 2:
             raise ProbeFailed(
-                f"{self.name}: only {_seconds(rows):.2f} s of the {self.duration_s:g} s window came: "
+                f"{self.name}: only {_seconds(inside):.2f} s of the {self.duration_s:g} s window came: "
                 "the test broke off",
                 raw=raw,
             )
-        return rows
+        return inside
 
 
 OPTIONS: Options = {
-    "rate_mbit": number(0.1, 400_000, "Mbit/s", 0.0, "Mbit/s of payload; as fast as the sender can when not given"),
-    "size_bytes": whole(16, 65507, "bytes", 1400, "bytes of a datagram's payload"),
-    "duration_s": number(0.3, 3600, "seconds", 10.0, "seconds that are measured"),
-    "warmup_s": number(0, 60, "seconds", 0.0, "seconds before them that are cut off"),
+    "rate_mbit": options.number(
+        0.1, 400_000, "Mbit/s", 0.0, "Mbit/s of payload; as fast as the sender can when not given"
+    ),
+    "size_bytes": options.whole(16, 65507, "bytes", 1400, "bytes of a datagram's payload"),
+    "duration_s": options.number(0.3, 3600, "seconds", 10.0, "seconds that are measured"),
+    "warmup_s": options.number(0, 60, "seconds", 0.0, "seconds before them that are cut off"),
     "direction": word(("forward", "reverse"), "forward"),
-    "window_bytes": whole(2048, 1 << 30, "bytes", 0, "bytes of socket buffer; left to the kernel when not given"),
+    "window_bytes": options.whole(
+        2048, 1 << 30, "bytes", 0, "bytes of socket buffer; left to the kernel when not given"
+    ),
     "fragments": switch("datagrams above the path's MTU are meant"),
 }
 
@@ -209,24 +211,21 @@ def read(name: str, ends: tuple[str, str], given: Mapping[str, Any], node: Node)
 
 def _whole(receiving: Mapping[str, Any], raw: Mapping[str, str]) -> list[tuple[str, float, str]]:  # Any: JSON
     """(metric, value, unit) of what iperf3 tells of the whole test only."""
-    jitter_ms = number_at(receiving, "end", "sum", "jitter_ms")
-    if jitter_ms is None:
-        raise ToolBroke("iperf3's JSON has no number at end.sum.jitter_ms", raw=raw)
-    found = [("jitter", jitter_ms / 1e3, "s")]
+    found = [("jitter", number(receiving, "end", "sum", "jitter_ms", raw=raw) / 1e3, "s")]
     streams = receiving["end"].get("streams")
-    rows = [each.get("udp") for each in streams if isinstance(each, dict)] if isinstance(streams, list) else []
-    disordered = [number_at(each, "out_of_order") for each in rows if isinstance(each, dict)]
+    flows = [each.get("udp") for each in streams if isinstance(each, dict)] if isinstance(streams, list) else []
+    disordered = [told(each, "out_of_order") for each in flows if isinstance(each, dict)]
     if disordered and None not in disordered:
         found.append(("out_of_order", math.fsum(each or 0.0 for each in disordered), "1"))
     return found
 
 
-def _seconds(rows: list[Interval]) -> float:
-    return sum(each.end_s - each.start_s for each in rows)
+def _seconds(found: list[Row]) -> float:
+    return sum(each.end_s - each.start_s for each in found)
 
 
-def _bps(rows: list[Interval]) -> float:
-    return 8 * sum(each.size_bytes for each in rows) / _seconds(rows)
+def _bps(found: list[Row]) -> float:
+    return 8 * sum(each.size_bytes for each in found) / _seconds(found)
 
 
 def _ended(server: Running, deadline_s: float) -> Outcome:

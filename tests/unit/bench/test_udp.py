@@ -13,7 +13,8 @@ from bench.facts.counters import Counters
 from bench.facts.sheet import FactSheet
 from bench.labs.lab import Endpoint
 from bench.losses import PLACES, placed, queued
-from bench.probes.intervals import Interval, inside, intervals, rate
+from bench.probes import iperf3_json
+from bench.probes.iperf3_json import Row, whole
 from bench.probes.probe import Datagrams, Measured, Pair, ProbeFailed, ToolBroke
 from bench.probes.udp import Udp
 from tests.unit.bench.fakes import FakeHost, lab
@@ -140,11 +141,11 @@ def test_whatever_json_says_gives_numbers_or_a_probe_failure(rows: Any, end: Any
 )
 def test_a_rate_never_exceeds_that_of_the_fastest_interval(sizes: list[float], first_s: float, length_s: float) -> None:
     """Shares of intervals add up to the window; what is missing counts as nothing."""
-    rows = [Interval(k / 10, (k + 1) / 10, size, 0, 0) for k, size in enumerate(sizes)]
+    rows = [Row(k / 10, (k + 1) / 10, size, 0, 0) for k, size in enumerate(sizes)]
 
-    assert 0 <= rate(rows, first_s, first_s + length_s) <= max(sizes) * 80 * (1 + 1e-6)
-    assert rate(rows, 0.0, len(sizes) / 10) == pytest.approx(sum(sizes) * 80 / len(sizes))
-    assert inside(rows, 0.0, len(sizes) / 10 + 1e-9) == rows
+    assert 0 <= iperf3_json.rate_bps(rows, first_s, first_s + length_s) <= max(sizes) * 80 * (1 + 1e-6)
+    assert iperf3_json.rate_bps(rows, 0.0, len(sizes) / 10) == pytest.approx(sum(sizes) * 80 / len(sizes))
+    assert whole(rows, 0.0, len(sizes) / 10 + 1e-9) == rows
 
 
 def test_intervals_without_their_numbers_are_left_out() -> None:
@@ -152,14 +153,14 @@ def test_intervals_without_their_numbers_are_left_out() -> None:
     good = {"start": 0, "end": 1, "bytes": 5}
     odd = [{**good, "bytes": "5"}, {**good, "end": 0}, {**good, "start": -1}, {**good, "packets": "x"}, None]
 
-    assert intervals({"intervals": [{"sum": each} for each in (good, *odd)]}) == [Interval(0, 1, 5, 0, 0)]
+    assert iperf3_json.rows({"intervals": [{"sum": each} for each in (good, *odd)]}) == [Row(0, 1, 5, 0, 0)]
 
 
 def test_the_interval_that_a_stopped_test_reports_twice_counts_once() -> None:
     """As recorded: a load of 1 Gbit/s reads 10 % more otherwise."""
     text = outcomes("iperf3", "load-stopped")[0].stdout
     told = [row["sum"]["start"] for row in json.loads(text)["intervals"]]
-    found = intervals(json.loads(text))
+    found = iperf3_json.rows(json.loads(text))
 
     assert told[-1] == told[-2]
     assert len(found) == len(told) - 1
