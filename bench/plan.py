@@ -108,7 +108,7 @@ class Plan:
         probes: list[Probe] = []
         for each in self.probes:
             version = told.get(each.tools[0], "")
-            probes.append(each.settled(version, version) if isinstance(each, Tcp) and version else each)
+            probes.append(each.settled(version, version) if isinstance(each, Tcp | Udp) and version else each)
         return replace(self, probes=tuple(probes))
 
 

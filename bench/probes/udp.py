@@ -15,6 +15,7 @@ from bench.document import Node
 from bench.hosts.command import Command, Outcome, Overdue
 from bench.hosts.host import Running
 from bench.options import Options, switch, word
+from bench.probes import versions
 from bench.probes.iperf3_json import Row, number, parse, rows, told, whole
 from bench.probes.probe import Datagrams, Measured, Pair, ProbeFailed, serving
 from results.records import Sample
@@ -82,6 +83,11 @@ class Udp:
         """Compared by the judgement; the trial holds more. A flood drops by design, so its drops guard nothing."""
         kept = ("goodput", "loss", "jitter", "cpu_per_10gbit", *(("drops",) if self.rate_mbit else ()))
         return tuple(f"{self.name}.{each}" for each in kept)
+
+    def settled(self, client: str, server: str) -> "Udp":
+        """The probe, which any version can run. Raises NotAble for a pair of versions that is known to be bad."""
+        versions.check(self.name, {"udp"}, versions.parse(client), versions.parse(server))
+        return self
 
     def measure(self, pair: Pair) -> Measured:
         """One test between the pair. See Probe.measure."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bench.probes import versions
 from bench.probes.iperf3 import Tcp
+from bench.probes.udp import Udp
 from bench.probes.versions import BAD_PAIRS, Use
 from results.errors import NotAble
 
@@ -99,6 +100,15 @@ GOOD: tuple[tuple[Use, str, str], ...] = (
 def test_other_pairs_are_let_pass(use: Use, client: str, server: str) -> None:
     """Neighbours of the bad ones, and the pair of Debian 12 with itself."""
     versions.check("x", {use}, versions.parse(_told(client)), versions.parse(_told(server)))
+
+
+def test_a_udp_probe_meets_the_pairs_that_report_no_loss() -> None:
+    """A client of 3.21 with a server of 3.12 (esnet/iperf #2055); any one version at both ends is fine."""
+    udp = Udp("udp", 100.0, 1400, 1.0, 0.0, "forward")
+    with pytest.raises(NotAble, match=r"probe udp: iperf3 3\.21 at the client with 3\.12 at the server"):
+        udp.settled(_told("3.21"), _told("3.12"))
+
+    assert udp.settled(_told("3.12"), _told("3.12")) == udp
 
 
 def test_a_version_that_is_not_told_is_let_pass() -> None:
