@@ -1,6 +1,6 @@
 """`make bench`: every figure that the project promises, with the machine that it was measured on.
 
-Needs root and the tools. About 12 minutes, half of them replays of the recordings in benchmarks/recordings.
+Needs root and the tools. About 20 minutes, most of them replays of the recordings in benchmarks/recordings.
 """
 
 import argparse

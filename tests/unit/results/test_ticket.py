@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from results.judgement import judge
@@ -59,6 +59,7 @@ def test_a_run_without_trials_says_so() -> None:
     assert "Nothing was compared." in ticket(RUN, (), Judgement((), (), ()), advice={})
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40))
 def test_no_text_breaks_a_table_or_a_list(odd: str) -> None:
     """Causes and reasons come from tools: pipes, line ends, tags and styles are only text."""
