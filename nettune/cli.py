@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nettune import data_cli
-from nettune.gate_cli import compare
+from nettune.gate_cli import compare, trend
 from nettune.lab_cli import lab_app
 from nettune.places import places
 from nettune.say import Screen, duration
@@ -200,6 +200,7 @@ def recommend(
 
 
 app.command()(compare)
+app.command()(trend)
 app.command()(data_cli.export)
 app.command()(data_cli.schema)
 
