@@ -3,8 +3,9 @@
 import dataclasses
 
 from results.series import metric_of
-from results.summary import iso, plain
+from results.summary import plain
 from results.trend import Series, Trend
+from results.units import iso
 
 # 1  first format
 TREND_VERSION = 1

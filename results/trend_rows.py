@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from results import series, units
-from results.summary import iso
 from results.trend import ChangePoint, Series, Trend
+from results.units import iso
 
 _BARS = "▁▂▃▄▅▆▇█"
 _TO_SEE = 3  # runs without a value that are named one by one; more are counted by their reason
