@@ -39,7 +39,20 @@ def told(what: str, values: list[float], goal: float) -> None:
     print(f"  {what:<32}{figures:<30} goal ≤ {goal:g} s: {word}")
 
 
-ALL = ("durations", "overhead", "agreement", "live", "false_winners", "paths", "failures", "power", "plans")
+ALL = (
+    "durations",
+    "overhead",
+    "agreement",
+    "live",
+    "false_winners",
+    "paths",
+    "between",
+    "trend",
+    "failures",
+    "power",
+    "plans",
+    "store",
+)
 
 
 def durations() -> None:

@@ -8,6 +8,7 @@ wrapped around: a seam would be a jump that never happened, so such a row is lef
 
 import argparse
 import json
+import math
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,9 @@ from results.records import CURRENT_ARMS, Design, Sample, Trial
 PRIMARY = "tcp.goodput"
 TOPOLOGY = "recorded"
 MARGIN_PCT = 5.0
+WINDOW = 16  # trials of one arm in a run: both current arms over 8 blocks
 CHUNK = 250  # replays per task: each has its own seed, so that the result does not depend on --processes
+Task = TypeVar("Task")
 Tally = TypeVar("Tally")
 
 
@@ -100,6 +103,13 @@ def sampled(recording: Recording, at: int, topology: str, place: tuple[str, int,
     return Trial(at, topology, block, 1, position, arm, "done", "", at * trial_s, trial_s, (sample,))
 
 
+def run_log(recording: Recording, between: float, dice: random.Random) -> float:
+    """One run's mean log: a window of the recording at a random place, plus a difference of its own between runs."""
+    at = dice.randint(0, len(recording.values) - WINDOW)
+    window = recording.values[at : at + WINDOW]
+    return math.fsum(map(math.log, window)) / WINDOW + dice.gauss(0.0, between)
+
+
 def chunks(recording: Recording, design: Design, gain: float, replays: int, seed: int) -> list[Chunk]:
     """The tasks of one row."""
     label = f"{seed}/{recording.name}/{design.family}/{design.blocks}/{design.sequential}/{gain}"
@@ -109,7 +119,7 @@ def chunks(recording: Recording, design: Design, gain: float, replays: int, seed
     ]
 
 
-def spread_out(work: Callable[[Chunk], Tally], tasks: Sequence[Chunk], processes: int) -> list[Tally]:
+def spread_out(work: Callable[[Task], Tally], tasks: Sequence[Task], processes: int) -> list[Tally]:
     """The work on every task, in order, over this many processes."""
     if processes == 1:
         return [work(task) for task in tasks]

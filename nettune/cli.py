@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nettune import data_cli
-from nettune.gate_cli import compare
+from nettune.gate_cli import compare, trend
 from nettune.lab_cli import lab_app
 from nettune.places import places
 from nettune.say import Screen, duration
@@ -81,7 +81,7 @@ def run(
             outputs.write(out / "report.html", outputs.page(kept, run_id))
             outputs.write_profile(kept, run_id, out / "profile.yaml")
             outputs.write(out / "show.json", json.dumps(outputs.document(kept, run_id), indent=1) + "\n")
-        outputs.closing(screen, kept, run_id)
+        outputs.closing(screen, kept, outputs.judged(kept, run_id))
         if out is not None:
             screen.line(f"{out}/report.html  {out}/profile.yaml  {out}/show.json")
         if as_json:
@@ -132,13 +132,13 @@ def runs(
     as_json: JsonOption = False,
 ) -> None:
     """The runs in the store, newest first; one whose process is gone without a word reads "killed"."""
-    from nettune import outputs
+    from nettune.listing import standing
     from results.store import opened
-    from results.summary import iso
+    from results.units import iso
 
     screen, where = Screen(quiet=as_json), places(store)
     with opened(where.store) as kept:
-        listed = outputs.standing(kept.listed(plan=plan, label=label), where)
+        listed = standing(kept.listed(plan=plan, label=label), where)
     rows = [(r.run_id, r.plan_name, r.status, iso(r.started_at) or "", r.label, r.confirms) for r in listed]
     screen.table("", ("run", "plan", "status", "started", "label", "confirms"), rows)
     if as_json:
@@ -157,8 +157,9 @@ def show(run: RunArgument = "last", store: StoreOption = "", as_json: JsonOption
         if as_json:
             screen.document(outputs.document(kept, run))
             return
-        outputs.closing(screen, kept, run)
-        preview.details(screen, *outputs.judged(kept, run))
+        found = outputs.judged(kept, run)
+        outputs.closing(screen, kept, found)
+        preview.details(screen, *found)
 
 
 @app.command()
@@ -205,6 +206,7 @@ def recommend(
 
 
 app.command()(compare)
+app.command()(trend)
 app.command()(data_cli.export)
 app.command()(data_cli.schema)
 

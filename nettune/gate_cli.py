@@ -11,6 +11,7 @@ from nettune.say import Screen
 if TYPE_CHECKING:
     from results.between import Between, Change
     from results.evidence import Measured
+    from results.trend import Trend
 
 SIDE = "Runs: ids or beginnings, last:N, label:NAME or plan:NAME, with commas between."
 AcrossOption = Annotated[
@@ -49,6 +50,55 @@ def compare(
         screen.document(document(found))
     if fail_on and found.worse:
         raise typer.Exit(1)
+
+
+def trend(
+    plan: Annotated[str, typer.Argument(help="The name of a plan that runs in the store were made with.")],
+    label: Annotated[str, typer.Option(help="Only runs with this label.", metavar="NAME")] = "",
+    metric: Annotated[str, typer.Option(help="Look at this metric first, in place of the plan's primary.")] = "",
+    last: Annotated[int, typer.Option(min=1, max=1000, help="How many runs to look back.", metavar="N")] = 50,
+    store: Annotated[str, typer.Option(help="Results: a file or database URL (or NETTUNE_STORE).")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+) -> None:
+    """The history of a plan: levels, since when, what differed when one began. Never fails on what it finds."""
+    from results import trend as history
+    from results.evidence import Measured
+    from results.selection import of_plan
+    from results.store import opened
+    from results.trend_document import document
+
+    screen = Screen(quiet=as_json)
+    with opened(places(store).store) as kept:
+        listed = of_plan(plan, label, kept.listed(), kept.shown)
+        runs = history.comparable([kept.run(each.run_id) for each in listed[:last]])
+        measured = [Measured(run, kept.trials(run.run_id, histograms=False)) for run in runs.runs]
+    found = history.trend(runs, measured, metric=metric)
+    _show_trend(screen, found, listed=len(listed), last=last)
+    if as_json:
+        screen.document(document(found))
+
+
+def _show_trend(screen: Screen, found: "Trend", *, listed: int, last: int) -> None:
+    """The series of the deciding metric with what there is to know of each, then others that changed, then the sum."""
+    from nettune import say
+    from results import trend_rows
+
+    others = [each for each in found.series if each.metric != found.metric and (each.changes or each.modes)]
+    for title, shown in ((trend_rows.title(found), found.deciding), ("\nother metrics that changed", others)):
+        cells = [
+            (each.topology, each.arm, each.metric, each.runs, each.level, say.mark(each.verdict), each.change)
+            for each in map(trend_rows.row, shown)
+        ]
+        if cells:
+            screen.table(title, ("topology", "arm", "metric", "#runs", "#level now", "newest change", "#by"), cells)
+        deciding = shown == found.deciding
+        for sentence in (words for each in shown for words in trend_rows.sentences(each, deciding=deciding)):
+            screen.line(sentence, "dim")
+    for note in trend_rows.notes(found):
+        screen.line(note, "yellow")
+    if listed > last:
+        screen.line(f"{listed - last} older runs are not looked at; --last {listed} takes all", "yellow")
+    screen.line(trend_rows.sentence(found), "bold")
 
 
 def _measured(url: str, words: str, *, must_exist: bool = False) -> "list[Measured]":

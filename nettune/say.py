@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from results.records import Comparison, Judgement, Run, SameArms
     from results.rows import PathRow
 
-_ICONS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
-_COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "inconclusive": "yellow"}
+_ICONS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"} | {
+    "no change": "=", "unknown": "?", "two modes": "≠"}  # fmt: skip
+_COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "no change": "cyan"}  # all others: yellow
 
 
 class Screen:
@@ -96,7 +97,7 @@ def _verdict(found: Comparison) -> Sequence[str]:
 
 def mark(verdict: str) -> str:
     """A verdict with its icon and colour."""
-    colour = _COLOURS[verdict]
+    colour = _COLOURS.get(verdict, "yellow")
     return f"[{colour}]{_ICONS[verdict]} {verdict}[/{colour}]"
 
 

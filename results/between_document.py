@@ -6,7 +6,8 @@ from results.between import Between, Change
 from results.evidence import RunValue
 from results.records import Run
 from results.series import metric_of
-from results.summary import iso, plain
+from results.summary import plain
+from results.units import iso
 
 # 1  first format
 COMPARE_VERSION = 1

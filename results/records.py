@@ -79,7 +79,8 @@ class Trial:
 
     def value(self, name: str) -> float | None:
         """The one value of `probe.metric`, None where this trial has none."""
-        return next((s.value for s in self.samples if s.name == name), None)
+        probe, _, metric = name.partition(".")
+        return next((s.value for s in self.samples if s.metric == metric and s.probe == probe), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from results.paths import path_differences
 from results.records import CURRENT_ARMS, Comparison, Judgement, Run, SameArms, Trial
 from results.series import Chart
 from results.slopes import slopes
-from results.summary import iso, plain
-from results.units import typeset
+from results.summary import plain
+from results.units import iso, typeset
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SENTENCES = {  # for each status, where the advice brings no sentence of its own

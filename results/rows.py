@@ -11,8 +11,7 @@ from results.paths import PathDifference
 from results.records import CURRENT_ARMS, Comparison, GuardResult, Judgement, Run, Trial
 from results.series import Mark
 from results.slopes import Slope
-from results.summary import iso
-from results.units import DASH, NBSP, interval, percent, quantity, scale
+from results.units import DASH, NBSP, interval, iso, percent, quantity, scale
 
 
 @dataclass(frozen=True, slots=True)

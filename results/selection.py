@@ -19,6 +19,16 @@ def chosen(words: str, listed: Sequence[Listed], shown: str) -> tuple[Listed, ..
     return tuple(sorted(found.values(), key=lambda each: (each.started_at, each.run_id)))
 
 
+def of_plan(plan: str, label: str, listed: Sequence[Listed], shown: str) -> list[Listed]:
+    """The runs of a plan, with that label where one is given, in the order of `listed`. Raises WrongInput for none."""
+    runs = _named(f"plan:{plan}", listed, shown)
+    found = [each for each in runs if not label or each.label == label]
+    if not found:
+        hint = nearest(label, (each.label for each in runs if each.label)) or "`nettune run --label` gives one"
+        raise WrongInput(f"{shown} has no run of {plan!r} with the label {label!r}", hint=hint)
+    return found
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint that asks "did you mean …?", or what there is to choose from."""
     names = sorted(set(known))

@@ -68,6 +68,18 @@ def welch(first: Sequence[float], second: Sequence[float]) -> Estimate | None:
     spread, the intervals shrink to the difference and p is the permutation test's least, 2 / C(n1 + n2, n1).
     Raises ValueError for a value that is not finite.
     """
+    return _unpaired(first, second, pooled=False)
+
+
+def student(first: Sequence[float], second: Sequence[float]) -> Estimate | None:
+    """The same with one spread for both sides: Student 1908, Biometrika 6:1.
+
+    For a side of three whose spread is that of a longer one: Welch's two degrees of freedom would see little there.
+    """
+    return _unpaired(first, second, pooled=True)
+
+
+def _unpaired(first: Sequence[float], second: Sequence[float], *, pooled: bool) -> Estimate | None:
     if not all(map(math.isfinite, (*first, *second))):
         raise ValueError(f"values must be finite: {list(first)}, {list(second)}")
     sizes = len(first), len(second)
@@ -76,13 +88,14 @@ def welch(first: Sequence[float], second: Sequence[float]) -> Estimate | None:
     means = [math.fsum(side) / len(side) for side in (first, second)]
     difference, n = means[1] - means[0], sum(sizes)
     squares = [math.fsum((x - mean) ** 2 for x in side) for side, mean in zip((first, second), means, strict=True)]
+    sd = math.sqrt(math.fsum(squares) / (n - 2))
     parts = [square / (size - 1) / size for square, size in zip(squares, sizes, strict=True)]
-    error = math.sqrt(math.fsum(parts))
+    error = sd * math.sqrt(1 / sizes[0] + 1 / sizes[1]) if pooled else math.sqrt(math.fsum(parts))
     if error <= SAME * max(1.0, *map(abs, (*first, *second))):
         p = 1.0 if abs(difference) <= SAME else min(1.0, 2.0 / math.comb(n, sizes[0]))
         return Estimate(n, difference, 0.0, difference, difference, difference, difference, p)
-    freedom = error**4 / math.fsum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
-    sd = math.sqrt(math.fsum(squares) / (n - 2))
+    satterthwaite = math.fsum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
+    freedom = n - 2 if pooled else error**4 / satterthwaite
     half, half90 = (float(stdtrit(freedom, level)) * error for level in (0.975, 0.95))
     p = min(1.0, 2.0 * float(stdtr(freedom, -abs(difference) / error)))
     return Estimate(

@@ -178,10 +178,9 @@ class Store:
 
     def end_block(self, run_id: str, topology: str, block: int, attempt: int) -> None:
         """The block is complete: it is never measured again."""
-        table = schema.blocks
+        which = {"of_run": run_id, "of_topology": topology, "of_block": block, "of_attempt": attempt}
         with self._begin() as connection:
-            chosen = _of_block(table, run_id, topology, block, attempt)
-            connection.execute(sql.update(table).where(chosen).values(status="complete"))
+            connection.execute(_END_BLOCK, {**which, "status": "complete"})
 
     def begin_trial(self, run_id: str, topology: str, block: int, attempt: int, position: int, arm: str) -> int:
         """A trial is on its way; its id."""
@@ -190,41 +189,30 @@ class Store:
                "arm": arm, "status": "running", "cause": "", "started_at": now, "elapsed_s": 0.0, "flags": [],
                "facts_before": {}, "facts_after": {}}  # fmt: skip
         with self._begin() as connection:
-            trial_id = connection.execute(sql.insert(schema.trials), row).inserted_primary_key
+            trial_id = connection.execute(_NEW_TRIAL, row).inserted_primary_key
             assert trial_id is not None  # noqa: S101 - an insert of one row has one
             self._history(connection, int(trial_id[0]), "running", now, "")
         return int(trial_id[0])
 
     def end_trial(self, trial_id: int, ended: Ended) -> None:
         """Everything of a trial, in one transaction."""
+        values = {"status": ended.status, "cause": ended.cause, "elapsed_s": ended.elapsed_s,
+                  "flags": list(ended.flags), "facts_before": dict(ended.facts_before),
+                  "facts_after": dict(ended.facts_after)}  # fmt: skip
+        rows: dict[sql.Table, list[dict[str, object]]] = {
+            schema.samples: [_row(sample) for sample in ended.samples],
+            schema.histograms: [{**_row(each), "counts": dict(each.counts)} for each in ended.histograms],
+            schema.raw: [
+                {"probe": probe, "name": name, "body": zlib.compress(text.encode(), 1)}
+                for (probe, name), text in ended.raw.items()
+            ],
+        }
         with self._begin() as connection:
-            connection.execute(
-                sql.update(schema.trials)
-                .where(schema.trials.c.trial_id == trial_id)
-                .values(
-                    status=ended.status,
-                    cause=ended.cause,
-                    elapsed_s=ended.elapsed_s,
-                    flags=list(ended.flags),
-                    facts_before=dict(ended.facts_before),
-                    facts_after=dict(ended.facts_after),
-                )
-            )
+            connection.execute(_END_TRIAL, {"of_trial": trial_id, **values})
             self._history(connection, trial_id, ended.status, time.time(), ended.cause)
-            rows: dict[sql.Table, list[dict[str, object]]] = {
-                schema.samples: [dataclasses.asdict(sample) for sample in ended.samples],
-                schema.histograms: [
-                    {**dataclasses.asdict(each), "counts": {str(key): n for key, n in each.counts.items()}}
-                    for each in ended.histograms
-                ],
-                schema.raw: [
-                    {"probe": probe, "name": name, "body": zlib.compress(text.encode(), 1)}
-                    for (probe, name), text in ended.raw.items()
-                ],
-            }
             for table, listed in rows.items():
                 if listed:
-                    connection.execute(sql.insert(table), [{"trial_id": trial_id, **row} for row in listed])
+                    connection.execute(_NEW[table], [{"trial_id": trial_id, **row} for row in listed])
 
     def keep_facts(self, digest: str, host: str, facts: Mapping[str, str]) -> None:
         """A fact sheet under its digest; the same one is kept once."""
@@ -240,10 +228,8 @@ class Store:
 
     @staticmethod
     def _history(connection: sql.Connection, trial_id: int, status: str, at: float, cause: str) -> None:
-        table = schema.trial_history
-        count = connection.execute(sql.select(sql.func.count()).where(table.c.trial_id == trial_id)).scalar_one()
-        row = {"trial_id": trial_id, "position": count, "status": status, "at": at, "cause": cause}
-        connection.execute(sql.insert(table), row)
+        row = {"of_trial": trial_id, "trial_id": trial_id, "status": status, "at": at, "cause": cause}
+        connection.execute(_NEW_HISTORY, row)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -263,19 +249,12 @@ class Store:
 
     def run(self, name: str) -> Run:
         """The run of that id, of the only id that begins so, or "last". Raises WrongInput."""
-        known = self.run_ids()
-        found = known[:1] if name == "last" else [run_id for run_id in known if run_id == name]
-        found = found or [run_id for run_id in known if name and run_id.startswith(name)]
-        if len(found) != 1:
-            raise WrongInput(
-                f"{self.shown} has {'no' if not found else 'more than one'} run {name!r}",
-                hint="`nettune runs` lists them",
-            )
+        run_id = self._resolved(name)
         with self._begin() as connection:
-            row = connection.execute(sql.select(schema.runs).where(schema.runs.c.run_id == found[0])).mappings().one()
+            row = connection.execute(sql.select(schema.runs).where(schema.runs.c.run_id == run_id)).mappings().one()
             listed = connection.execute(
                 sql.select(schema.settings)
-                .where(schema.settings.c.run_id == found[0])
+                .where(schema.settings.c.run_id == run_id)
                 .order_by(schema.settings.c.treatment, schema.settings.c.position)
             ).mappings()
             settings: dict[str, list[Mapping[str, str]]] = {}
@@ -289,6 +268,24 @@ class Store:
         values = {**row, "design": Design(**design), "skipped": tuple((cell, why) for cell, why in row["skipped"])}
         values |= {"notes": tuple(row["notes"]), "settings": {key: tuple(rows) for key, rows in settings.items()}}
         return Run(**values)
+
+    def _resolved(self, name: str) -> str:
+        """The id that `name` stands for, found without listing the store: a whole id, "last", or a beginning."""
+        table = schema.runs
+        query = sql.select(table.c.run_id).order_by(table.c.started_at.desc(), table.c.run_id.desc())
+        ways = [query.where(table.c.run_id == name)]
+        ways += [query.limit(1)] if name == "last" else []
+        ways += [query.where(sql.func.substr(table.c.run_id, 1, len(name)) == name).limit(2)] if name else []
+        found: list[str] = []
+        with self._begin() as connection:
+            for way in ways:
+                found = found or list(connection.execute(way).scalars())
+        if len(found) != 1:
+            raise WrongInput(
+                f"{self.shown} has {'no' if not found else 'more than one'} run {name!r}",
+                hint="`nettune runs` lists them",
+            )
+        return found[0]
 
     def trials(self, run_id: str, *, histograms: bool = True) -> tuple[Trial, ...]:
         """Every trial of a run in the order of measurement, orphans included; `histograms` are most of the bytes.
@@ -307,8 +304,9 @@ class Store:
                 .order_by(table.c.trial_id)
             ).mappings().all()  # fmt: skip
             named = schema.samples
-            for row in connection.execute(sql.select(named).where(named.c.trial_id.in_(ours))).mappings():
-                kept.setdefault(row["trial_id"], []).append(Sample(**{k: v for k, v in row.items() if k != "trial_id"}))
+            columns = (named.c.trial_id, *(named.c[name] for name in Sample.__slots__))
+            for trial_id, *fields in connection.execute(sql.select(*columns).where(named.c.trial_id.in_(ours))):
+                kept.setdefault(trial_id, []).append(Sample(*fields))
             named = schema.histograms
             rows_of = sql.select(named).where(named.c.trial_id.in_(ours) if histograms else sql.false())
             for row in connection.execute(rows_of).mappings():
@@ -363,6 +361,26 @@ class Store:
         with self._begin() as connection:
             rows = connection.execute(sql.select(table).where(table.c.trial_id == trial_id)).mappings()
             return {(row["probe"], row["name"]): zlib.decompress(row["body"]).decode() for row in rows}
+
+
+def _row(record: Sample | Histogram) -> dict[str, object]:
+    """The fields by name; not `asdict`, whose deep copy of every sample and bin was 40 % of an append."""
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
+# Made once: building and keying a statement costs as much as SQLite's own part of running it.
+_NEW = {table: sql.insert(table) for table in (schema.samples, schema.histograms, schema.raw)}
+_NEW_TRIAL = sql.insert(schema.trials)
+_END_TRIAL = sql.update(schema.trials).where(schema.trials.c.trial_id == sql.bindparam("of_trial"))
+_END_BLOCK = sql.update(schema.blocks).where(
+    *(schema.blocks.c[name] == sql.bindparam(f"of_{word}") for name, word in
+      (("run_id", "run"), ("topology", "topology"), ("block", "block"), ("attempt", "attempt")))
+)  # fmt: skip
+_NEW_HISTORY = sql.insert(schema.trial_history).values(
+    position=sql.select(sql.func.count())
+    .where(schema.trial_history.c.trial_id == sql.bindparam("of_trial"))
+    .scalar_subquery()
+)
 
 
 def _of_block(table: sql.Table, run_id: str, topology: str, block: int, attempt: int) -> sql.ColumnElement[bool]:

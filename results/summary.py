@@ -4,13 +4,14 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import date
 from statistics import median
 
 from results.metrics import METRICS
 from results.paths import path_differences
 from results.records import Comparison, Judgement, Run, SameArms, Trial
 from results.slopes import slopes
+from results.units import iso
 
 # 1  first format
 # 2  paths, slopes, label, capacities
@@ -51,13 +52,6 @@ def summary(run: Run, trials: Sequence[Trial], judgement: Judgement) -> dict[str
         "warnings": judgement.warnings,
     }
     return {key: plain(value) for key, value in document.items()}
-
-
-def iso(seconds: float | None) -> str | None:
-    """Seconds since the epoch as `2026-01-31T12:00:00Z`, to the second."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def medians(trials: Sequence[Trial]) -> list[dict[str, object]]:

@@ -1,9 +1,10 @@
-"""How numbers are written for people: a scaled unit, three significant digits, a real minus sign."""
+"""How numbers are written for people: a scaled unit, three significant digits, a real minus sign; and times."""
 
 import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 NBSP = "\u00a0"
 MINUS = "\u2212"
@@ -86,3 +87,10 @@ def interval(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return DASH
     return f"[{percent(low, unit=False)}, {percent(high, unit=False)}]{NBSP}%"
+
+
+def iso(seconds: float | None) -> str | None:
+    """Seconds since the epoch as `2026-01-31T12:00:00Z`, to the second."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,21 @@ def _fill(path: Path, *sides: Sequence[Measured]) -> None:
     with opened(str(path)) as store:
         for measured in (each for side in sides for each in side):
             keep(store, measured)
+
+
+def _run_sql(path: Path, text: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(text)
+    connection.close()
+
+
+def _as_first_format(path: Path) -> None:
+    """The store as format 0001 would have kept it: without labels and capacities."""
+    _run_sql(
+        path,
+        "ALTER TABLE runs DROP COLUMN label; ALTER TABLE runs DROP COLUMN capacities;"
+        "UPDATE alembic_version SET version_num = '0001'",
+    )
 
 
 def _labelled(name: str, factors: Sequence[float], label: str, **changes: object) -> list[Measured]:
@@ -115,12 +131,7 @@ def test_a_run_from_an_older_store_is_migrated_and_compared(tmp_path: Path, path
     """Format 0001 knew no labels: its runs are found by plan, and compared with today's."""
     base = tmp_path / "base.db"
     _fill(base, side("main", STEADY))
-    connection = sqlite3.connect(base)
-    connection.executescript(
-        "ALTER TABLE runs DROP COLUMN label; ALTER TABLE runs DROP COLUMN capacities;"
-        "UPDATE alembic_version SET version_num = '0001'"
-    )
-    connection.close()
+    _as_first_format(base)
     _fill(path, _labelled("now", SLOW, "now"))
     outcome = program("compare", "plan:quick", "label:now", "--baseline-store", str(base), "--fail-on", "worse")
 
@@ -128,7 +139,75 @@ def test_a_run_from_an_older_store_is_migrated_and_compared(tmp_path: Path, path
     assert "Worse in tcp.goodput: bridge current, bridge t." in outcome.stdout
 
 
+def test_a_store_in_the_first_format_is_shown_and_has_a_history(path: Path, program: Program) -> None:
+    """Brought to today's format where it lies, by whatever verb opens it first."""
+    _fill(path, side("main", STEADY))
+    _as_first_format(path)
+    shown = json.loads(program("show", "main0", "--json").require().stdout)
+    listed = program("trend", "quick").require()
+
+    assert (shown["run_id"], shown["status"]) == ("main0", "complete")
+    assert "bridge current: 3 runs with a value: a change needs 3 on each side" in listed.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [("show",), ("compare", "last", "last:2"), ("trend", "quick"), ("runs",), ("report",)]
+)
+def test_a_store_of_a_newer_nettune_is_refused_by_name(both: Path, program: Program, words: tuple[str, ...]) -> None:
+    """It is not written to: the newer nettune finds it as it was."""
+    _run_sql(both, "UPDATE alembic_version SET version_num = '0099'")
+    before = both.read_bytes()
+    outcome = program(*words)
+
+    assert (outcome.returncode, outcome.stdout) == (2, "")
+    assert f"store {both} was written by a newer nettune (format 0099; this one knows up to" in outcome.stderr
+    assert "hint: update nettune, or name another store with --store" in outcome.stderr
+    assert both.read_bytes() == before
+
+
+def test_a_baseline_store_of_a_newer_nettune_is_refused_by_name(tmp_path: Path, both: Path, program: Program) -> None:
+    """Which of the two stores it is stands in the message."""
+    base = tmp_path / "base.db"
+    _fill(base, _labelled("base", STEADY, "main"))
+    _run_sql(base, "UPDATE alembic_version SET version_num = '0099'")
+    outcome = program("compare", "label:main", "label:branch", "--baseline-store", str(base))
+
+    assert outcome.returncode == 2
+    assert f"store {base} was written by a newer nettune (format 0099" in outcome.stderr
+
+
+def test_a_history_names_its_change_and_never_fails(path: Path, program: Program) -> None:
+    """Looking back is not gating: exit 0, with the level, the run that began it, and what differed."""
+    new = {"machine": {**MACHINE, "kernel": "Linux 6.11"}, "started_at": 2e9}
+    runs = [*_labelled("old", STEADY * 3, "nightly"), *_labelled("new", SLOW * 2, "nightly", **new)]
+    _fill(path, [replace(each, run=replace(each.run, started_at=1e9 + n)) for n, each in enumerate(runs)])
+    outcome = program("trend", "quick").require()
+
+    assert "▼ worse" in outcome.stdout
+    assert "│" in outcome.stdout
+    assert "worse from run new0 on: 10.0" in outcome.stdout
+    assert "Different since run old8: kernel: Linux 6.8 → Linux 6.11" in outcome.stdout
+    assert "Worse in tcp.goodput since run new0: bridge current (−29.8" in outcome.stdout
+
+
+def test_a_history_as_json_is_one_document(both: Path, program: Program) -> None:
+    """Also of a label alone, or of the newest runs alone."""
+    every = json.loads(program("trend", "quick", "--json").require().stdout)
+    branch = json.loads(program("trend", "quick", "--label", "branch", "--json").require().stdout)
+    newest = program("trend", "quick", "--last", "2").require().stdout
+
+    assert (every["plan"], len(every["runs"])) == ("quick", 6)
+    assert [each["run_id"] for each in branch["runs"]] == ["slow0", "slow1", "slow2"]
+    assert "4 older runs are not looked at; --last 6 takes all" in newest
+
+
 WRONG = {
+    "a history of no plan": (("trend", "quik"), "has no run 'plan:quik'", "did you mean 'quick'?"),
+    "a history of no label": (("trend", "quick", "--label", "mian"), "has no run of 'quick' with the label 'mian'",
+        "did you mean 'main'?"),
+    "a history of no metric": (("trend", "quick", "--metric", "tcp.godput"), "--metric tcp.godput",
+        "did you mean 'tcp.goodput'?"),
+    "a history of nothing": (("trend", "quick", "--last", "0"), "Invalid value for '--last'", ""),
     "unknown label": (("compare", "label:mian", "last"), "has no run 'label:mian'", "did you mean 'main'?"),
     "unknown fact": (("compare", "label:main", "label:branch", "--across", "kernl"), "--across 'kernl'",
         "did you mean 'kernel'?"),
