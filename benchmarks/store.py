@@ -138,6 +138,8 @@ def copied(path: Path, run_id: str, copies: int) -> None:
             connection.commit()
     connection.commit()
     connection.close()
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())  # else the first checkpoints that are timed wait for gigabytes of the copies
 
 
 def appended(store: Store, run: Run, raw: Mapping[tuple[str, str], str], most: int) -> tuple[float, float]:

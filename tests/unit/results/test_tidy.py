@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict, replace
 
 import pandas as pd  # noqa: TID251 - the tests stand outside the door
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from results import frames, tidy
@@ -111,6 +111,7 @@ def test_json_reads_back_as_it_was(found: list[Row]) -> None:
     assert [Row(**row) for row in document["rows"]] == found
 
 
+@settings(max_examples=30)  # each writes and reads a file
 @given(st.lists(_rows(), min_size=1, max_size=5))
 def test_parquet_reads_back_as_it_was(found: list[Row]) -> None:
     """The frame that was written, to its types."""
