@@ -52,7 +52,7 @@ class Cost:
 
     wall_s: float
     cpu_s: float
-    peak_mb: float
+    peak_mb: float  # never less than this benchmark's own 86 MB, which the process begins with (wait4 counts from fork)
 
 
 def a_run(run_id: str, started_at: float, *, large: bool) -> Run:
