@@ -128,10 +128,11 @@ def plans(as_json: JsonOption = False) -> None:
 def runs(
     label: Annotated[str, typer.Option(help="Only runs with this label.", metavar="NAME")] = "",
     plan: Annotated[str, typer.Option(help="Only runs of the plan of this name.", metavar="NAME")] = "",
+    last: Annotated[int, typer.Option(min=1, help="How many to show, the newest.", metavar="N")] = 100,
     store: StoreOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """The runs in the store, newest first; one whose process is gone without a word reads "killed"."""
+    """The newest runs first (as JSON all of them); one whose process is gone without a word reads "killed"."""
     from nettune.listing import standing
     from results.store import opened
     from results.units import iso
@@ -140,7 +141,9 @@ def runs(
     with opened(where.store) as kept:
         listed = standing(kept.listed(plan=plan, label=label), where)
     rows = [(r.run_id, r.plan_name, r.status, iso(r.started_at) or "", r.label, r.confirms) for r in listed]
-    screen.table("", ("run", "plan", "status", "started", "label", "confirms"), rows)
+    screen.table("", ("run", "plan", "status", "started", "label", "confirms"), rows[:last])
+    if len(rows) > last:
+        screen.line(f"{len(rows) - last} older runs: --last {len(rows)}", "dim")
     if as_json:
         keys = ("run_id", "plan", "status", "started_at", "label", "confirms")
         screen.document([dict(zip(keys, row, strict=True)) for row in rows])
@@ -149,7 +152,7 @@ def runs(
 @app.command()
 def show(run: RunArgument = "last", store: StoreOption = "", as_json: JsonOption = False) -> None:
     """One run: verdicts, noise, skipped cells, trials that gave no number."""
-    from nettune import outputs, preview
+    from nettune import outputs
     from results.store import opened
 
     screen = Screen(quiet=as_json)
@@ -159,7 +162,7 @@ def show(run: RunArgument = "last", store: StoreOption = "", as_json: JsonOption
             return
         found = outputs.judged(kept, run)
         outputs.closing(screen, kept, found)
-        preview.details(screen, *found)
+        outputs.details(screen, *found)
 
 
 @app.command()

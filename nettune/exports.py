@@ -12,7 +12,7 @@ Form = Literal["csv", "json", "parquet", "markdown"]
 def exported(store: Store, name: str, form: Form, *, raw: bool) -> str | bytes:
     """The run's rows, or with `raw` what its tools printed. Raises NotAble where Parquet's extra is not installed."""
     if form == "markdown":
-        run, trials, judgement = judged(store, name)
+        run, trials, judgement = judged(store, name, whole=True)
         _, advice = advice_for(store, run, judgement)
         return ticket.ticket(run, trials, judgement, advice=advice.as_mapping())
     if raw:

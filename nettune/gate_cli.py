@@ -11,6 +11,8 @@ from nettune.say import Screen
 if TYPE_CHECKING:
     from results.between import Between, Change
     from results.evidence import Measured
+    from results.records import Run
+    from results.store import Store
     from results.trend import Trend
 
 SIDE = "Runs: ids or beginnings, last:N, label:NAME or plan:NAME, with commas between."
@@ -62,7 +64,6 @@ def trend(
 ) -> None:
     """The history of a plan: levels, since when, what differed when one began. Never fails on what it finds."""
     from results import trend as history
-    from results.evidence import Measured
     from results.selection import of_plan
     from results.store import opened
     from results.trend_document import document
@@ -71,7 +72,7 @@ def trend(
     with opened(places(store).store) as kept:
         listed = of_plan(plan, label, kept.listed(), kept.shown)
         runs = history.comparable([kept.run(each.run_id) for each in listed[:last]])
-        measured = [Measured(run, kept.trials(run.run_id, histograms=False)) for run in runs.runs]
+        measured = [_with_trials(kept, run) for run in runs.runs]
     found = history.trend(runs, measured, metric=metric)
     _show_trend(screen, found, listed=len(listed), last=last)
     if as_json:
@@ -104,7 +105,6 @@ def _show_trend(screen: Screen, found: "Trend", *, listed: int, last: int) -> No
 def _measured(url: str, words: str, *, must_exist: bool = False) -> "list[Measured]":
     """The runs that `words` name in a store, with their trials."""
     from results.errors import WrongInput
-    from results.evidence import Measured
     from results.selection import chosen
     from results.store import opened
 
@@ -112,7 +112,13 @@ def _measured(url: str, words: str, *, must_exist: bool = False) -> "list[Measur
         raise WrongInput(f"--baseline-store {url}: no such file", hint="the store that the baseline's runs went to")
     with opened(url) as kept:
         found = chosen(words, kept.listed(), kept.shown)
-        return [Measured(kept.run(each.run_id), kept.trials(each.run_id, histograms=False)) for each in found]
+        return [_with_trials(kept, kept.run(each.run_id)) for each in found]
+
+
+def _with_trials(kept: "Store", run: "Run") -> "Measured":
+    from results.evidence import Measured
+
+    return Measured(run, kept.trials(run.run_id, histograms=False, metrics=run.design.judged))
 
 
 def _show(screen: Screen, found: "Between") -> None:

@@ -1,5 +1,6 @@
 """What a finished or interrupted run gives: the summary, the report, the profile."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from nettune import say
@@ -18,10 +19,10 @@ from tuning.recommend import Advice, recommend
 __all__ = ["advice_for", "closing", "document", "judged", "page", "write", "write_profile"]
 
 
-def judged(store: Store, name: str, *, histograms: bool = False) -> tuple[Run, tuple[Trial, ...], Judgement]:
-    """A run with its trials and what they amount to; only the report draws `histograms`."""
+def judged(store: Store, name: str, *, whole: bool = False) -> tuple[Run, tuple[Trial, ...], Judgement]:
+    """A run with its trials and what they amount to; `whole` ones have histograms, and metrics that no verdict uses."""
     run = store.run(name)
-    trials = store.trials(run.run_id, histograms=histograms)
+    trials = store.trials(run.run_id, histograms=whole, metrics=() if whole else run.design.judged)
     return run, trials, judge(run.design, trials)
 
 
@@ -38,14 +39,14 @@ def page(store: Store, name: str) -> str:
     """The report as one HTML file."""
     from results.report import report  # noqa: PLC0415 - matplotlib takes half a second to import
 
-    run, trials, judgement = judged(store, name, histograms=True)
+    run, trials, judgement = judged(store, name, whole=True)
     _, advice = advice_for(store, run, judgement)
     return report(run, trials, judgement, recommendation=advice.as_mapping())
 
 
 def document(store: Store, name: str) -> dict[str, object]:
     """The document of `show --json`."""
-    return summary(*judged(store, name))
+    return summary(*judged(store, name, whole=True))
 
 
 def write_profile(store: Store, name: str, path: Path) -> Advice:
@@ -77,3 +78,22 @@ def closing(screen: say.Screen, store: Store, found: tuple[Run, tuple[Trial, ...
     screen.line(advice.sentence, "bold")
     if advice.next_command:
         screen.line(f"  {advice.next_command}")
+
+
+def details(screen: say.Screen, run: Run, trials: Sequence[Trial], judgement: Judgement) -> None:
+    """What `show` adds: the guards, the trials without a number, the machine."""
+    rows = [
+        (each.topology, each.treatment, guard.metric, guard.word)
+        for each in judgement.comparisons
+        if each.primary
+        for guard in each.guards
+    ]
+    if rows:
+        screen.table("guards", ("topology", "treatment", "metric", "outcome"), rows)
+    for trial in trials:
+        if trial.status in {"failed", "missing"}:
+            screen.line(
+                f"{trial.topology} block {trial.block + 1} {trial.arm}: {trial.status}: {trial.cause}", "yellow"
+            )
+    screen.line(f"seed {run.seed}, {run.status}, nettune {run.revision}")
+    screen.line(say.plain(run.machine))

@@ -9,11 +9,11 @@ from bench.facts import machine
 from bench.hosts.local import Local
 from bench.labs import namespaces
 from bench.run import paired
-from nettune.say import Screen, duration, plain
+from nettune.say import Screen, duration
 from nettune.wiring import Order, load_plan, stored_plan
 from results.errors import WrongInput
 from results.judgement import judge
-from results.records import CURRENT_ARMS, Judgement, Run, Trial
+from results.records import CURRENT_ARMS
 from results.store import Store
 from tuning.knobs.table import knob_for
 from tuning.recommend import CONFIRMING_BLOCKS, winning
@@ -107,22 +107,3 @@ def dry_run(screen: Screen, order: Order) -> None:
             screen.line(f"  {end}: {command}")
         if note := str(getattr(probe, "note", "")):
             screen.line(f"  {note}")
-
-
-def details(screen: Screen, run: Run, trials: Sequence[Trial], judgement: Judgement) -> None:
-    """What `show` adds: the guards, the trials without a number, the machine."""
-    rows = [
-        (each.topology, each.treatment, guard.metric, guard.word)
-        for each in judgement.comparisons
-        if each.primary
-        for guard in each.guards
-    ]
-    if rows:
-        screen.table("guards", ("topology", "treatment", "metric", "outcome"), rows)
-    for trial in trials:
-        if trial.status in {"failed", "missing"}:
-            screen.line(
-                f"{trial.topology} block {trial.block + 1} {trial.arm}: {trial.status}: {trial.cause}", "yellow"
-            )
-    screen.line(f"seed {run.seed}, {run.status}, nettune {run.revision}")
-    screen.line(plain(run.machine))

@@ -109,6 +109,11 @@ class Design:
     definitions: Mapping[str, str] = field(default_factory=dict)  # "latency.rtt_p50" -> how this plan measures it
 
     @property
+    def judged(self) -> tuple[str, ...]:
+        """Every metric that a verdict rests on, guards included."""
+        return tuple(dict.fromkeys((*self.metrics, *(guard.metric for guard in self.guards))))
+
+    @property
     def family(self) -> int:
         """Comparisons that may name a winner: treatments × topologies × the one primary metric."""
         return len(self.topologies) * len(self.treatments)

@@ -287,9 +287,10 @@ class Store:
             )
         return found[0]
 
-    def trials(self, run_id: str, *, histograms: bool = True) -> tuple[Trial, ...]:
+    def trials(self, run_id: str, *, histograms: bool = True, metrics: Sequence[str] = ()) -> tuple[Trial, ...]:
         """Every trial of a run in the order of measurement, orphans included; `histograms` are most of the bytes.
 
+        With `metrics` ("tcp.goodput") samples of others may be left out: of 22 a trial, verdicts rest on 8.
         A trial whose block is still on its way reads "running": no verdict may count half a block.
         """
         table, blocks = schema.trials, schema.blocks
@@ -305,7 +306,10 @@ class Store:
             ).mappings().all()  # fmt: skip
             named = schema.samples
             columns = (named.c.trial_id, *(named.c[name] for name in Sample.__slots__))
-            for trial_id, *fields in connection.execute(sql.select(*columns).where(named.c.trial_id.in_(ours))):
+            query = sql.select(*columns).where(named.c.trial_id.in_(ours))
+            if metrics:
+                query = query.where(named.c.metric.in_({name.partition(".")[2] for name in metrics}))
+            for trial_id, *fields in connection.execute(query):
                 kept.setdefault(trial_id, []).append(Sample(*fields))
             named = schema.histograms
             rows_of = sql.select(named).where(named.c.trial_id.in_(ours) if histograms else sql.false())

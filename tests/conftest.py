@@ -1,6 +1,7 @@
-"""What every tier shares: no example of a property is timed, since a busy machine makes any of them slow."""
+"""What all tiers share: how hypothesis is used."""
 
 from hypothesis import settings
 
-settings.register_profile("nettune", deadline=None)
+# No deadline: no test is timed, and on a busy machine the first example waits for an import.
+settings.register_profile("nettune", deadline=None, max_examples=60)
 settings.load_profile("nettune")

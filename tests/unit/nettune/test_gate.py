@@ -257,6 +257,15 @@ def test_runs_show_labels_and_can_be_chosen_by_them(both: Path, program: Program
     assert "branch" in program("runs").require().stdout
 
 
+def test_a_long_list_of_runs_shows_the_newest_and_says_how_many_more(both: Path, program: Program) -> None:
+    """To people; as JSON it is whole."""
+    shown = program("runs", "--last", "2").require().stdout
+
+    assert ("slow2" in shown, "slow1" in shown, "slow0" in shown) == (True, True, False)
+    assert "4 older runs: --last 6" in shown
+    assert len(json.loads(program("runs", "--last", "2", "--json").require().stdout)) == 6
+
+
 def test_a_run_whose_process_is_gone_reads_killed(path: Path, program: Program) -> None:
     """The store says running; the lock says that nobody measures. While one does, it runs."""
     _fill(path, _labelled("gone", STEADY[:1], "x", status="running"), _labelled("done", STEADY[:1], "x"))

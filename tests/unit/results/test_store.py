@@ -94,6 +94,26 @@ class StoreContract:
         assert store.raw(first.trial_id) == dict(DONE.raw)
         assert first.value("latency.rtt_p50") == 1.1e-4
 
+    def test_samples_of_metrics_that_nobody_asked_for_may_stay_where_they_are(self, store: Store) -> None:
+        """Those that were asked for are all there, as they are with the others."""
+        store.begin_run(_run())
+        _block(store, _run().run_id, 0)
+        few = store.trials(_run().run_id, histograms=False, metrics=("tcp.goodput", "latency.rtt_p50"))
+
+        assert {sample.name for sample in few[0].samples} == {"tcp.goodput", "latency.rtt_p50"}
+        assert (few[0].value("tcp.goodput"), few[0].histograms) == (1.5e10, ())
+
+    def test_a_beginning_is_taken_to_the_letter(self, store: Store) -> None:
+        """No pattern of SQL's, no other case; a whole id wins over a longer one that begins so."""
+        for run_id in ("20260131-120000-k7qd", "20260131-120000-k7qd-2", "20260201-120000-a"):
+            store.begin_run(_run(run_id))
+
+        assert store.run("20260131-120000-k7qd").run_id == "20260131-120000-k7qd"
+        assert store.run("202602").run_id == "20260201-120000-a"
+        for name, many in (("2026", "more than one"), ("20260131-120000-K7QD", "no"), ("2026020_", "no")):
+            with pytest.raises(WrongInput, match=f"has {many} run '{name}'"):
+                store.run(name)
+
     def test_a_trial_without_numbers_keeps_its_cause(self, store: Store) -> None:
         """Failed and missing are kept, never as 0."""
         store.begin_run(_run())

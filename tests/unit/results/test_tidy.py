@@ -111,7 +111,7 @@ def test_json_reads_back_as_it_was(found: list[Row]) -> None:
     assert [Row(**row) for row in document["rows"]] == found
 
 
-@settings(deadline=None)
+@settings(max_examples=30)  # each writes and reads a file
 @given(st.lists(_rows(), min_size=1, max_size=5))
 def test_parquet_reads_back_as_it_was(found: list[Row]) -> None:
     """The frame that was written, to its types."""
