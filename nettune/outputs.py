@@ -13,7 +13,6 @@ from results.slopes import slopes
 from results.store import Store
 from results.summary import summary
 from results.units import percent
-from tuning import profile
 from tuning.recommend import Advice, recommend
 
 __all__ = ["advice_for", "closing", "document", "judged", "page", "write", "write_profile"]
@@ -51,6 +50,8 @@ def document(store: Store, name: str) -> dict[str, object]:
 
 def write_profile(store: Store, name: str, path: Path) -> Advice:
     """Write profile.yaml; the advice that it holds."""
+    from tuning import profile  # noqa: PLC0415 - reads plans and knobs, which nothing else here needs
+
     run, _, judgement = judged(store, name)
     speaker, advice = advice_for(store, run, judgement)
     write(path, profile.text(speaker, advice))
