@@ -46,7 +46,7 @@ def _as_first_format(path: Path) -> None:
     """The store as format 0001 would have kept it: without labels and capacities."""
     _run_sql(
         path,
-        "ALTER TABLE runs DROP COLUMN label; ALTER TABLE runs DROP COLUMN capacities;"
+        "DROP INDEX runs_listed; ALTER TABLE runs DROP COLUMN label; ALTER TABLE runs DROP COLUMN capacities;"
         "UPDATE alembic_version SET version_num = '0001'",
     )
 
