@@ -296,7 +296,8 @@ class TestFile(StoreContract):
     def test_a_store_of_an_older_nettune_is_migrated_with_its_runs(self, store: Store, path: Path) -> None:
         """Format 0001 knew neither labels nor capacities."""
         store.begin_run(_run())
-        for statement in ("DROP INDEX runs_listed", "ALTER TABLE runs DROP COLUMN label", "ALTER TABLE runs DROP COLUMN capacities",
+        for statement in ("DROP INDEX runs_listed", "ALTER TABLE runs DROP COLUMN label",
+                          "ALTER TABLE runs DROP COLUMN capacities",
                           "UPDATE alembic_version SET version_num = '0001'"):  # fmt: skip
             _sql(path, statement)
 
