@@ -92,6 +92,7 @@ def run(
 def plans(as_json: JsonOption = False) -> None:
     """The plans that ship."""
     from bench.plan import shipped
+    from nettune import contents
     from nettune.wiring import load_plan
 
     screen = Screen(quiet=as_json)
@@ -100,7 +101,7 @@ def plans(as_json: JsonOption = False) -> None:
     rows = [
         (
             each.name,
-            ", ".join(each.design.topologies),
+            contents.several(each.design.topologies),
             str(len(each.treatments)),
             duration(whole[each.name]),
             each.about,

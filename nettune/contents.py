@@ -1,6 +1,6 @@
 """What a plan would do, said without running it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bench.plan import Plan
 from nettune.say import Screen, duration
@@ -40,6 +40,11 @@ def document(plan: Plan) -> Mapping[str, object]:
         "trials": (len(plan.treatments) + len(CURRENT_ARMS)) * _blocks(plan),
         "estimate_s": round(design.block_s * _blocks(plan), 1),
     }
+
+
+def several(names: Sequence[str], most: int = 4) -> str:
+    """Names for one cell of a table: the first few, and how many there are."""
+    return ", ".join(names) if len(names) <= most else f"{', '.join(names[: most - 1])}, … ({len(names)})"
 
 
 def _blocks(plan: Plan) -> int:

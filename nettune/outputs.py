@@ -71,7 +71,8 @@ def closing(screen: say.Screen, store: Store, found: tuple[Run, tuple[Trial, ...
         if blocks is not None and blocks > run.design.blocks:
             whole = say.duration(blocks * run.design.block_s * len(run.design.topologies))
             more = f"; for {run.design.margin_pct:g} % use --blocks {blocks} (≈ {whole})"
-        screen.line(f"This run could see changes ≥ {percent(visible, signed=False)}{more}.")
+        shown = f"≥ {percent(visible, signed=False)}".replace("≥ >", "> ")
+        screen.line(f"This run could see changes {shown}{more}.")
     say.paths(screen, rows.path_rows(trials, path_differences(run.design, trials)))
     for sentence in rows.slope_sentences(slopes(run, trials)):
         screen.line(sentence)

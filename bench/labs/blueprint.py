@@ -70,6 +70,7 @@ def drawn_up(topology: Topology, netns: Mapping[str, str] | None = None) -> Blue
     for place, end in enumerate(ends, start=1):
         building.end(end, place)
     building.nodes()
+    building.polling()
     return Blueprint(
         hosts=building.hosts,
         steps=tuple(building.steps),
@@ -265,6 +266,12 @@ class _Building:
         for end in self.ends:
             if lines := _shaping(self.topology, f"port-{end}"):
                 self.steps.append((self.home(end), Command(("tc", "-batch", "-"), stdin="\n".join(lines) + "\n")))
+
+    def polling(self) -> None:
+        """GRO on at every veth of the path, which makes it poll."""
+        for port in self.path() if self.topology.gro else ():
+            if port.device.startswith(("eth0", "port-", "leg-")) and "." not in port.device:
+                self.steps.append((port.host, Command(("ethtool", "-K", port.device, "gro", "on"))))
 
     def _nft(self, text: str) -> None:
         self.steps.append((NODE, Command(("nft", "-f", "-"), stdin=text)))

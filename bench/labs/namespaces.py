@@ -107,6 +107,8 @@ def commands(topology: Topology) -> list[tuple[str, str]]:
         match command.argv[0]:
             case "tee":
                 found.append((host, f"sysctl -w {command.argv[1].removeprefix('/proc/sys/')}={command.stdin}"))
+            case "ethtool":
+                found.append((host, str(command)))
             case "nft":
                 shown = [*lines[:_NFT_LINES], f"    … {len(lines) - _NFT_LINES} more lines"]
                 found += [(host, f"nft: {line}") for line in (lines if len(lines) <= _NFT_LINES else shown)]

@@ -49,6 +49,7 @@ _COMMON: Options = {
     "ip": Option({"enum": [4, 6], "description": "the family that probes use; both are there"},
                  lambda node: int(node.choice(("4", "6"))), 4),
     "queues": whole(1, 64, "queues", 0, "queues of every veth device; one a CPU when not given"),
+    "gro": switch("veth devices merge what they receive and poll for it (NAPI), as NICs do; off by default"),
     "prefix": _prefix(4, PREFIX_4),
     "prefix6": _prefix(6, PREFIX_6),
 }  # fmt: skip
@@ -139,6 +140,7 @@ def _made(kind: Kind, members: Mapping[str, Node], item: Node) -> Topology:
         ip=given["ip"],
         ends=given.get("ends", 2),
         queues=given["queues"],
+        gro=given["gro"],
         shape=shape,
         prefixes=(given["prefix"], given["prefix6"]),
         subnets=given.get("subnets", ()),

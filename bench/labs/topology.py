@@ -49,6 +49,7 @@ class Topology:
     ip: int = 4  # the family that probes use; addresses of both are always there
     ends: int = 2
     queues: int = 0  # of every veth device, transmit and receive; 0: as the kernel makes them, one a CPU
+    gro: bool = False  # veth devices merge what they receive, for which they poll (NAPI), as NICs do
     shape: Shape = field(default_factory=Shape)
     prefixes: tuple[str, str] = (PREFIX_4, PREFIX_6)  # subnets are planned from these
     subnets: tuple[tuple[str, Network], ...] = ()  # (endpoint, subnet) that the plan fixes
@@ -71,7 +72,7 @@ class Topology:
         words = [str(self.vlan_id)] if self.vlan_id else []
         words += [self.bond_mode, f"{self.legs}legs"] if self.legs else []
         words += [self.hook] if self.kind == "firewall" and self.hook != "bridge" else []
-        flags = (("tagged", self.tagged), ("policy", self.policy), ("forward", self.forward))
+        flags = (("tagged", self.tagged), ("policy", self.policy), ("forward", self.forward), ("gro", self.gro))
         words += [word for word, there in flags if there]
         numbers = (("mtu", self.mtu, 1500), ("port", self.port_mtu, 0), ("ip", self.ip, 4), ("ends", self.ends, 2),
                    ("queues", self.queues, 0), ("rules", self.rules, 0))  # fmt: skip

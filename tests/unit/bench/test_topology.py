@@ -21,6 +21,7 @@ from tests.unit.bench.fakes import lab
 EVERY = """\
 - direct
 - {kind: direct, ip: 6, queues: 2}
+- {kind: bridge, gro: on}
 - bridge
 - {kind: bridge, ends: 4}
 - {kind: bridge, rate_mbit: 100, delay_ms: 10, loss_pct: 0.5, reorder_pct: 25}
