@@ -9,7 +9,7 @@ from bench.labs import rulesets
 from bench.labs.addressing import PREFIX_4, PREFIX_6, Network, NoRoom
 from bench.labs.blueprint import drawn_up
 from bench.labs.lab import ENDS
-from bench.labs.topology import BOND_MODES, KINDS, MTU_RANGE, Kind, Shape, Topology
+from bench.labs.topology import BOND_MODES, IPV6_LEAST_MTU, KINDS, MTU_RANGE, Kind, Shape, Topology
 from bench.options import Option, Options, number, switch, taken, whole, word
 from results.json_schema import Schema, mapping
 
@@ -173,8 +173,8 @@ def _consistent(made: Topology, members: Mapping[str, Node], item: Node) -> None
     for name, _ in made.subnets:
         if name not in ENDS[: made.ends]:
             members["subnets"].wrong(f"there is no endpoint {name}", hint=f"ends: {ENDS.index(name) + 1}")
-    if made.ip == 6 and made.mtu < 1280:
-        members["mtu"].wrong(f"IPv6 needs an MTU of 1280 or more, not {made.mtu} (RFC 8200, section 5)")
+    if made.ip == 6 and made.mtu < IPV6_LEAST_MTU:
+        members["mtu"].wrong(f"IPv6 needs an MTU of {IPV6_LEAST_MTU} or more, not {made.mtu} (RFC 8200, section 5)")
     try:
         drawn_up(made)
     except NoRoom as error:

@@ -7,6 +7,7 @@ from bench.labs.addressing import PREFIX_4, PREFIX_6, Network
 
 Kind = Literal["direct", "bridge", "vlan", "bond", "routed", "nat", "firewall"]
 KINDS: tuple[str, ...] = get_args(Kind)
+IPV6_LEAST_MTU = 1280  # RFC 8200, section 5: on a link below it there is no IPv6
 MTU_RANGE = (576, 65535)  # RFC 791's smallest reassembly size; IPv4's largest packet
 Hook = Literal["bridge", "inet", "br_netfilter"]
 # bonding.rst; those of the first row need a partner that knows of the bond, the others any switch.

@@ -45,6 +45,8 @@ def test_traffic_takes_the_path_of_the_topology(state: Path, kind: Kind, mtu: in
 PATHS = topologies(document.read("""\
 - {kind: bridge, ends: 3, ip: 6}
 - {kind: bridge, queues: 2}
+- {kind: bridge, mtu: 600}
+- {kind: routed, mtu: 600, gro: on}
 - {kind: vlan, id: 10}
 - {kind: vlan, id: 20, tagged: on, ip: 6, mtu: 1400, port_mtu: 1500}
 - {kind: bond, mode: 802.3ad}
