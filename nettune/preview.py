@@ -58,7 +58,7 @@ def order(
     if not confirm:
         return Order(load_plan(plan, overrides), seed, label=label)
     run = store.run(confirm)
-    winners = winning(judge(run.design, store.trials(run.run_id)))
+    winners = winning(run, judge(run.design, store.trials(run.run_id)))
     if not winners:
         raise WrongInput(f"run {run.run_id} names no candidate: there is nothing to confirm")
     document = plans.confirmation(run.plan, tuple(winners), max(CONFIRMING_BLOCKS, blocks or 0))

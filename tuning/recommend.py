@@ -10,7 +10,7 @@ from typing import Literal
 
 from bench.plan import TOGETHER
 from results.records import Comparison, Judgement, Run
-from tuning.knobs.table import knob_for
+from tuning.knobs.table import LAB_ONLY, knob_for
 
 Status = Literal["nothing", "candidate", "confirmed"]
 CONFIRMING_BLOCKS = 12  # at least
@@ -82,9 +82,9 @@ class Advice:
 def recommend(run: Run, judgement: Judgement) -> Advice:
     """The advice of one run; of a confirmation when `run.confirms` names the run whose candidates it measured."""
     confirming = bool(run.confirms)
-    winners = winning(judgement)
+    winners = winning(run, judgement)
     chosen = _chosen(judgement, winners)
-    rejected = _rejected(judgement, winners, chosen)
+    rejected = _rejected(run, judgement, winners, chosen)
     if not winners:
         return Advice("nothing", _nothing(run, judgement, confirming=confirming), (), rejected, (), "")
     kept: dict[tuple[str, str], Recommendation] = {}
@@ -104,9 +104,12 @@ def recommend(run: Run, judgement: Judgement) -> Advice:
     return Advice("candidate", sentence, tuple(kept.values()), rejected, tuple(unresolved), command)
 
 
-def winning(judgement: Judgement) -> Mapping[str, Comparison]:
-    """Treatments that win somewhere and are worse nowhere, with their smallest winning effect, best first."""
-    primary = [each for each in judgement.comparisons if each.primary]
+def winning(run: Run, judgement: Judgement) -> Mapping[str, Comparison]:
+    """Treatments that win somewhere and are worse nowhere, with their smallest winning effect, best first.
+
+    Without those that set what only a lab has: fewer rules are faster, and nobody's firewall is the better for it.
+    """
+    primary = [each for each in judgement.comparisons if each.primary and not _lab_only(run, each.treatment)]
     worse = {each.treatment for each in primary if each.verdict == "worse"}
     found: dict[str, Comparison] = {}
     for each in primary:
@@ -152,14 +155,15 @@ def _chosen(judgement: Judgement, winners: Mapping[str, Comparison]) -> Sequence
 
 
 def _rejected(
-    judgement: Judgement, winners: Mapping[str, Comparison], chosen: Sequence[str]
+    run: Run, judgement: Judgement, winners: Mapping[str, Comparison], chosen: Sequence[str]
 ) -> tuple[tuple[str, str], ...]:
     rows = []
     for each in judgement.comparisons:
         if not each.primary or each.treatment in chosen or (TOGETHER in chosen and each.treatment in winners):
             continue
         alone = f"; not together with {', '.join(chosen)}" if each.treatment in winners else ""
-        rows.append((f"{each.treatment} on {each.topology}", f"{each.verdict}: {each.reason}{alone}"))
+        lab_only = "; what only a lab has is no setting to keep" if _lab_only(run, each.treatment) else ""
+        rows.append((f"{each.treatment} on {each.topology}", f"{each.verdict}: {each.reason}{alone}{lab_only}"))
     return tuple(rows)
 
 
@@ -169,12 +173,20 @@ def _nothing(run: Run, judgement: Judgement, *, confirming: bool) -> str:
         return f"Nothing of run {run.confirms} was confirmed on fresh blocks: change nothing."
     if not verdicts:
         return "Nothing was compared: change nothing."
-    harmed = [each.treatment for each in judgement.comparisons if each.primary and each.verdict == "better"]
+    harmed = [
+        each.treatment
+        for each in judgement.comparisons
+        if each.primary and each.verdict == "better" and not _lab_only(run, each.treatment)
+    ]
     if harmed:
         return f"{', '.join(sorted(set(harmed)))} gains, but harms a guard or loses elsewhere: change nothing."
     open_ones = verdicts.count("inconclusive")
     tail = f" {open_ones} of {len(verdicts)} comparisons stayed open." if open_ones else ""
     return f"Nothing that was measured is worth changing.{tail}"
+
+
+def _lab_only(run: Run, treatment: str) -> bool:
+    return any(setting["setting"] in LAB_ONLY for setting in run.settings.get(treatment, ()))
 
 
 def _gain(best: Comparison) -> str:

@@ -20,6 +20,8 @@ KNOBS: Mapping[str, Knob] = {
     knob.kind: knob
     for knob in (Mtu(), *LINK_NUMBERS, Feature(), *DEVICE_FILES, Qdisc(), Sysctl(), FirewallRules(), Nat())
 }
+# Only a lab's node has them. What they cost is an answer; a profile holds none of them.
+LAB_ONLY = frozenset({FirewallRules.kind, Nat.kind})
 
 
 def knob_for(setting: str) -> Knob | None:

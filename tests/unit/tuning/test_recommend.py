@@ -54,6 +54,18 @@ def test_without_a_winner_nothing_is_recommended() -> None:
     )  # fmt: skip
 
 
+def test_what_only_a_lab_has_is_never_recommended() -> None:
+    """Fewer rules are faster: an answer, and no setting for anybody's firewall; its verdict is told all the same."""
+    rules: Mapping[str, str] = {"setting": "firewall_rules", "value": "0", "target": "node", "was": "5000"}
+    judged = _judged(_found("none", 250), _found("no-tso", 8))
+    advice = recommend(_run({"none": (rules,), "no-tso": (TSO,)}), judged)
+    alone = recommend(_run({"none": (rules,)}), _judged(_found("none", 250)))
+
+    assert [each.setting for each in advice.recommendations] == ["tso"]
+    assert ("none on bridge", "better: it is so; what only a lab has is no setting to keep") in advice.rejected
+    assert (alone.status, alone.sentence) == ("nothing", "Nothing that was measured is worth changing.")
+
+
 def test_a_run_without_treatments_compares_nothing() -> None:
     """The plan `noise`."""
     assert recommend(_run({}), _judged()).sentence == "Nothing was compared: change nothing."
@@ -104,7 +116,7 @@ def test_a_winner_that_is_worse_elsewhere_is_none() -> None:
         _found("jumbo", 30.0), _found("jumbo", -20.0, "worse", topology="routed"), _found("no-tso", 6.0)
     )
 
-    assert list(winning(judgement)) == ["no-tso"]
+    assert list(winning(_run(SETTINGS), judgement)) == ["no-tso"]
     assert "jumbo on bridge" in dict(recommend(_run(SETTINGS), judgement).rejected)
 
 
@@ -115,7 +127,7 @@ def test_the_smallest_gain_of_a_winner_is_its_evidence_and_the_best_winner_comes
         _found("jumbo", 1.0, "equivalent", topology="direct"),
     )  # fmt: skip
 
-    assert [(name, each.topology, each.effect_pct) for name, each in winning(judgement).items()] == [
+    assert [(name, each.topology, each.effect_pct) for name, each in winning(_run(SETTINGS), judgement).items()] == [
         ("jumbo", "routed", 12.0), ("no-tso", "bridge", 6.0)
     ]  # fmt: skip
 
