@@ -7,6 +7,8 @@ from typing import Any, Generic, TypeVar
 from bench.document import Node
 from results.json_schema import Schema, mapping
 
+# YAML 1.1 reads a bare `off` as false, YAML 1.2 as text: both mean the same to nettune.
+SWITCH: Schema = {"enum": ["on", "off", True, False, "yes", "no", "true", "false"]}
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -42,8 +44,7 @@ def word(words: Sequence[str], default: str, about: str = "") -> Option[str]:
 
 def switch(about: str, *, default: bool = False) -> Option[bool]:
     """On or off, in any of YAML's spellings."""
-    schema: Schema = {"enum": ["on", "off", True, False, "yes", "no", "true", "false"], "description": about}
-    return Option(schema, _switch, default)
+    return Option({**SWITCH, "description": about}, _switch, default)
 
 
 def _switch(node: Node) -> bool:

@@ -5,6 +5,7 @@ from typing import get_args
 
 from bench.labs.lab import Target
 from bench.labs.topology import MTU_RANGE
+from bench.options import SWITCH
 from results.json_schema import Schema, document, listed
 from tuning.knobs.table import KNOBS
 from tuning.profile import FORMAT
@@ -12,8 +13,6 @@ from tuning.recommend import Status
 
 TARGETS: Schema = {"enum": list(get_args(Target))}
 SCALAR: Schema = {"type": ["string", "number", "boolean"]}
-# YAML 1.1 reads a bare `off` as false, YAML 1.2 as text: both mean the same to nettune.
-SWITCH: Schema = {"enum": ["on", "off", True, False, "yes", "no", "true", "false"]}
 SHAPES: Mapping[str, Schema] = {
     "switch": SWITCH,
     "scalar": SCALAR,

@@ -11,7 +11,7 @@ from bench.hosts.command import Command
 from bench.labs import rulesets
 from bench.labs.addressing import Network, Subnet, planned
 from bench.labs.lab import ENDS
-from bench.labs.topology import IPV6_LEAST_MTU, PAIRED_MODES, Topology
+from bench.labs.topology import PAIRED_MODES, Topology
 
 NODE, FAR = "node", "far"
 _POLICY_TABLE = 100
@@ -221,7 +221,7 @@ class _Building:
             if peer != end and self._knows(end, peer):
                 lines += [
                     f"route add {self.address(peer, family)} via {self.subnet(end).gateway(family)} dev {self.device}"
-                    for family in self.families
+                    for family in self.topology.families
                 ]
         self.ip(end, *lines)
 
@@ -235,22 +235,17 @@ class _Building:
         inside, outside = ("b", "a") if self.topology.forward else ("a", "b")
         return inside if peer == outside else ""
 
-    @property
-    def families(self) -> tuple[int, ...]:
-        """IPv6 too, where a link's MTU lets it live."""
-        return (4, 6) if self.topology.mtu >= IPV6_LEAST_MTU else (4,)
-
     def _own(self, subnet: Subnet, place: int, device: str) -> list[str]:
         return [
             f"address add {subnet.address(place, family)}/{subnet.length(family)} dev {device}"
             f"{' nodad' if family == 6 else ''}"
-            for family in self.families
+            for family in self.topology.families
         ]
 
     def _gateways(self, subnet: Subnet) -> list[str]:
         return [
             f"{subnet.gateway(family)}/{subnet.length(family)}{' nodad' if family == 6 else ''}"
-            for family in self.families
+            for family in self.topology.families
         ]
 
     def nodes(self) -> None:
@@ -263,7 +258,11 @@ class _Building:
                 self._policy(host)
         if self.topology.kind == "nat":
             inside, outside = ("b", "a") if self.topology.forward else ("a", "b")
-            to = {family: self.address(inside, family) for family in self.families} if self.topology.forward else {}
+            to = (
+                {family: self.address(inside, family) for family in self.topology.families}
+                if self.topology.forward
+                else {}
+            )
             self._nft(rulesets.translating(f"port-{outside}", to))
         if self.topology.kind == "firewall":
             self._firewall()
@@ -292,7 +291,7 @@ class _Building:
         """By destination the first link, by source the second: the rule wins (its priority is above main's 32766)."""
         here, there = ("a", "b") if host == NODE else ("b", "a")
         place = 2 if host == NODE else 1
-        for family in self.families:
+        for family in self.topology.families:
             goal, own = self.subnets[there].text(family), self.subnets[here].text(family)
             first, second = (self.subnets[link].address(place, family) for link in ("link-1", "link-2"))
             lines = (

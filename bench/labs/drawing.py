@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from bench.labs.blueprint import FAR, NODE, Blueprint, drawn_up
-from bench.labs.topology import IPV6_LEAST_MTU, PAIRED_MODES, Topology
+from bench.labs.topology import PAIRED_MODES, Topology
 
 _WIDTH, _GAP, _LINE, _EDGE = 158, 40, 15, 10  # of a box, between boxes, of a line of text, around all
 _STYLE = 'fill="none" stroke="currentColor"'
@@ -94,10 +94,7 @@ def _lines(name: str, topology: Topology, plan: Blueprint) -> tuple[str, ...]:
     device = next(end.device for end in plan.ends if end.host == name)
     queues = f", {topology.queues} queue{'s' if topology.queues > 1 else ''}" if topology.queues else ""
     return (
-        *(
-            f"{subnet.address(place, family)}/{subnet.length(family)}"
-            for family in ((4, 6) if topology.mtu >= IPV6_LEAST_MTU else (4,))
-        ),
+        *(f"{subnet.address(place, family)}/{subnet.length(family)}" for family in topology.families),
         f"{device}{queues}",
     )
 

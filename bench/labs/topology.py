@@ -81,6 +81,11 @@ class Topology:
         return [*words, *self.shape.words]
 
     @property
+    def families(self) -> tuple[int, ...]:
+        """Of its addresses: IPv6 too, where a link's MTU lets it live."""
+        return (4, 6) if self.mtu >= IPV6_LEAST_MTU else (4,)
+
+    @property
     def routes(self) -> bool:
         """True where a node forwards between subnets; else all endpoints share one."""
         return self.kind in {"routed", "nat"} or (self.kind == "firewall" and self.hook == "inet")

@@ -17,7 +17,7 @@ from bench.hosts.host import Running
 from bench.probes import versions
 from bench.probes.engine import ENGINES, EngineName
 from bench.probes.iperf3_json import parse as parse  # noqa: PLC0414 - other probes drive iperf3 too
-from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, serving
+from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, ended, serving
 from bench.probes.tcp_numbers import Asked, Ran, numbers, raw_of
 from bench.probes.versions import Use, Version
 from results.metrics import METRICS
@@ -160,11 +160,11 @@ class Tcp:
             for index in range(self.processes):
                 now_s = time.monotonic()
                 clients.append((now_s, stack.enter_context(pair.client.host.start(self.client_command(pair, index)))))
-            ended = [(since_s, self._end_of(client, servers), time.monotonic()) for since_s, client in clients]
+            told = [(since_s, self._end_of(client, servers), time.monotonic()) for since_s, client in clients]
             ran = []
-            for (since_s, client, until_s), server in zip(ended, servers, strict=True):
+            for (since_s, client, until_s), server in zip(told, servers, strict=True):
                 exchange_s = time.monotonic() - began_s + _EXCHANGE_S
-                printed = _ended(server, exchange_s) if _sound(client) else server.stop()
+                printed = ended(server, exchange_s) if _sound(client) else server.stop()
                 ran.append(Ran(client, printed, since_s, until_s))
         return self._measured(ran, pair)
 
@@ -246,11 +246,3 @@ def _sound(client: Outcome) -> bool:
     except ProbeFailed:
         return False
     return True
-
-
-def _ended(server: Running, deadline_s: float) -> Outcome:
-    """The server's Outcome; one that does not end by itself never met a client, and says so by its empty output."""
-    try:
-        return server.wait(deadline_s)
-    except Overdue as error:
-        return error.outcome

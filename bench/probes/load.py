@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.hosts.command import Command, Overdue
+from bench.hosts.command import Command
 from bench.hosts.host import Running
 from bench.labs.lab import ENDS
 from bench.options import Option, Options, number, word
 from bench.probes.iperf3_json import printed, rate_bps, rows
-from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, serving
+from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, ended, serving
 from results.records import Sample
 
 SETTLE_S = 0.5  # slow start and first pacing (measured at 10 Gbit/s: the third interval of 0.1 s is within 1 %)
@@ -122,7 +122,7 @@ def running(load: Load, pair: Pair, probe_s: float) -> Iterator[Beside]:
         time.sleep(_TAIL_S)
         # Told to stop, both ends print what they have, with an "error" that says so (iperf 3.12).
         beside.client = client.stop().stdout
-        beside.server = _ended(server, beside.ended_s + _EXCHANGE_S)
+        beside.server = ended(server, beside.ended_s + _EXCHANGE_S).stdout  # measured: 2 ms after its sender has gone
 
 
 def _check_on(client: Running, pair: Pair) -> None:
@@ -132,14 +132,6 @@ def _check_on(client: Running, pair: Pair) -> None:
         raise ProbeFailed(
             f"on {pair.client.host.name}: the load broke off: {said}", raw={"load-client": outcome.stdout}
         )
-
-
-def _ended(server: Running, deadline_s: float) -> str:
-    """What the receiver printed; it ends by itself once its sender has gone (measured: 2 ms)."""
-    try:
-        return server.wait(deadline_s).stdout
-    except Overdue as error:
-        return error.outcome.stdout
 
 
 def told(load: Load, pair: Pair, beside: Beside, probe: str) -> Measured:

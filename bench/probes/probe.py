@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bench.hosts.command import Command, HostFault
+from bench.hosts.command import Command, HostFault, Outcome, Overdue
 from bench.hosts.host import Host, Running
 from bench.labs.lab import Endpoint
 from results.errors import NotAble
@@ -156,6 +156,14 @@ def serving(host: Host, command: Command, *, port: int, protocol: str) -> Iterat
             if time.monotonic() > deadline:
                 raise ToolBroke(f"on {host.name}: `{command}` did not listen on {protocol} port {port} in {_READY_S} s")
         yield server
+
+
+def ended(server: Running, deadline_s: float) -> Outcome:
+    """The Outcome of a server of one test; one that does not end by itself never met a client: its output is empty."""
+    try:
+        return server.wait(deadline_s)
+    except Overdue as error:
+        return error.outcome
 
 
 def checked_version(host: Host, command: Command) -> str:

@@ -13,11 +13,11 @@ from typing import Any, Literal
 from bench import options
 from bench.document import Node
 from bench.hosts.command import Command, Outcome, Overdue
-from bench.hosts.host import Running
 from bench.options import Options, switch, word
 from bench.probes import versions
 from bench.probes.iperf3_json import Row, number, parse, rows, told, whole
-from bench.probes.probe import Datagrams, Measured, Pair, ProbeFailed, serving
+from bench.probes.probe import Datagrams, Measured, Pair, ProbeFailed, ended, serving
+from bench.probes.tcp_numbers import Ran, raw_of
 from results.records import Sample
 
 HEADERS_BYTES = {4: 28, 6: 48}  # of IP and UDP, without options, by family
@@ -95,8 +95,8 @@ class Udp:
             try:
                 client = pair.client.host.run(self.client_command(pair))
             except Overdue as error:
-                raise ProbeFailed(str(error), raw=_raw(error.outcome, running.stop())) from error
-            server = _ended(running, client.elapsed_s + _EXCHANGE_S) if client.ok else running.stop()
+                raise ProbeFailed(str(error), raw=raw_of([Ran(error.outcome, running.stop())])) from error
+            server = ended(running, client.elapsed_s + _EXCHANGE_S) if client.ok else running.stop()
         return self.measured(client, server, pair)
 
     def commands(self, pair: Pair) -> tuple[tuple[str, Command], ...]:
@@ -129,7 +129,7 @@ class Udp:
 
     def measured(self, client: Outcome, server: Outcome, pair: Pair) -> Measured:
         """What the two outputs say; pure. Raises ProbeFailed or ToolBroke."""
-        raw = _raw(client, server)
+        raw = raw_of([Ran(client, server)])
         sending, receiving = parse(client, raw), parse(server, raw)
         forward = self.direction == "forward"
         if not forward:
@@ -232,17 +232,3 @@ def _seconds(found: list[Row]) -> float:
 
 def _bps(found: list[Row]) -> float:
     return 8 * sum(each.size_bytes for each in found) / _seconds(found)
-
-
-def _ended(server: Running, deadline_s: float) -> Outcome:
-    """The server's Outcome; one that does not end by itself says so by its empty output."""
-    try:
-        return server.wait(deadline_s)
-    except Overdue as error:
-        return error.outcome
-
-
-def _raw(client: Outcome, server: Outcome) -> dict[str, str]:
-    named = {"client": client.stdout, "client-errors": client.stderr, "server": server.stdout,
-             "server-errors": server.stderr}  # fmt: skip
-    return {name: text for name, text in named.items() if text}
