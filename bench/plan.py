@@ -20,10 +20,9 @@ from bench.probes.probe import Probe
 from bench.probes.udp import HEADERS_BYTES, Udp
 from results.errors import WrongInput
 from results.metrics import METRICS
-from results.records import CURRENT, CURRENT_ARMS, Design, Goal, Guard
+from results.records import CURRENT, CURRENT_ARMS, TOGETHER, Design, Goal, Guard
 
 TRIAL_OVERHEAD_S = 0.15  # facts, journal, restore, trust checks: what the harness may take (benchmarks/overhead.py)
-TOGETHER = "together"  # the arm of a confirmation that holds all winners at once
 _GUARD_LIMITS = {
     "rtt_p99": (0.10, False),
     "request_p99": (0.10, False),

@@ -26,6 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.probes.trips import unindented
 from nettune.wiring import load_plan
 from results.metrics import METRICS
 from results.records import CURRENT_ARMS, Histogram, Run, Sample
@@ -86,12 +87,30 @@ def hash_of(word: str) -> int:
 
 
 def raw_output() -> dict[tuple[str, str], str]:
-    """What the tools printed, from the transcripts, in the sizes that a run of quick left (331 kB of irtt)."""
+    """What the tools printed, from the transcripts, in the sizes that a run of quick left (150 kB of irtt)."""
     irtt, iperf3 = (
-        (ROOT / "tests" / "transcripts" / name).read_text(encoding="utf-8")
+        json.loads((ROOT / "tests" / "transcripts" / name).read_text(encoding="utf-8"))["outcomes"][0]["stdout"]
         for name in ("irtt/paced.json", "iperf3/forward.json")
     )
-    return {("latency", "client"): irtt * 7, ("tcp", "client"): iperf3[:8000], ("tcp", "server"): iperf3[:6700]}
+    return {
+        ("latency", "client"): a_paced_second(irtt),
+        ("tcp", "client"): iperf3[:8000],
+        ("tcp", "server"): iperf3[:6700],
+    }
+
+
+def a_paced_second(printed: str) -> str:
+    """Irtt's document as the probe keeps it, with 490 round trips in place of the few that it has; no two alike."""
+    document, dice = json.loads(printed), random.Random(1)
+
+    def moved(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: moved(inner) for key, inner in value.items()}
+        return value + dice.randrange(900_000) if isinstance(value, int) else value
+
+    first = document["round_trips"][0]
+    document["round_trips"] = [{key: moved(value) for key, value in first.items()} for _ in range(490)]
+    return unindented(json.dumps(document, indent=4))
 
 
 def written(store: Store, run: Run, raw: Mapping[tuple[str, str], str], most: int) -> Iterator[int]:

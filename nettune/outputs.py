@@ -19,10 +19,10 @@ __all__ = ["advice_for", "closing", "document", "judged", "page", "write", "writ
 
 
 def judged(store: Store, name: str, *, whole: bool = False) -> tuple[Run, tuple[Trial, ...], Judgement]:
-    """A run with its trials and what they amount to; `whole` ones have histograms, and metrics that no verdict uses."""
+    """A run with its trials and what they amount to; `whole` ones with histograms and with secondary metrics."""
     run = store.run(name)
     trials = store.trials(run.run_id, histograms=whole, metrics=() if whole else run.design.judged)
-    return run, trials, judge(run.design, trials)
+    return run, trials, judge(run.design, trials, whole=whole)
 
 
 def advice_for(store: Store, run: Run, judgement: Judgement) -> tuple[Run, Advice]:

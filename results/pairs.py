@@ -84,17 +84,19 @@ def _pairs(blocks: Sequence[CompleteBlock], arm: str, against: tuple[str, ...], 
     failures: list[int] = []
     for block in blocks:
         trial = block.trials.get(arm)
-        references = [block.trials[name] for name in against]
         if trial is None:
             continue
+        references = [block.trials[name] for name in against]
         if _gave_nothing(trial, metric, higher=higher):
             if _stands([r for r in references if r.status != "missing"], metric, higher=higher):
                 failures.append(block.number)
             continue
         value = trial.value(metric) if trial.status == "done" else None
-        currents = tuple(v for v in (r.value(metric) for r in references) if v is not None)
-        if value is not None and len(currents) == len(references) and _stands(references, metric, higher=higher):
-            usable.append((block.number, value, currents))
+        if value is None or not _stands(references, metric, higher=higher):
+            continue
+        currents = [r.value(metric) for r in references]
+        if None not in currents:
+            usable.append((block.number, value, tuple(v for v in currents if v is not None)))
     zeros = sum(1 for _, value, currents in usable if min(value, *currents) == 0.0)
     means = [(number, value, math.fsum(currents) / len(currents)) for number, value, currents in usable]
     differences = tuple((number, value - mean) for number, value, mean in means)

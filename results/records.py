@@ -11,6 +11,7 @@ from typing import Literal
 
 CURRENT = "current"
 CURRENT_ARMS = ("current", "current-again")  # the empty treatment, measured twice per block
+TOGETHER = "together"  # the arm of a confirmation that holds all winners at once
 
 TrialStatus = Literal["running", "done", "failed", "missing", "orphan"]
 # done: every probe gave its numbers.  failed: the path under this arm gave none (refused, timed out).
@@ -76,11 +77,15 @@ class Trial:
     samples: tuple[Sample, ...] = ()
     histograms: tuple[Histogram, ...] = ()
     flags: tuple[str, ...] = ()  # "generator-bound", "zero interval at 0.3 s", …
+    _values: Mapping[str, float] = field(init=False, repr=False, compare=False)  # verdicts ask 40 times a trial
+
+    def __post_init__(self) -> None:
+        first = {sample.name: sample.value for sample in reversed(self.samples)}
+        object.__setattr__(self, "_values", first)
 
     def value(self, name: str) -> float | None:
-        """The one value of `probe.metric`, None where this trial has none."""
-        probe, _, metric = name.partition(".")
-        return next((s.value for s in self.samples if s.metric == metric and s.probe == probe), None)
+        """The one value of `probe.metric`, None where this trial has none; of several ends the first."""
+        return self._values.get(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -297,9 +297,11 @@ class Store:
         ours = sql.select(table.c.trial_id).where(table.c.run_id == run_id)
         kept: dict[int, list[Sample]] = {}
         shapes: dict[int, list[Histogram]] = {}
+        other = {"samples", "histograms", "flags"}
+        names = [each.name for each in dataclasses.fields(Trial) if each.init and each.name not in other]
         with self._begin() as connection:
             rows = connection.execute(
-                sql.select(table, blocks.c.status.label("block_status"))
+                sql.select(*(table.c[name] for name in names), table.c.flags, blocks.c.status.label("block_status"))
                 .join(blocks)
                 .where(table.c.run_id == run_id)
                 .order_by(table.c.trial_id)
@@ -309,7 +311,7 @@ class Store:
             query = sql.select(*columns).where(named.c.trial_id.in_(ours))
             if metrics:
                 query = query.where(named.c.metric.in_({name.partition(".")[2] for name in metrics}))
-            for trial_id, *fields in connection.execute(query):
+            for trial_id, *fields in connection.execute(query).all():
                 kept.setdefault(trial_id, []).append(Sample(*fields))
             named = schema.histograms
             rows_of = sql.select(named).where(named.c.trial_id.in_(ours) if histograms else sql.false())
@@ -317,7 +319,6 @@ class Store:
                 counts = {int(key): n for key, n in row["counts"].items()}
                 one = Histogram(row["probe"], row["metric"], row["unit"], counts)
                 shapes.setdefault(row["trial_id"], []).append(one)
-        names = [each.name for each in dataclasses.fields(Trial) if each.name not in {"samples", "histograms", "flags"}]
         return tuple(
             Trial(
                 **{name: row[name] for name in names if name != "status"},

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.plan import TOGETHER
-from results.records import Comparison, Judgement, Run
+from results.records import TOGETHER, Comparison, Judgement, Run
 from tuning.knobs.table import LAB_ONLY, knob_for
 
 Status = Literal["nothing", "candidate", "confirmed"]

@@ -11,7 +11,7 @@ from bench.options import Options, nested, number, whole, word
 from bench.probes import irtt, load, sockperf
 from bench.probes.load import Load
 from bench.probes.probe import Measured, Pair, ProbeFailed, serving
-from bench.probes.trips import P99_SAMPLES, Tool, Train, histogram_bin, percentile
+from bench.probes.trips import P99_SAMPLES, Tool, Train, histogram_bin, percentile, unindented
 from results.records import Histogram, Sample
 
 _TOOLS: Mapping[str, Tool] = {"irtt": irtt.TOOL, "sockperf": sockperf.TOOL}
@@ -104,7 +104,8 @@ class Latency:
 
     def measured(self, client: Outcome, pair: Pair) -> Measured:
         """What the tool's output says; pure. Raises ProbeFailed or ToolBroke."""
-        raw = {name: text for name, text in (("client", client.stdout), ("client-errors", client.stderr)) if text}
+        kept = (("client", unindented(client.stdout)), ("client-errors", client.stderr))
+        raw = {name: text for name, text in kept if text}
         trips = self._tool.parse(client, raw, self._train)
         sent = len(trips.times_s) + trips.lost
         ordered = sorted(trips.times_s)

@@ -12,7 +12,7 @@ from bench.labs.lab import Endpoint
 from bench.probes import irtt
 from bench.probes.latency import Latency
 from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke
-from bench.probes.trips import P99_SAMPLES, Train, histogram_bin, percentile
+from bench.probes.trips import P99_SAMPLES, Train, histogram_bin, percentile, unindented
 from tests.unit.bench.fakes import FakeHost
 from tests.unit.bench.recorded import answered, outcomes
 
@@ -215,3 +215,12 @@ def test_sockperf_is_asked_for_whole_seconds_that_hold_the_window() -> None:
     assert client.argv[client.argv.index("--mps") + 1] == "50"
     assert LONG.traffic_s == 6.0
     assert LONG.tool_s == pytest.approx(2.2)
+
+
+@given(JSON)
+def test_what_is_kept_has_no_indentation_and_the_same_meaning(document: Any) -> None:  # Any: JSON
+    """Two thirds of irtt's output indent its lines."""
+    printed = json.dumps(document, indent=4)
+
+    assert json.loads(unindented(printed)) == document
+    assert not any(line.startswith(" ") for line in unindented(printed).split("\n"))

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from bench import document
 from bench.labs.topology import Topology
-from bench.plan import TOGETHER, Plan, SettingSpec, confirmation, load, parse, shipped
+from bench.plan import Plan, SettingSpec, confirmation, load, parse, shipped
 from bench.probes.iperf3 import Tcp
 from bench.probes.latency import Latency
 from results.errors import WrongInput
-from results.records import Guard
+from results.records import TOGETHER, Guard
 from tuning.knobs.table import check
 
 PLAN = """\

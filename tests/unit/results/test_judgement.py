@@ -9,8 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from results.judgement import judge, run_visible
-from results.records import CURRENT_ARMS, Trial, TrialStatus
-from tests.unit.results.made import GOODPUT, RTT, against, alternating, blocks_of, design, failing, of, trial, wobble
+from results.records import CURRENT_ARMS, Guard, Trial, TrialStatus
+from tests.unit.results.made import (
+    GOODPUT,
+    RTT,
+    against,
+    alternating,
+    blocks_of,
+    design,
+    failing,
+    joined,
+    of,
+    trial,
+    wobble,
+)
 
 
 def test_a_clear_gain_is_better_and_a_candidate() -> None:
@@ -351,3 +363,14 @@ def test_the_run_says_what_it_could_see_and_what_the_margin_takes() -> None:
 def test_a_run_without_pairs_could_see_nothing() -> None:
     """No number is better than an invented one."""
     assert run_visible(design(), judge(design(), [])) == (None, None)
+
+
+def test_verdicts_for_the_screen_are_those_of_the_whole_judgement() -> None:
+    """Without secondary metrics and bootstrap, the primary comparisons, noise and warnings stay as they are."""
+    made = joined(against(1.10, n=12), against(1.3, n=12, metric=RTT, spread=0.05))
+    asked = design(metrics=(GOODPUT, RTT), guards=(Guard(RTT, 0.1),), blocks=12)
+    whole, quick = judge(asked, made), judge(asked, made, whole=False)
+    (primary,) = [replace(c, boot_low_pct=None, boot_high_pct=None) for c in whole.comparisons if c.primary]
+
+    assert (primary,) == quick.comparisons
+    assert (whole.same_arms, whole.warnings) == (quick.same_arms, quick.warnings)

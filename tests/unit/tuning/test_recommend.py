@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.plan import TOGETHER
-from results.records import Comparison, GuardResult, Judgement, Run, VerdictWord
+from results.records import TOGETHER, Comparison, GuardResult, Judgement, Run, VerdictWord
 from tests.unit.results.example import comparison, example_run
 from tuning.recommend import recommend, winning
 
