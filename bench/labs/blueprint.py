@@ -4,20 +4,17 @@ Names within a lab are fixed: endpoints a, b, c …, the node between them, the 
 MAC addresses are fixed too, so that two labs of one Topology have equal facts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.hosts.command import Command
-from bench.labs import rulesets
+from bench.labs import rulesets, shaping
 from bench.labs.addressing import Network, Subnet, planned
 from bench.labs.lab import ENDS
 from bench.labs.topology import PAIRED_MODES, Topology
 
 NODE, FAR = "node", "far"
 _POLICY_TABLE = 100
-_TBF_WAIT = "50ms"  # that a packet may wait in the shaper's own queue
-_TBF_LEAST_BURST = 32 * 1024  # bytes; below, one timer tick holds less than the rate at 50 Mbit/s
-_NETEM_LIMIT = 100_000  # packets on their way in a delay; the default of 1000 drops above 1.2 Gbit/s at 10 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +37,16 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
+class Wire:
+    """A cable that a provider lays: of a guest's NIC `peer` at `there`, to a tap `device` or to another guest's NIC."""
+
+    here: str
+    device: str
+    there: str
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Blueprint:
     """Everything that a provider must do, and what it gets. Steps are (host, Command), in order."""
 
@@ -48,6 +55,7 @@ class Blueprint:
     ends: tuple[End, ...]
     path: tuple[Port, ...]
     subnets: Mapping[str, Subnet]
+    wires: tuple[Wire, ...] = ()
     met: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)  # as in labs.lab.Lab
 
     @property
@@ -57,14 +65,17 @@ class Blueprint:
         return tuple(host for host in self.hosts if host not in ends)
 
 
-def drawn_up(topology: Topology, netns: Mapping[str, str] | None = None) -> Blueprint:
+def drawn_up(
+    topology: Topology, netns: Mapping[str, str] | None = None, *, guests: Container[str] = (), queues: int = 1
+) -> Blueprint:
     """The blueprint; `netns` has the namespace that a peer's end is moved to, by host (its own name when not given).
 
+    `guests` are the hosts that are virtual machines, whose NICs stand already, of `queues` queues: they hang on wires.
     Raises addressing.NoRoom when the topology's prefixes cannot hold its subnets.
     """
     ends = ENDS[: topology.ends]
     subnets = _subnets(topology, ends)
-    building = _Building(topology, subnets, dict(netns or {}))
+    building = _Building(topology, subnets, dict(netns or {}), guests, queues)
     building.quiet()
     building.links()
     for place, end in enumerate(ends, start=1):
@@ -77,6 +88,7 @@ def drawn_up(topology: Topology, netns: Mapping[str, str] | None = None) -> Blue
         ends=tuple(End(end, building.device, building.address(end)) for end in ends),
         path=building.path(),
         subnets=subnets,
+        wires=tuple(building.wires),
         met=building.met(),
     )
 
@@ -97,7 +109,10 @@ class _Building:
     topology: Topology
     subnets: Mapping[str, Subnet]
     netns: Mapping[str, str]
+    guests: Container[str]
+    queues: int  # of a guest's NIC and its tap
     steps: list[tuple[str, Command]] = field(default_factory=list)
+    wires: list[Wire] = field(default_factory=list)
 
     @property
     def ends(self) -> tuple[str, ...]:
@@ -147,7 +162,7 @@ class _Building:
         """Every link, made on the node's side where there is one; bridges and bonds before their ports."""
         mtu = self.topology.port_mtu or self.topology.mtu
         if self.topology.kind == "direct":
-            self.ip("a", self._pair("eth0", "a", "eth0", "b", mtu))
+            self.ip("a", *self._link("a", "eth0", "b", "eth0", mtu))
             return
         for host in (FAR, NODE):
             if host in self.hosts:
@@ -155,7 +170,7 @@ class _Building:
         self._between(mtu)
         for end in self.ends:
             port = f"port-{end}"
-            lines = [self._pair(port, f"port-{end}", "eth0", end, mtu)]
+            lines = self._link(self.home(end), port, end, "eth0", mtu)
             if not self.topology.routes:
                 lines.append(f"link set {port} master br0")
             else:
@@ -167,20 +182,26 @@ class _Building:
         if self.topology.kind == "vlan":
             self._vlans()
 
-    def _pair(self, device: str, host: str, peer: str, there: str, mtu: int) -> str:
-        """A veth pair from here to another host; MAC addresses go by the names."""
-        queues = self.topology.queues
-        many = f" numtxqueues {queues} numrxqueues {queues}" if queues else ""
-        return (
-            f"link add {device} address {_mac(host)} mtu {mtu}{many} type veth "
-            f"peer name {peer} address {_mac(there, peer)} mtu {mtu}{many} netns {self.netns.get(there, there)}"
-        )
+    def _link(self, here: str, device: str, there: str, peer: str, mtu: int) -> list[str]:
+        """From here to another host: a veth pair, or a wire to a guest; MAC addresses go by the names."""
+        if here not in self.guests and there not in self.guests:
+            queues = self.topology.queues
+            many = f" numtxqueues {queues} numrxqueues {queues}" if queues else ""
+            mine, theirs = (f"address {mac(*end)} mtu {mtu}{many}" for end in ((here, device), (there, peer)))
+            room = self.netns.get(there, there)
+            return [f"link add {device} {mine} type veth peer name {peer} {theirs} netns {room}"]
+        self.wires.append(Wire(here, device, there, peer))
+        self.ip(there, f"link set {peer} mtu {mtu}")
+        if here in self.guests:
+            return [f"link set {device} mtu {mtu}"]
+        many = " multi_queue" if self.queues > 1 else ""  # a tap takes what it was made for, and nothing else
+        return [f"tuntap add dev {device} mode tap{many}", f"link set {device} address {mac(here, device)} mtu {mtu}"]
 
     def _bridge(self, host: str, mtu: int) -> list[str]:
         if self.topology.routes:
             return []
         aware = " vlan_filtering 1 vlan_default_pvid 0" if self.topology.kind == "vlan" else ""
-        return [f"link add br0 address {_mac(host, 'br0')} mtu {mtu} type bridge{aware}"]
+        return [f"link add br0 address {mac(host, 'br0')} mtu {mtu} type bridge{aware}"]
 
     def _vlans(self) -> None:
         """Access ports take the tag away and put it on; towards endpoints that tag themselves it is kept."""
@@ -191,8 +212,8 @@ class _Building:
     def _between(self, mtu: int) -> None:
         """The links between two nodes: the legs of a bond, or two routed ones."""
         legs = self.topology.legs or (2 if self.topology.policy else 0)
-        pairs = [self._pair(f"leg-{n}", f"leg-{n}", f"leg-{n}", FAR, mtu) for n in range(1, legs + 1)]
-        self.ip(NODE, *pairs)
+        for n in range(1, legs + 1):
+            self.ip(NODE, *self._link(NODE, f"leg-{n}", FAR, f"leg-{n}", mtu))
         for host in (NODE, FAR) if legs else ():
             names = [f"leg-{n}" for n in range(1, legs + 1)]
             if self.topology.policy:
@@ -201,9 +222,7 @@ class _Building:
                     self.ip(host, *self._own(self.subnets[link], place, name), f"link set {name} up")
             elif host == NODE or self.topology.bond_mode in PAIRED_MODES:
                 fast = " lacp_rate fast" if self.topology.bond_mode == "802.3ad" else ""
-                bond = (
-                    f"link add bond0 address {_mac(host, 'bond0')} mtu {mtu} type bond mode {self.topology.bond_mode}"
-                )
+                bond = f"link add bond0 address {mac(host, 'bond0')} mtu {mtu} type bond mode {self.topology.bond_mode}"
                 self.ip(host, f"{bond} miimon 100{fast}", *(f"link set {name} master bond0" for name in names),
                         "link set bond0 master br0", "link set bond0 up")  # fmt: skip
             else:  # the bond's own node alone decides which leg a frame takes
@@ -267,13 +286,14 @@ class _Building:
         if self.topology.kind == "firewall":
             self._firewall()
         for end in self.ends:
-            if lines := _shaping(self.topology, f"port-{end}"):
+            if lines := shaping.lines(self.topology.shape, f"port-{end}"):
                 self.steps.append((self.home(end), Command(("tc", "-batch", "-"), stdin="\n".join(lines) + "\n")))
 
     def polling(self) -> None:
         """GRO on at every veth of the path, which makes it poll."""
         for port in self.path() if self.topology.gro else ():
-            if port.device.startswith(("eth0", "port-", "leg-")) and "." not in port.device:
+            veth = port.device.startswith(("eth0", "port-", "leg-")) and "." not in port.device
+            if veth and port.host not in self.guests:
                 self.steps.append((port.host, Command(("ethtool", "-K", port.device, "gro", "on"))))
 
     def _nft(self, text: str) -> None:
@@ -343,36 +363,15 @@ class _Building:
         return seen
 
 
-def _shaping(topology: Topology, port: str) -> list[str]:
-    """`tc -batch` lines for what leaves by a port towards its endpoint."""
-    shape, lines, parent = topology.shape, [], "root"
-    if shape.rate_mbit:
-        burst = max(
-            _TBF_LEAST_BURST, round(shape.rate_mbit * 1e6 / 8 * 0.004)
-        )  # what arrives in 4 ms, one tick at 250 Hz
-        lines.append(
-            f"qdisc add dev {port} root handle 1: tbf rate {shape.rate_mbit:g}mbit burst {burst} latency {_TBF_WAIT}"
-        )
-        parent = "parent 1:1"
-    if shape.emulated:
-        words = [f"limit {_NETEM_LIMIT}"]
-        words += [f"delay {shape.delay_ms:g}ms"] if shape.delay_ms else []
-        words += [f"loss {shape.loss_pct:g}%"] if shape.loss_pct else []
-        words += [f"reorder {shape.reorder_pct:g}%"] if shape.reorder_pct else []
-        lines.append(f"qdisc add dev {port} {parent} handle 2: netem {' '.join(words)}")
-    return lines
-
-
 _MAC_OF = {"br0": "01", "bond0": "02", "leg-1": "11", "leg-2": "12"}
 
 
-def _mac(host: str, device: str = "") -> str:
+def mac(host: str, device: str) -> str:
     """02:00:5e:00:00:0a of endpoint a, …:01:0a of its port, …:01:01 of the node's bridge, …:02:… on the far side."""
-    if device in {"", "eth0"} and host in ENDS:
+    if host in ENDS:
         return f"02:00:5e:00:00:{0x0A + ENDS.index(host):02x}"
-    if host.startswith("port-"):
-        return f"02:00:5e:00:01:{0x0A + ENDS.index(host[-1]):02x}"
+    if device.startswith("port-"):
+        return f"02:00:5e:00:01:{0x0A + ENDS.index(device[-1]):02x}"
     side = "02" if host == FAR else "01"
-    name = device or host
-    last = _MAC_OF.get(name) or f"{0x10 + int(name.removeprefix('leg-')):02x}"
+    last = _MAC_OF.get(device) or f"{0x10 + int(device.removeprefix('leg-')):02x}"
     return f"02:00:5e:00:{side}:{last}"
