@@ -51,6 +51,12 @@ def stack_grown(host: Host, name: str, before: Mapping[str, Counters], after: Ma
     return max(0, grown(before[host.name].stack, after[host.name].stack).get(name, 0))
 
 
+def softnet_dropped(lab: Lab, before: Mapping[str, Counters], after: Mapping[str, Counters]) -> int:
+    """Packets that backlogs dropped: softnet_stat is a whole kernel's, so each is asked once."""
+    names = [host.name for host in lab.own_kernels]
+    return sum(max(0, grown(before[name].softnet, after[name].softnet).get("dropped", 0)) for name in names)
+
+
 def placed(lab: Lab, datagrams: Datagrams, before: Mapping[str, Counters], after: Mapping[str, Counters]) -> Losses:
     """Where the datagrams were lost that were sent and not received."""
     sender, receiver = datagrams.sender, datagrams.receiver
@@ -60,8 +66,7 @@ def placed(lab: Lab, datagrams: Datagrams, before: Mapping[str, Counters], after
             at_sender += dropped_at(each, before, after)
         else:
             between += dropped_at(each, before, after)
-    softnet = grown(before[sender.host.name].softnet, after[sender.host.name].softnet)  # the machine's, so once
-    between += max(0, softnet.get("dropped", 0))
+    between += softnet_dropped(lab, before, after)
     family = "6" if ":" in receiver.address else "."  # "Udp.InErrors", "Udp6InErrors"
     at_socket = stack_grown(receiver.host, f"Udp{family}InErrors", before, after)
     lost = max(0, datagrams.sent - datagrams.received)

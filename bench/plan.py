@@ -9,7 +9,8 @@ from typing import cast
 from bench import document
 from bench.document import Node, from_plain
 from bench.hosts.command import Command
-from bench.labs import reading
+from bench.labs import deploying, reading
+from bench.labs.guests import Guests
 from bench.labs.lab import ENDS, Target
 from bench.labs.topology import Topology
 from bench.probes import table
@@ -22,7 +23,8 @@ from results.errors import WrongInput
 from results.metrics import METRICS
 from results.records import CURRENT, CURRENT_ARMS, TOGETHER, Design, Goal, Guard
 
-TRIAL_OVERHEAD_S = 0.15  # facts, journal, restore, trust checks: what the harness may take (benchmarks/overhead.py)
+# Facts, journal, restore, trust checks: what the harness may take a trial (benchmarks/overhead.py).
+TRIAL_OVERHEAD_S, WITH_GUESTS_S = 0.15, 1.0
 _GUARD_LIMITS = {
     "rtt_p99": (0.10, False),
     "request_p99": (0.10, False),
@@ -56,6 +58,7 @@ class Plan:
     margin_pct: float
     goal: Goal
     document: Mapping[str, object]
+    guests: Guests | None = None  # the endpoints are virtual machines; None: network namespaces
 
     @property
     def design(self) -> Design:
@@ -66,7 +69,8 @@ class Plan:
             for metric in metrics
             if metric.split(".")[1] in _GUARD_LIMITS and metric != self.primary
         )
-        trial_s = sum(probe.traffic_s + probe.tool_s for probe in self.probes) + TRIAL_OVERHEAD_S
+        trial_s = sum(probe.traffic_s + probe.tool_s for probe in self.probes)
+        trial_s += TRIAL_OVERHEAD_S if self.guests is None else WITH_GUESTS_S
         return Design(
             topologies=tuple(topology.name for topology in self.topologies),
             treatments=tuple(self.treatments),
@@ -152,7 +156,7 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
             steps = ["probes", *steps]
         root = document.replaced(root, steps, value or '""', f"--set {override}")
     top = root.mapping(_KEYS)
-    _lab(top.get("lab"))
+    guests = deploying.guests(top["lab"]) if "lab" in top else None
     topologies = reading.topologies(_required(root, "topologies"))
     probes = table.probes(_required(root, "probes"), _defaults(top.get("engine")))
     if "engine" in top and not any(isinstance(each, Tcp) for each in probes):
@@ -175,6 +179,7 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
         margin_pct=top["margin_pct"].number(0.1, 50, "percent") if "margin_pct" in top else 5.0,
         goal=cast("Goal", top["goal"].choice(("throughput", "balanced", "latency"))) if "goal" in top else "throughput",
         document=cast("Mapping[str, object]", root.plain()),
+        guests=guests,
     )
     if not plan.treatments and plan.sequential:
         top["blocks"].wrong("up_to has nothing to stop early: the plan has no treatments")
@@ -213,7 +218,6 @@ def _known_probe(word: str, probes: Node, place: str) -> None:
 _KEYS = ("name", "about", "lab", "topologies", "probes", "engine", "primary", "treatments", "blocks", "margin_pct",
          "goal")  # fmt: skip
 _TARGETS = ("guest", "node", "path")
-_LATER_PROVIDERS = ("qemu", "proxmox", "hosts")
 
 
 def _required(root: Node, key: str) -> Node:
@@ -221,14 +225,6 @@ def _required(root: Node, key: str) -> Node:
     if key not in members:
         root.wrong(f"the plan has no {key!r}")
     return members[key]
-
-
-def _lab(node: Node | None) -> None:
-    if node is None:
-        return
-    provider = node.mapping(("provider",)).get("provider")
-    if provider is not None and provider.choice(("netns", *_LATER_PROVIDERS)) != "netns":
-        provider.wrong(f"provider {provider.text()!r} is not in this version", hint="provider: netns")
 
 
 def _defaults(engine: Node | None) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import get_args
 
 from bench.document import NAME
-from bench.labs import reading
+from bench.labs import deploying, reading
 from bench.labs.lab import Target
 from bench.probes import table
 from bench.probes.engine import ENGINES
@@ -52,7 +52,7 @@ def _plan() -> Schema:
         {
             "name": _NAME,
             "about": {**_TEXT, "description": "the question that it answers, in a sentence"},
-            "lab": mapping({"provider": {"enum": ["netns"]}}, optional=("provider",)),
+            "lab": deploying.schema(),
             "topologies": {"type": "array", "items": {"oneOf": reading.schemas(_NAME)}, "minItems": 1},
             "probes": {
                 "type": "array",

@@ -8,9 +8,8 @@ from pathlib import Path
 from bench.facts.sheet import Sheets
 from bench.hosts.command import Command
 from bench.hosts.host import Host
-from bench.labs import capability, namespaces
 from bench.labs.lab import Lab
-from bench.labs.topology import Topology
+from bench.labs.provider import Provider
 from bench.plan import Plan
 from bench.probes import limits
 from bench.probes.engine import ENGINES
@@ -22,19 +21,6 @@ from results.errors import NotAble
 from results.records import Run
 
 _TOOLS = (Command(("ethtool", "--version")), Command(("ip", "-V")), Command(("ss", "-V")))
-
-
-def _lacking(topology: Topology, local: Host, leases_folder: Path) -> str:
-    """What the machine lacks for a topology, with the command that would change it; "" when nothing."""
-    answers = capability.answers(local, leases_folder, topology.needs)
-    missing = next((answer for answer in answers if answer.word != "yes"), None)
-    if missing is not None:
-        return f"{missing.name}: {missing.reason}. {missing.command}"
-    package = {"tc": "iproute2", "nft": "nftables"}
-    for tool in topology.tools:
-        if not local.run(Command(("sh", "-c", 'command -v "$1"', "sh", tool))).ok:
-            return f"{tool} is not installed. apt-get install --no-install-recommends {package.get(tool, tool)}"
-    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +42,23 @@ class Ready:
         return found
 
 
-def check_machine(local: Host, plan: Plan) -> dict[Command, str]:
-    """What each needed tool says of itself. Raises NotAble, naming what is missing, before anything is made."""
+def check_machine(local: Host) -> None:
+    """Raise NotAble, naming what is missing, before anything is made."""
     writable = [local.run(Command(("test", "-w", path))).ok for path in ("/proc/sys/net/ipv4/ip_forward", "/run")]
     if not all(writable):
         raise NotAble("namespaces and their settings need root", hint="run it as root, or with sudo")
-    needed = dict.fromkeys(tool for probe in plan.probes for tool in (*probe.tools, *_TOOLS))
-    told = {tool: checked_version(local, tool) for tool in needed}
+    for tool in _TOOLS:
+        checked_version(local, tool)
+
+
+def check_ends(host: Host, plan: Plan) -> dict[Command, str]:
+    """What each tool that the probes need says of itself at the endpoints. Raises NotAble, naming what is missing."""
+    told = {
+        tool: checked_version(host, tool) for tool in dict.fromkeys(t for probe in plan.probes for t in probe.tools)
+    }
     for probe in plan.probes:
         if isinstance(probe, Tcp):
-            limits.check(local, probe)
+            limits.check(host, probe)
     return told
 
 
@@ -85,22 +78,28 @@ def same_engines(run: Run, told: Mapping[Command, str]) -> None:
 
 
 def standing(
-    stack: contextlib.ExitStack, plan: Plan, treatments: Sequence[Treatment], *, local: Host, leases_folder: Path
-) -> Ready:
-    """Stand every topology that this kernel can, until `stack` closes, and ask every treatment about each.
+    stack: contextlib.ExitStack, plan: Plan, provider: Provider, *, local: Host, leases_folder: Path
+) -> tuple[dict[str, Lab], list[tuple[str, str]]]:
+    """Every topology that can stand here, until `stack` closes; the others as (topology, reason).
 
     Raises NotAble when no topology can stand.
     """
     labs: dict[str, Lab] = {}
     skipped = []
     for topology in plan.topologies:
-        lacking = _lacking(topology, local, leases_folder)
+        lacking = provider.lacking(topology, local, leases_folder)
         if lacking:
             skipped.append((topology.name, lacking))
             continue
-        labs[topology.name] = stack.enter_context(namespaces.standing(topology, leases_folder=leases_folder))
+        labs[topology.name] = stack.enter_context(provider.standing(topology, leases_folder=leases_folder))
     if not labs:
         raise NotAble(f"no topology of plan {plan.name} can stand here: {skipped[0][1]}", hint="`nettune lab check`")
+    return labs, skipped
+
+
+def asked(labs: Mapping[str, Lab], treatments: Sequence[Treatment], skipped: Sequence[tuple[str, str]]) -> Ready:
+    """Every treatment asked about each lab: what may be measured, and what is left out."""
+    skipped = list(skipped)
     baselines = {name: lab.read() for name, lab in labs.items()}
     live: dict[str, list[Treatment]] = {name: [] for name in labs}
     for topology_name, lab in labs.items():

@@ -189,7 +189,7 @@ def _probed(
     try:
         trust.treatment_explains(treatment, baseline, held.within)
         queued = losses.queued(lab, held.within)
-        before = counters.read(lab.hosts, queued)
+        before = counters.read(lab.counted, queued)
         known = {
             f"current/{metric}": value
             for (topology, metric), value in campaign.capacities.items()
@@ -199,7 +199,7 @@ def _probed(
             so_far = {**known, **{sample.name: sample.value for sample in found.samples}}
             pair = paired(probe, lab, index, seed=campaign.seed, block=ports[0], turn=ports[1], known=so_far)
             measured = probe.measure(pair)
-            after_probe = counters.read(lab.hosts, queued)
+            after_probe = counters.read(lab.counted, queued)
             trust.path_was_taken(lab.between(pair.client, pair.server), measured, before, after_probe)
             found.take(probe, measured, before, after_probe, lab)
             before = after_probe
@@ -256,7 +256,8 @@ class _Found:
         self.raw |= {(probe.name, name): text for name, text in measured.raw.items()}
         moved = {host: counters.growth(before[host], now) for host, now in after.items()}
         self.raw[probe.name, "counters"] = json.dumps(moved)
-        a, b = before[lab.a.host.name], after[lab.a.host.name]  # /proc/stat is the machine's
+        machine = lab.own_kernels[0].name  # /proc/stat is a whole kernel's
+        a, b = before[machine], after[machine]
         seconds = max(b.uptime_s - a.uptime_s, 0.01)
         direction = next((sample.direction for sample in measured.samples), "-")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from bench.facts.counters import Counters, grown
 from bench.facts.sheet import Difference, Sheets, differences
 from bench.labs.lab import Lab, PathDevice
-from bench.losses import dropped_at, stack_grown
+from bench.losses import dropped_at, softnet_dropped, stack_grown
 from bench.probes.probe import Measured
 from bench.treatment import Treatment
 from results.errors import NotAble
@@ -50,8 +50,7 @@ def dropped(lab: Lab, before: Mapping[str, Counters], after: Mapping[str, Counte
             sent += max(0, seen["tx_packets"])
     sockets = [(end.host, name) for end in lab.endpoints for name in ("Udp.InErrors", "Udp6InErrors")]
     drops += sum(stack_grown(host, name, before, after) for host, name in sockets)
-    softnet = grown(before[lab.a.host.name].softnet, after[lab.a.host.name].softnet)  # the machine's, so once
-    return drops + max(0, softnet["dropped"]), sent
+    return drops + softnet_dropped(lab, before, after), sent
 
 
 def treatment_explains(treatment: Treatment, baseline: Sheets, within: Sheets) -> None:

@@ -74,7 +74,7 @@ def run(
         unprivileged.announce(screen)
         watch = Watch(screen, order.plan.design.block_s)
         try:
-            run_id = wiring.carry_out(order, where, kept, watch)
+            run_id = wiring.carry_out(order, where, kept, watch, say=watch.note)
         finally:
             watch.close()
         if out is not None:

@@ -11,6 +11,7 @@ class Places:
 
     state: Path
     store: str
+    cache: Path = Path("/var/cache/nettune")
 
     @property
     def leases(self) -> Path:

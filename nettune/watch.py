@@ -45,6 +45,10 @@ class Watch:
             what = f"{now.topology}: block {now.block + 1} of {now.blocks}"
             self._console.print(f"{what}, trial {now.trials_done} of {now.trials_in_all}, {left}", markup=False)
 
+    def note(self, text: str) -> None:
+        """What is done before the first trial, where that takes time."""
+        self._console.print(f"  {text}", markup=False)
+
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:

@@ -14,8 +14,9 @@ from bench.document import from_plain
 from bench.facts import machine
 from bench.hosts.command import Command, HostFault
 from bench.hosts.local import Local
-from bench.labs import lease, namespaces
+from bench.labs import lease
 from bench.labs.drawing import drawing
+from bench.labs.provider import Provider, provided
 from bench.plan import Plan
 from nettune import __version__, unprivileged
 from nettune.places import Places
@@ -48,23 +49,36 @@ def stored_plan(document: Mapping[str, object], overrides: Sequence[str] = ()) -
     return plans.parse(from_plain(dict(document), "the run's plan"), check=check, overrides=overrides)
 
 
-def carry_out(order: Order, places: Places, store: Store, watch: Callable[[runs.Progress], None]) -> str:
+def carry_out(
+    order: Order,
+    places: Places,
+    store: Store,
+    watch: Callable[[runs.Progress], None],
+    *,
+    say: Callable[[str], None] = lambda _: None,
+) -> str:
     """Stand the labs, measure, keep; the run's id. An interruption leaves the run resumable and the machine clean."""
     local = Local()
     run_id = order.resumes.run_id if order.resumes else time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
     with lease.only_run(places.state, f"run {run_id}"), contextlib.ExitStack() as stack:
-        told = ready.check_machine(local, order.plan)
-        plan = order.plan.with_congestion_control(machine.available_congestion_controls(local)).with_tools(told)
+        ready.check_machine(local)
+        provider = provided(order.plan.guests, cache=places.cache, local=local, say=say)
+        if order.plan.guests is None:
+            ready.check_ends(local, order.plan)  # before anything is made
         journal = stack.enter_context(kept(places.journals / f"{run_id}-{secrets.token_hex(2)}.jsonl"))
-        treatments = [Settings(name, specs, journal) for name, specs in plan.treatments.items()]
-        there = ready.standing(stack, plan, treatments, local=local, leases_folder=places.leases)
+        treatments = [Settings(name, specs, journal) for name, specs in order.plan.treatments.items()]
+        labs, skipped = ready.standing(stack, order.plan, provider, local=local, leases_folder=places.leases)
+        ends = provider.ends_run_on(next(iter(labs.values())), local)
+        told = ready.check_ends(ends, order.plan)
+        plan = order.plan.with_congestion_control(machine.available_congestion_controls(ends)).with_tools(told)
+        there = ready.asked(labs, treatments, skipped)
         if order.resumes:
             ready.same_engines(order.resumes, told)
             for name, baseline in there.baselines.items():
                 runs.check_baseline(store, run_id, name, baseline)
             store.end_run(run_id, "running")
         else:
-            store.begin_run(_run(order, plan, run_id, there, local, told))
+            store.begin_run(_run(order, plan, run_id, there, (local, provider), told))
         with _ended_in(store, run_id):
             campaign = runs.Campaign(run_id, plan, order.seed, there.labs, there.baselines, there.live, store, watch)
             known = calibrate.capacities(campaign, order.resumes.capacities if order.resumes else {})
@@ -83,7 +97,15 @@ def _ended_in(store: Store, run_id: str) -> Iterator[None]:
     store.end_run(run_id, "complete")
 
 
-def _run(order: Order, plan: Plan, run_id: str, there: ready.Ready, local: Local, told: Mapping[Command, str]) -> Run:
+def _run(
+    order: Order,
+    plan: Plan,
+    run_id: str,
+    there: ready.Ready,
+    made_by: tuple[Local, Provider],
+    told: Mapping[Command, str],
+) -> Run:
+    local, provider = made_by
     controls = {each.name: str(getattr(each, "congestion_control", "")) for each in plan.probes}
     chosen = tuple(f"Congestion control {word} in every arm ({name})." for name, word in controls.items() if word)
     tools = tuple(note for each in plan.probes if (note := str(getattr(each, "note", ""))))
@@ -99,10 +121,10 @@ def _run(order: Order, plan: Plan, run_id: str, there: ready.Ready, local: Local
         ended_at=None,
         revision=revision(local),
         skipped=there.skipped,
-        machine=machine.read(local) | ready.engines(told),
-        drawings={lab.topology.name: drawing(lab.topology) for lab in labs},
+        machine={**machine.read(local), **provider.facts, **ready.engines(told)},
+        drawings={lab.topology.name: drawing(lab.topology, plan.guests) for lab in labs},
         settings=there.settings(),
-        notes=(*chosen, *tools, *unprivileged.notes(local), *namespaces.TRANSFER),
+        notes=(*chosen, *tools, *unprivileged.notes(local), *provider.notes),
         confirms=order.confirms,
         label=order.label,
     )
@@ -122,9 +144,11 @@ def reap(places: Places) -> tuple[lease.Reaped, ...]:
     local = Local()
 
     def remove(kind: str, name: str) -> bool:
-        if kind != "netns":
-            raise HostFault(f"{name} is a {kind}, which this nettune does not make", hint="reap with the newer one")
-        return lease.remove_namespace(local, name)
+        if kind == "netns":
+            return lease.remove_namespace(local, name)
+        if kind == "folder":
+            return lease.remove_folder(places.state, Path(name))
+        raise HostFault(f"{name} is a {kind}, which this nettune does not make", hint="reap with the newer one")
 
     done = lease.reap(places.leases, remove)
     with contextlib.suppress(NotAble), lease.only_run(places.state, "lab reap"):

@@ -363,7 +363,7 @@ class _Building:
         return seen
 
 
-_MAC_OF = {"br0": "01", "bond0": "02", "leg-1": "11", "leg-2": "12"}
+_MAC_OF = {"br0": "01", "bond0": "02"}
 
 
 def mac(host: str, device: str) -> str:
@@ -373,5 +373,5 @@ def mac(host: str, device: str) -> str:
     if device.startswith("port-"):
         return f"02:00:5e:00:01:{0x0A + ENDS.index(device[-1]):02x}"
     side = "02" if host == FAR else "01"
-    last = _MAC_OF.get(device) or f"{0x10 + int(device.removeprefix('leg-')):02x}"
+    last = _MAC_OF.get(device) or f"{0x20 + int(device.removeprefix('leg-')):02x}"
     return f"02:00:5e:00:{side}:{last}"

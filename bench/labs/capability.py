@@ -28,11 +28,12 @@ class Capability:
     what_for: str
     module: str
     tries: tuple[tuple[str, ...], ...]
+    also: tuple[str, ...] = ()  # further modules that trying it would load
 
     @property
     def modules(self) -> tuple[str, ...]:
         """Every module that trying it would load: what is tried on a veth makes the veth first."""
-        return ("veth", self.module) if any("veth" in argv for argv in self.tries) else (self.module,)
+        return (*(("veth",) if any("veth" in argv for argv in self.tries) else ()), self.module, *self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,13 @@ CAPABILITIES: tuple[Capability, ...] = (
     _link("vxlan", "overlays", "vxlan", "id", "1", "dstport", "4789"),
     Capability("macvlan", "macvlan paths", "macvlan", (_ON_VETH, (*_OVER_VETH, "macvlan"))),
     _link("dummy", "placeholders", "dummy"),
+    Capability("tun", "virtual machines", "tun", (("ip", "tuntap", "add", "t0", "mode", "tap"),)),
+    Capability("mirred", "cables between virtual machines", "act_mirred", (
+        _ON_VETH,
+        ("tc", "qdisc", "add", "dev", "t0", "ingress"),
+        ("tc", "filter", "add", "dev", "t0", "parent", "ffff:", "protocol", "all", "u32", "match", "u32", "0", "0",
+         "action", "mirred", "egress", "redirect", "dev", "t0"),
+    ), also=("cls_u32", "sch_ingress")),
     _qdisc("tbf", "rate limits", "rate", "1gbit", "burst", "64kb", "latency", "10ms"),
     _qdisc("netem", "delay, loss and reordering", "delay", "1ms"),
     _qdisc("fq", "pacing"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from bench.labs.blueprint import FAR, NODE, Blueprint, drawn_up
+from bench.labs.guests import Guests
 from bench.labs.topology import PAIRED_MODES, Topology
 
 _WIDTH, _GAP, _LINE, _EDGE = 158, 40, 15, 10  # of a box, between boxes, of a line of text, around all
@@ -40,8 +41,8 @@ class _Box:
         )
 
 
-def drawing(topology: Topology) -> str:
-    """The path from a on the left to b, and whoever else stands there, on the right."""
+def drawing(topology: Topology, guests: Guests | None = None) -> str:
+    """The path from a on the left to b, and whoever else stands there, on the right; `guests` are the endpoints."""
     plan = drawn_up(topology)
     ends = plan.hosts[: topology.ends]
     left = (
@@ -58,7 +59,10 @@ def drawing(topology: Topology) -> str:
     height = max(box.y + box.height for box in boxes.values()) + 26
     width = 2 * _EDGE + len(columns) * _WIDTH + (len(columns) - 1) * _GAP
     links = [_link(boxes[one], boxes[other], lines) for one, other, lines in _links(topology, plan)]
-    devices = f"veth pairs between network namespaces, MTU {topology.mtu}"
+    hosts = "veth pairs between network namespaces"
+    if guests is not None:
+        hosts = f"QEMU guests ({guests.nic}){', the node too' if guests.nodes else ' on taps of the node'}"
+    devices = f"{hosts}, MTU {topology.mtu}"
     if topology.port_mtu:
         devices += f" ({topology.port_mtu} below the tags)"
     said = [devices, *_shaped(topology)]

@@ -45,6 +45,19 @@ class Lab:
     path: tuple[PathDevice, ...]  # in order from a to b, then those of further endpoints
     # (here, there) -> the addresses under which `here` may meet `there`, the usual one first: where NAT is or can be
     met: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    machine: Host | None = None  # runs the guests, and is no host of the path itself; None: all share one kernel
+
+    @property
+    def own_kernels(self) -> tuple[Host, ...]:
+        """One host for each kernel of the lab, first the one whose CPUs carry everything."""
+        if self.machine is None:
+            return (self.a.host,)
+        return (self.machine, *(host for host in self.hosts if not host.local))
+
+    @property
+    def counted(self) -> tuple[Host, ...]:
+        """Every host whose counters say something of a trial."""
+        return tuple(dict.fromkeys((*self.hosts, *self.own_kernels)))
 
     @property
     def a(self) -> Endpoint:

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -197,6 +198,19 @@ def remove_namespace(local: Host, name: str) -> bool:
         # Each was started in a namespace that only this lab uses; a pid may be gone by now, which is as good.
         local.run(Command(("kill", "-KILL", *pids)))
     local.run(Command(("ip", "netns", "delete", name))).require("is it still mounted elsewhere?")
+    return True
+
+
+def remove_folder(state: Path, folder: Path) -> bool:
+    """Delete a lab's folder below `state`; False when it was gone already. Raises HostFault for any other place."""
+    if state.resolve() not in folder.resolve().parents:
+        raise HostFault(f"{folder} is not below {state}: a lease names no such folder", hint="delete it by hand")
+    if not folder.is_dir():
+        return False
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise HostFault(f"on local: {folder} cannot be deleted: {error.strerror}") from error
     return True
 
 

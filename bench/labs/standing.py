@@ -27,14 +27,15 @@ def run_steps(
             hosts[host].run(command).require(hint)
 
 
-def lab_of(topology: Topology, plan: Blueprint, hosts: Mapping[str, Host]) -> Lab:
-    """The Lab that a blueprint gives on these hosts."""
+def lab_of(topology: Topology, plan: Blueprint, hosts: Mapping[str, Host], *, machine: Host | None = None) -> Lab:
+    """The Lab that a blueprint gives on these hosts; `machine` as in Lab."""
     return Lab(
         topology=topology,
         endpoints=tuple(Endpoint(hosts[end.host], end.device, end.address) for end in plan.ends),
         nodes=tuple(hosts[name] for name in plan.nodes),
         path=tuple(PathDevice(hosts[port.host], port.device, port.counts, port.serves) for port in plan.path),
         met=plan.met,
+        machine=machine,
     )
 
 

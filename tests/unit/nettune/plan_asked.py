@@ -92,8 +92,10 @@ def at(root: Schema, given: Any, path: str) -> list[Schema]:  # Any: JSON
 
 
 def _chosen(schema: Schema, given: Mapping[str, object]) -> bool:
-    kind = schema.get("properties", {}).get("kind", {})
-    return "properties" in schema and kind.get("const", given.get("kind")) == given.get("kind")
+    """Of schemas that a word tells apart (a topology's or probe's kind, a lab's provider) those with this word."""
+    known = schema.get("properties", {})
+    words = ("kind", "provider")
+    return "properties" in schema and all(known.get(w, {}).get("const", given.get(w)) == given.get(w) for w in words)
 
 
 def example(schema: Schema, root: Schema) -> Any:  # Any: JSON

@@ -14,7 +14,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import document, plan
+from bench import document
+from bench.labs import deploying
 from bench.plan import shipped
 from nettune import schemas
 from results.errors import WrongInput
@@ -114,6 +115,19 @@ SAMPLES: list[dict[str, Any]] = [  # Any: JSON
     {**LEAST, "treatments": {"t": {"settings": {"mtu": {"value": 1400, "target": "path"}}, "target": "guest"}}},
     {**LEAST, "blocks": {"up_to": 6}, "margin_pct": 5, "goal": "latency", "about": "x", "lab": {"provider": "netns"}},
     {**LEAST, "blocks": 2},
+    {
+        **LEAST,
+        "lab": {
+            "provider": "qemu",
+            "cpus": 1,
+            "memory_mb": 512,
+            "nic": "virtio-net",
+            "queues": 1,
+            "ring": 512,
+            "host_mtu": 1500,
+            "nodes": "on",
+        },
+    },
     *(_with(*each) for each in KEYS),
 ]
 
@@ -149,6 +163,8 @@ def _difference(sample: dict[str, Any], asked: Asked) -> set[object]:  # Any: JS
         )
         return set() if set(asked.answers) == every else set(asked.answers) ^ each
     if asked.question == "choice":
+        if asked.path == "lab.provider":  # it chooses the alternative itself
+            found = [each["properties"]["provider"] for each in at_top("lab")]
         words = {str(word) for schema in found for word in (*schema.get("enum", ()), schema.get("const", ""))}
         return set(asked.answers) - _later(asked.path) ^ (words - {""})
     ranges: set[object] = {(schema.get("minimum"), schema.get("maximum")) for schema in found}
@@ -157,9 +173,14 @@ def _difference(sample: dict[str, Any], asked: Asked) -> set[object]:  # Any: JS
     return set() if asked.answers in ranges else {asked.answers, *ranges}
 
 
+def at_top(key: str) -> list[Schema]:
+    """The alternatives of a key of the plan."""
+    return list(branches(PLAN["properties"][key], PLAN))
+
+
 def _later(path: str) -> set[str]:
     """Words that a reader knows only to say that they are not in this version."""
-    return set(plan._LATER_PROVIDERS) if path == "lab.provider" else set()
+    return set(deploying._LATER) if path == "lab.provider" else set()
 
 
 def _of_treatment(path: str) -> list[Schema]:
@@ -199,7 +220,9 @@ AGREED: Mapping[str, tuple[dict[str, Any], bool]] = {  # Any: JSON
     "one block": ({"blocks": 1}, False),
     "looks": ({"blocks": {"up_to": 12}, "treatments": {"t": {"mtu": 1400}}}, True),
     "looks elsewhere": ({"blocks": {"up_to": 10}, "treatments": {"t": {"mtu": 1400}}}, False),
-    "another provider": ({"lab": {"provider": "qemu"}}, False),
+    "guests": ({"lab": {"provider": "qemu", "queues": 2, "nodes": "on"}}, True),
+    "another provider": ({"lab": {"provider": "proxmox"}}, False),
+    "guests of namespaces": ({"lab": {"provider": "netns", "cpus": 2}}, False),
     "settings": ({"treatments": {"t": {"tso": False, "net.ipv4.tcp_rmem": "4096 16384 16384"}}}, True),
     "the long form": ({"treatments": {"t": {"settings": {"tso": {"value": "off", "target": "path"}}}}}, True),
     "a target of its own": ({"treatments": {"t": {"settings": {"tso": "off"}, "target": "guest"}}}, True),

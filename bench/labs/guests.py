@@ -1,0 +1,127 @@
+"""What the guests of a `qemu` lab are, and the QEMU command of each: pure.
+
+A guest's first NIC is for control alone: QEMU's own user network with one forwarded port on the loopback of the
+namespace that QEMU runs in, so it is on no path that is measured, on no network, and two labs cannot meet there. Every
+further NIC is a tap of that namespace.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from bench.hosts.command import Command
+
+Model = Literal["virtio-net", "e1000e"]
+MODELS: tuple[str, ...] = get_args(Model)
+Accelerator = Literal["kvm", "tcg"]
+_DEVICES = {"virtio-net": "virtio-net-pci", "e1000e": "e1000e"}
+QEMU = "qemu-system-x86_64"
+VERSION = Command((QEMU, "--version"))
+CONTROL = "mgmt0"  # the name of the control NIC inside
+CONTROL_ADDRESS = "10.0.2.15/24"  # of QEMU's user network (qemu-options: "the first address the DHCP server gives")
+CONTROL_MAC = "52:54:00:6e:74:01"  # of every guest: each is alone on its user network
+USUAL_MTU = 9000  # the least that a guest's NIC can be set to: host_mtu caps what the driver takes
+RINGS = (256, 1024)  # receive entries that QEMU takes, a power of two; transmit ones stay 256 (hw/net/virtio-net.c)
+FOR_EVER_S = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Guests:
+    """One kind for all guests of a lab."""
+
+    cpus: int = 1
+    memory_mb: int = 512
+    nic: Model = "virtio-net"
+    queues: int = 1  # receive and transmit queues of each measured NIC, and of its tap
+    ring: int = 0  # entries of the receive ring; 0: QEMU's own default (256)
+    host_mtu: int = 0  # the largest MTU that a guest's NIC takes; 0: 9000, or the topology's where that is larger
+    nodes: bool = False  # the nodes between the endpoints are guests too, on Debian's kernel
+
+    @property
+    def words(self) -> str:
+        """As reports have it."""
+        more = [f"{self.queues} queues"] if self.queues > 1 else []
+        more += [f"ring {self.ring}"] if self.ring else []
+        return ", ".join([f"{self.cpus} CPU", f"{self.memory_mb} MB", self.nic, *more])
+
+
+def notes(guests: Guests, accelerator: Accelerator) -> tuple[str, ...]:
+    """What a result from such guests says of other machines, and what it cannot."""
+    emulated = (
+        "Emulated CPU: the guests' instructions were translated by QEMU (TCG), about ten times slower than a processor "
+        "runs them. Directions and large ratios of the software path transfer; rates, latencies and the cost of a "
+        "packet do not."
+    )
+    between = "The node between them was a guest too. " if guests.nodes else ""
+    virtual = (
+        f"{between}Guests had {guests.words} each. There is no physical NIC and no DMA on the path: nothing here about "
+        "hardware offloads, interrupt moderation or packet rates transfers to one."
+    )
+    where = "TCP settings act where the sockets are, in the guests; a node that only bridges never uses its own tcp_*."
+    return (*((emulated,) if accelerator == "tcg" else ()), virtual, where)
+
+
+@dataclass(frozen=True, slots=True)
+class Cable:
+    """A measured NIC: its name and address inside, and the tap that carries it."""
+
+    name: str
+    mac: str
+    tap: str
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One guest about to be started."""
+
+    name: str
+    kernel: Path
+    initrd: Path
+    root: Path
+    cmdline: str
+    seed: Path
+    port: int  # on the loopback of the namespace that it is started in; 0: nobody logs in
+    cables: Sequence[Cable]
+    mtu: int
+    vhost: bool
+
+
+def command(guests: Guests, machine: Machine, accelerator: Accelerator) -> Command:
+    """The Command that is the guest until it is powered off; its console is standard output.
+
+    It dies with its parent (prctl PR_SET_PDEATHSIG), so that a SIGKILL of nettune leaves no guest running.
+    """
+    argv = ["setpriv", "--pdeathsig", "KILL", QEMU, "-nodefaults", "-no-user-config", "-machine", "q35",
+            "-name", machine.name, "-smp", str(guests.cpus), "-m", str(guests.memory_mb), "-display", "none",
+            "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console", "-no-reboot"]  # fmt: skip
+    # `max` under TCG has AES and SSE4.2 for sshd and checksums; q35, not microvm, which hung in 2 of 27 starts.
+    argv += ["-accel", "kvm", "-cpu", "host"] if accelerator == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "max"]
+    argv += ["-kernel", str(machine.kernel), "-initrd", str(machine.initrd), "-append", machine.cmdline]
+    for drive in (machine.root, machine.seed):
+        argv += ["-drive", f"file={_escaped(drive)},format=raw,if=virtio,readonly=on"]
+    argv += ["-device", "virtio-rng-pci"]
+    forward = f",hostfwd=tcp:127.0.0.1:{machine.port}-:22" if machine.port else ""
+    argv += ["-netdev", f"user,id=control,restrict=on,ipv6=off{forward}",
+             "-device", f"virtio-net-pci,netdev=control,mac={CONTROL_MAC},romfile="]  # fmt: skip
+    for number, cable in enumerate(machine.cables):
+        argv += _nic(guests, machine, cable, f"net{number}")
+    return Command(tuple(argv), deadline_s=FOR_EVER_S)
+
+
+def _nic(guests: Guests, machine: Machine, cable: Cable, name: str) -> list[str]:
+    many = guests.queues > 1
+    back = [f"tap,id={name},ifname={cable.tap},script=no,downscript=no"]
+    back += [f"queues={guests.queues}"] if many else []  # a tap of one queue refuses queues=1
+    back += ["vhost=on"] if machine.vhost and guests.nic == "virtio-net" else []
+    front = [f"{_DEVICES[guests.nic]},netdev={name},mac={cable.mac},romfile="]
+    if guests.nic == "virtio-net":
+        front += ["mq=on", f"vectors={2 * guests.queues + 2}"] if many else []  # one a queue, control, configuration
+        front += [f"rx_queue_size={guests.ring}"] if guests.ring else []
+        front += [f"host_mtu={max(machine.mtu, guests.host_mtu or USUAL_MTU)}"]
+    return ["-netdev", ",".join(back), "-device", ",".join(front)]
+
+
+def _escaped(path: Path) -> str:
+    """A comma in a value is doubled (qemu-options: "to use a comma in a file name")."""
+    return str(path).replace(",", ",,")

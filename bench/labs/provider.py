@@ -1,0 +1,156 @@
+"""Providers: who stands a plan's labs. A plan names one, and everything else of it is the same."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bench.hosts.command import Command
+from bench.hosts.host import Host
+from bench.hosts.local import Local
+from bench.labs import capability, namespaces
+from bench.labs import standing as stood
+from bench.labs.blueprint import Blueprint, drawn_up
+from bench.labs.cabling import PATCH, cables, cabling, needs
+from bench.labs.guests import Guests, notes
+from bench.labs.kit import Kit, prepared
+from bench.labs.lab import Lab
+from bench.labs.topology import Topology
+
+_PACKAGES = {"tc": "iproute2", "nft": "nftables"}
+
+
+class Provider(Protocol):
+    """Stands topologies, and says what is true of all labs that it stands."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a result from here says of other machines, and what it cannot."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What the run keeps of it beside the machine's own facts."""
+        ...
+
+    def lacking(self, topology: Topology, local: Host, leases_folder: Path) -> str:
+        """What the machine lacks for a topology, with the command that would change it; "" when nothing."""
+        ...
+
+    def standing(self, topology: Topology, *, leases_folder: Path) -> AbstractContextManager[Lab]:
+        """The Lab, removed on leaving. Raises NotAble."""
+        ...
+
+    def ends_run_on(self, lab: Lab, local: Host) -> Host:
+        """A host that has the tools and the kernel of the endpoints."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Namespaces:
+    """Every host is a network namespace of this machine."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See Provider.notes."""
+        return namespaces.TRANSFER
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """See Provider.facts."""
+        return {}
+
+    def lacking(self, topology: Topology, local: Host, leases_folder: Path) -> str:
+        """See Provider.lacking."""
+        return _lacking(topology.needs, topology.tools, local, leases_folder)
+
+    def standing(self, topology: Topology, *, leases_folder: Path) -> AbstractContextManager[Lab]:
+        """See Provider.standing."""
+        return namespaces.standing(topology, leases_folder=leases_folder)
+
+    def ends_run_on(self, lab: Lab, local: Host) -> Host:
+        """See Provider.ends_run_on: they share this machine's files and kernel."""
+        del lab
+        return local
+
+
+@dataclass(frozen=True, slots=True)
+class Qemu:
+    """The endpoints are QEMU guests, on Debian's kernel; with `kit.guests.nodes` all that stands between them too."""
+
+    kit: Kit
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See Provider.notes."""
+        return notes(self.kit.guests, self.kit.accelerator)
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """See Provider.facts."""
+        image = self.kit.image
+        return {
+            "guests": self.kit.guests.words,
+            "guest kernel": image.release,
+            "guest image": image.digest[:16],
+            "guest CPU": "emulated (TCG)" if self.kit.accelerator == "tcg" else "the machine's (KVM)",
+            "vhost": "on" if self.kit.vhost else "off: QEMU itself moves every packet",
+        }
+
+    def lacking(self, topology: Topology, local: Host, leases_folder: Path) -> str:
+        """See Provider.lacking."""
+        nodes = self.kit.guests.nodes
+        return _lacking(needs(topology, nodes=nodes), () if nodes else topology.tools, local, leases_folder)
+
+    def standing(self, topology: Topology, *, leases_folder: Path) -> AbstractContextManager[Lab]:
+        """See Provider.standing."""
+        from bench.labs import qemu  # noqa: PLC0415 - paramiko takes its time to import, which namespaces need not pay
+
+        return qemu.standing(topology, self.kit, leases_folder=leases_folder)
+
+    def ends_run_on(self, lab: Lab, local: Host) -> Host:
+        """See Provider.ends_run_on: the first guest, whose image is that of all."""
+        del local
+        return lab.a.host
+
+
+def provided(of: Guests | None, *, cache: Path, local: Host, say: Callable[[str], None]) -> Provider:
+    """The provider of a plan; for guests the image is built here where it is not there. Raises NotAble."""
+    return Namespaces() if of is None else Qemu(prepared(of, cache=cache, local=local, say=say))
+
+
+def imagined(topology: Topology, of: Guests | None) -> Lab:
+    """The Lab as it would be, on hosts that do not stand: for `--dry-run`."""
+    plan = _drawn(topology, of)
+    return stood.lab_of(topology, plan, {name: Local(name) for name in plan.hosts})
+
+
+def commands(topology: Topology, of: Guests | None) -> list[tuple[str, str]]:
+    """(host, line) of everything that makes a Topology, for `--dry-run`."""
+    if of is None:
+        return stood.lines(drawn_up(topology))
+    cabled = cabling(topology, nodes=of.nodes)
+    patched = [(PATCH, line) for command in cables(cabled.patched, of.queues) for line in command.stdin.splitlines()]
+    started = [(cabled.homes[name], f"QEMU guest {name}: {of.words}, " + ", ".join(
+        f"{nic} on tap {tap}" for nic, tap in cabled.nics(name))) for name in cabled.guests]  # fmt: skip
+    told = stood.lines(_drawn(topology, of))
+    here = [(host, line) for host, line in told if host not in cabled.guests]
+    return [*here, *patched, *started, *((host, line) for host, line in told if host in cabled.guests)]
+
+
+def _drawn(topology: Topology, of: Guests | None) -> Blueprint:
+    if of is None:
+        return drawn_up(topology)
+    return drawn_up(topology, guests=cabling(topology, nodes=of.nodes).guests, queues=of.queues)
+
+
+def _lacking(needed: Sequence[str], tools: Sequence[str], local: Host, leases_folder: Path) -> str:
+    answers = capability.answers(local, leases_folder, needed)
+    missing = next((answer for answer in answers if answer.word != "yes"), None)
+    if missing is not None:
+        return f"{missing.name}: {missing.reason}. {missing.command}"
+    for tool in tools:
+        if not local.run(Command(("sh", "-c", 'command -v "$1"', "sh", tool))).ok:
+            return f"{tool} is not installed. apt-get install --no-install-recommends {_PACKAGES.get(tool, tool)}"
+    return ""

@@ -1,0 +1,160 @@
+"""Stands a Topology with virtual machines at its ends: QEMU guests on taps of the same bridges, bonds and VLANs.
+
+The nodes between them are network namespaces of this machine, as in labs.namespaces, or guests too: then the whole
+path runs on Debian's kernel, whatever this machine's own lacks.
+"""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bench.hosts.command import Command, ended
+from bench.hosts.host import Host, Running
+from bench.hosts.namespace import Namespace
+from bench.hosts.ssh import Login, connected
+from bench.images.recipe import CMDLINE
+from bench.images.seed import seed
+from bench.labs import guests as machines
+from bench.labs import lease as leases
+from bench.labs import standing as stood
+from bench.labs.blueprint import drawn_up, mac
+from bench.labs.cabling import PATCH, Cabling, cables, cabling
+from bench.labs.guests import Accelerator, Cable, Machine
+from bench.labs.keys import KeyPair
+from bench.labs.kit import READY, Kit
+from bench.labs.lab import Lab
+from bench.labs.namespaces import HINT, rooms
+from bench.labs.standing import LabBroken
+from bench.labs.topology import Topology
+
+_BOOT_S: Mapping[Accelerator, float] = {"kvm": 30.0, "tcg": 90.0}  # a guest alone takes 4 s under TCG
+_ATTEMPTS = 2  # one start in fifty hangs before its first line (microvm; q35 was not seen to)
+_UP_S = 10.0
+_FIRST_PORT = 2201
+_CONSOLE_LINES = 15  # in an error
+
+
+@contextlib.contextmanager
+def standing(topology: Topology, kit: Kit, *, leases_folder: Path) -> Iterator[Lab]:
+    """The Lab, removed on leaving; what a SIGKILL leaves is in the lease. Raises LabBroken with a guest's console."""
+    cabled = cabling(topology, nodes=kit.guests.nodes)
+    with (
+        leases.held(leases_folder) as lease,
+        rooms(lease, cabled.rooms) as found,
+        _folder(lease, leases_folder.parent / "guests" / lease.lease_id) as folder,
+        contextlib.ExitStack() as stack,
+    ):
+        netns = {name: each.netns for name, each in found.items()}
+        plan = drawn_up(topology, netns, guests=cabled.guests, queues=kit.guests.queues)
+        hosts: dict[str, Host] = dict(found)
+        stood.run_steps(plan, hosts, HINT, of=found.__contains__)
+        for command in cables(cabled.patched, kit.guests.queues):
+            found[PATCH].run(command).require("cables between guests need tc's ingress, u32 and mirred")
+        waiting = [
+            stack.enter_context(_started(machine, kit, found[cabled.homes[machine.name]], host_key))
+            for machine, host_key in _machines(cabled, kit, folder, topology.mtu)
+        ]
+        for guest in waiting:
+            guest.wait(_BOOT_S[kit.accelerator])
+        for guest in waiting:
+            login = Login("127.0.0.1", guest.machine.port, keys=(folder / "client",), pinned=guest.pinned)
+            ssh = connected(guest.machine.name, login, dial=guest.room.dial, last_words=guest.console)
+            hosts[guest.machine.name] = stack.enter_context(ssh)
+        stood.run_steps(plan, hosts, "does the guest's kernel have it?", of=cabled.guests.__contains__)
+        lab = stood.lab_of(topology, plan, hosts, machine=next(iter(found.values())))
+        stood.check(lab, within_s=_UP_S)
+        yield lab
+
+
+@contextlib.contextmanager
+def _folder(lease: leases.Lease, path: Path) -> Iterator[Path]:
+    """Keys and seeds of the guests, for root alone."""
+    lease.note("folder", str(path))
+    path.mkdir(mode=0o700, parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _machines(cabled: Cabling, kit: Kit, folder: Path, mtu: int) -> Iterator[tuple[Machine, str]]:
+    """Each guest about to be started, its seed written, with its public host key."""
+    client = KeyPair.made()
+    (folder / "client").touch(mode=0o600)
+    (folder / "client").write_bytes(client.private)
+    for number, name in enumerate(cabled.guests):
+        host_key = KeyPair.made()
+        nics = [Cable(nic, mac(name, nic), tap) for nic, tap in cabled.nics(name)]
+        told = [f"{machines.CONTROL_MAC} {machines.CONTROL} {machines.CONTROL_ADDRESS}"]
+        told += [f"{nic.mac} {nic.name}" for nic in nics]
+        machine = Machine(
+            name=name,
+            kernel=kit.image.kernel,
+            initrd=kit.image.initrd,
+            root=kit.image.root,
+            cmdline=CMDLINE,
+            seed=folder / f"{name}.seed",
+            port=_FIRST_PORT + number,
+            cables=tuple(nics),
+            mtu=mtu,
+            vhost=kit.vhost,
+        )
+        seed(
+            machine.seed,
+            {
+                "etc/hostname": f"{name}\n".encode(),
+                "etc/nettune/nics": ("\n".join(told) + "\n").encode(),
+                "etc/ssh/ssh_host_ed25519_key": host_key.private,
+                "etc/ssh/ssh_host_ed25519_key.pub": f"{host_key.public}\n".encode(),
+                "root/.ssh/authorized_keys": f"{client.public}\n".encode(),
+            },
+        )
+        yield machine, host_key.public
+
+
+class _Guest:
+    """A guest on its way or up: the QEMU process in its namespace."""
+
+    def __init__(self, machine: Machine, command: Command, room: Namespace, pinned: str) -> None:
+        self.machine, self.room, self.pinned = machine, room, pinned
+        self._command = command
+        self._job: Running = room.start(command)
+
+    def console(self) -> str:
+        """Its last lines, and how QEMU ended where it has."""
+        lines = self._job.output().replace("\r", "").strip().splitlines()[-_CONSOLE_LINES:]
+        if self._job.finished():
+            outcome = self._job.wait()
+            lines += [*outcome.stderr.strip().splitlines()[-3:], f"QEMU {ended(outcome.returncode)}"]
+        return "\n".join(["the console of guest " + self.machine.name + ":", *(lines or ["nothing"])])
+
+    def wait(self, within_s: float) -> None:
+        """Until sshd listens inside; started once more where it ended or hung before. Raises LabBroken."""
+        for left in reversed(range(_ATTEMPTS)):
+            deadline = time.monotonic() + within_s
+            while READY not in self._job.output():
+                if self._job.finished() or time.monotonic() > deadline:
+                    break
+                time.sleep(0.05)
+            else:
+                return
+            if not left:
+                why = "ended" if self._job.finished() else f"was not ready in {within_s:g} s"
+                raise LabBroken(f"guest {self.machine.name} {why}, also at a second start; {self.console()}")
+            self.stop()
+            self._job = self.room.start(self._command)
+
+    def stop(self) -> None:
+        """End QEMU."""
+        self._job.stop()
+
+
+@contextlib.contextmanager
+def _started(machine: Machine, kit: Kit, room: Namespace, pinned: str) -> Iterator[_Guest]:
+    guest = _Guest(machine, machines.command(kit.guests, machine, kit.accelerator), room, pinned)
+    try:
+        yield guest
+    finally:
+        guest.stop()
