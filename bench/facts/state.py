@@ -35,6 +35,7 @@ _ADDRESS_FIELDS = ("broadcast", "scope", "label", "dynamic", "noprefixroute", "t
 
 
 # ethtool prints a group of one feature under its own long name in place of the kernel's (off_flag_def, ethtool 6.1).
+_SECTIONS = {"Pre-set maximums": "-most", "Current hardware settings": ""}  # of `ethtool -g` and `-l`
 _LONG_NAMES = {
     "rx-checksumming": "rx-checksum",
     "generic-segmentation-offload": "tx-generic-segmentation",
@@ -52,10 +53,13 @@ class Unreadable(NotAble):
     """A tool's answer is not what its parser knows."""
 
 
-def questions(devices: Iterable[str], *, bridges: bool = False, filters: bool = False) -> tuple[Command, ...]:
+def questions(
+    devices: Iterable[str], *, bridges: bool = False, filters: bool = False, nics: bool = False
+) -> tuple[Command, ...]:
     """The Commands that read a host's state: `devices` are those whose features and queues matter.
 
-    `bridges`: it has some; `filters`: its nft ruleset is a part of the path.
+    `bridges`: it has some; `filters`: its nft ruleset is a part of the path; `nics`: its devices have rings and
+    channels of their own (a namespace's veth has not, and each question costs 2 ms).
     """
     devices = tuple(devices)
     files = [f"{_DEVICES}{device}/{name}" for device in devices for name in ("queues", *_NAPI)]
@@ -68,6 +72,7 @@ def questions(devices: Iterable[str], *, bridges: bool = False, filters: bool = 
         *((Command(("bridge", "-j", "fdb", "show")),) if bridges else ()),
         *((Command(("nft", "-s", "list", "ruleset")),) if filters else ()),
         *(Command(("ethtool", "--json", "-k", device)) for device in devices),
+        *(Command(("ethtool", option, device)) for device in devices if nics for option in ("-g", "-l")),
     )
 
 
@@ -76,7 +81,8 @@ def read(
 ) -> dict[str, FactSheet]:
     """The state of every host (with its devices), all asked at the same time; keyed by host name."""
     asked = {
-        host: questions(devices, bridges=host in bridged, filters=host in filtered) for host, devices in hosts.items()
+        host: questions(devices, bridges=host in bridged, filters=host in filtered, nics=not host.local)
+        for host, devices in hosts.items()
     }
     answers = ask_everywhere(asked)
     return {host.name: FactSheet(host.name, parse(answers[host])) for host in hosts}
@@ -101,8 +107,10 @@ def parse(outcomes: Sequence[Outcome]) -> dict[str, str]:
                 facts |= ruleset.facts(outcome.require().stdout)
             case ("bridge", *_):
                 facts |= parse_fdb(_document(outcome))
-            case ("ethtool", *_):
+            case ("ethtool", "--json", *_):
                 facts |= parse_features(outcome)
+            case ("ethtool", option, device):
+                facts |= parse_numbers("ring" if option == "-g" else "channel", device, outcome.stdout)
             case _:
                 raise Unreadable(f"on {outcome.host}: nobody reads the answer of `{outcome.command}`")
     return facts
@@ -214,6 +222,22 @@ def parse_features(outcome: Outcome) -> dict[str, str]:
         if name == "ifname" or not isinstance(bits, dict) or bits.get("fixed") is None:
             continue
         facts[f"feature/{device}/{_LONG_NAMES.get(name, name)}"] = _feature(bits)
+    return facts
+
+
+def parse_numbers(kind: str, device: str, text: str) -> dict[str, str]:
+    """`ethtool -g` or `-l` as facts: "ring/eth0/rx" and what the driver takes at most, "ring/eth0/rx-most".
+
+    A device without them answers "Operation not supported", which is no fact.
+    """
+    facts = {}
+    most = ""
+    for line in text.splitlines():
+        word, _, value = line.partition(":")
+        if word in _SECTIONS:
+            most = _SECTIONS[word]
+        elif value.strip().isdigit() and word.strip():
+            facts[f"{kind}/{device}/{word.strip().lower().replace(' ', '-')}{most}"] = value.strip()
     return facts
 
 

@@ -9,6 +9,7 @@ from tuning.knobs.feature import Feature
 from tuning.knobs.knob import Knob
 from tuning.knobs.link import LINK_NUMBERS
 from tuning.knobs.mtu import Mtu
+from tuning.knobs.nic import NIC_NUMBERS
 from tuning.knobs.node import FirewallRules, Nat
 from tuning.knobs.qdisc import Qdisc
 from tuning.knobs.sysctl import Sysctl
@@ -18,7 +19,17 @@ from tuning.knobs.sysctl import Sysctl
 # polls only with gro on.
 KNOBS: Mapping[str, Knob] = {
     knob.kind: knob
-    for knob in (Mtu(), *LINK_NUMBERS, Feature(), *DEVICE_FILES, Qdisc(), Sysctl(), FirewallRules(), Nat())
+    for knob in (
+        Mtu(),
+        *NIC_NUMBERS,
+        *LINK_NUMBERS,
+        Feature(),
+        *DEVICE_FILES,
+        Qdisc(),
+        Sysctl(),
+        FirewallRules(),
+        Nat(),
+    )
 }
 # Only a lab's node has them. What they cost is an answer; a profile holds none of them.
 LAB_ONLY = frozenset({FirewallRules.kind, Nat.kind})

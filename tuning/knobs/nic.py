@@ -1,0 +1,93 @@
+"""What a NIC with queues of its own has: how many queues (channels) and how long their rings are."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.facts.sheet import Difference, Sheets
+from bench.hosts.command import Command
+from bench.labs.lab import Lab, Target
+from tuning.knobs.knob import Change, NotSettable
+
+
+@dataclass(frozen=True, slots=True)
+class NicNumber:
+    """`channels: 2`, `rx-ring: 1024`: `ethtool -L DEV combined N`, `ethtool -G DEV rx N`."""
+
+    kind: str
+    fact: str  # "channel" or "ring", the kind of its facts
+    word: str  # as ethtool has it: "combined", "rx", "tx"
+    option: str  # of ethtool
+    drags: str  # pattern of the facts that the driver moves with it
+    caution: str
+    target: Target = "guest"  # a tap or veth has neither; on a node it is the physical NIC's
+
+    def owns(self, key: str) -> bool:
+        """See Knob.owns."""
+        return re.fullmatch(rf"{self.fact}/[^/]+/{self.word}", key) is not None
+
+    def words(self) -> Sequence[str]:
+        """See Knob.words."""
+        return (self.kind,)
+
+    def takes(self, setting: str) -> bool:
+        """See Knob.takes."""
+        return setting == self.kind
+
+    def problem(self, setting: str, value: str) -> str:
+        """See Knob.problem."""
+        return "" if re.fullmatch(r"[1-9][0-9]{0,5}", value) else f"{setting} {value!r} is no number from 1 up"
+
+    def changes(self, setting: str, value: str, lab: Lab, target: Target, now: Sheets) -> tuple[Change, ...]:
+        """See Knob.changes. Refuses a device without, and a number above what its driver says it takes."""
+        found = []
+        for each in lab.devices(target):
+            facts = now[each.host.name].facts
+            key = f"{self.fact}/{each.device}/{self.word}"
+            most = facts.get(f"{key}-most", "")
+            if key not in facts:
+                continue  # a bridge, a VLAN on top
+            if most.isdigit() and int(value) > int(most):
+                raise NotSettable(
+                    f"not settable here: {each.host.name}/{each.device} takes at most {most} ({setting} {value} asked)"
+                )
+            found.append(Change(each.host.name, key, value))
+        if not found:
+            raise NotSettable(f"not settable here: no device on the target {target!r} has {setting} that can be chosen")
+        return tuple(found)
+
+    def writes(self, changes: Sequence[Change]) -> tuple[Command, ...]:
+        """See Knob.writes."""
+        return tuple(
+            Command(("ethtool", self.option, change.key.split("/")[1], self.word, change.wanted)) for change in changes
+        )
+
+    def holds(self, wanted: str, actual: str | None) -> bool:
+        """See Knob.holds."""
+        return wanted == actual
+
+    def explains(self, setting: str, difference: Difference) -> bool:
+        """See Knob.explains."""
+        del setting
+        return self.owns(difference.key) or re.fullmatch(self.drags, difference.key) is not None
+
+    def command(self, setting: str, value: str) -> str:
+        """See Knob.command."""
+        del setting
+        return f"ethtool {self.option} DEVICE {self.word} {value}"
+
+    def risk(self, setting: str) -> str:
+        """See Knob.risk."""
+        del setting
+        return self.caution
+
+
+# Netdev queues come and go with channels, and with them their steering and the leaves of mq (net/core/dev.c:
+# netif_set_real_num_tx_queues); virtio spreads XPS anew (drivers/net/virtio_net.c: virtnet_set_affinity).
+_QUEUES = r"(queue/[^/]+/[rt]x-[0-9]+/.*|qdisc/[^/]+/.*|link/[^/]+/(qdisc|num_[rt]x_queues))"
+_RESET = "the driver resets its queues: packets on their way are lost, for some drivers the link goes down a moment"
+NIC_NUMBERS = (
+    NicNumber("channels", "channel", "combined", "-L", _QUEUES, _RESET),
+    NicNumber("rx-ring", "ring", "rx", "-G", "ring/[^/]+/tx", _RESET + "; a longer ring is a longer wait when full"),
+    NicNumber("tx-ring", "ring", "tx", "-G", "ring/[^/]+/rx", _RESET + "; a longer ring is a longer wait when full"),
+)
