@@ -17,7 +17,7 @@ from bench.hosts.command import NOT_FOUND, Command, HostFault, Outcome, Overdue
 _GRACE_S = 1.0  # between SIGTERM and SIGKILL, and for the kernel to deliver the latter
 POLL_MOST_MS = 2**31 - 1  # poll(2) takes an int: a later deadline is this one (24 days)
 # A fixed locale: parsers read English, and decimal points.
-_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
 class Local:
@@ -73,7 +73,7 @@ class Process:
                 stdout=self._out,
                 stderr=self._err,
                 start_new_session=True,
-                env={**os.environ, **_ENVIRONMENT},
+                env={**os.environ, **ENVIRONMENT},
             )
         except OSError as error:
             self._process = None
@@ -155,7 +155,7 @@ class Interactive:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **ENVIRONMENT},
             bufsize=0,
         )
         assert self._process.stdout is not None  # noqa: S101 - all three are pipes
@@ -187,7 +187,7 @@ def go_on_as(argv: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     """This very process goes on as another program. Raises HostFault where that cannot be started."""
     try:
         # The PATH of Commands: an ordinary user's leads to no /usr/sbin.
-        os.execvpe(argv[0], [*argv], {**environment, "PATH": _ENVIRONMENT["PATH"]})  # noqa: S606 - an argv, no shell
+        os.execvpe(argv[0], [*argv], {**environment, "PATH": ENVIRONMENT["PATH"]})  # noqa: S606 - an argv, no shell
     except OSError as error:
         raise HostFault(f"on local: {argv[0]} cannot be started: {error.strerror}", hint="is it installed?") from error
 

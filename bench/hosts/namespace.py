@@ -1,6 +1,10 @@
 """A network namespace of this machine as a Host, in a private mount namespace with its own sysfs."""
 
 import contextlib
+import ctypes
+import os
+import socket
+import threading
 import time
 from collections.abc import Iterator, Sequence
 
@@ -11,6 +15,8 @@ from bench.hosts.local import Local, Process
 from bench.hosts.session import Session
 
 _ENTER_S = 5.0
+_DIAL_S = 10.0
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
 
 
 class Namespace:
@@ -59,6 +65,29 @@ class Namespace:
         self._check()
         return self._session.start(command) if self._session.takes(command) else self._local.start(command)
 
+    def dial(self, address: str, port: int) -> socket.socket:
+        """A TCP connection made from inside; raises OSError as socket.create_connection does.
+
+        setns(2) moves one thread: a short-lived one is moved and ends there, ours stays where it is.
+        """
+        self._check()
+        made: list[socket.socket] = []
+        failed: list[OSError] = []
+
+        def inside() -> None:
+            try:
+                _enter_net(self._holder.pid)
+                made.append(socket.create_connection((address, port), timeout=_DIAL_S))
+            except OSError as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=inside, name=f"dial from {self._netns}", daemon=True)
+        thread.start()
+        thread.join()
+        if failed:
+            raise failed[0]
+        return made[0]
+
     def close(self) -> None:
         """End the shell; the namespace itself stays."""
         self._session.close()
@@ -69,6 +98,18 @@ class Namespace:
                 f"namespace {self._netns} ({self.name}) is gone: the process that held it has ended",
                 hint="was the lab reaped while the run was still going?",
             )
+
+
+def _enter_net(pid: int) -> None:
+    """This thread goes into the network namespace of a process. os.setns came with Python 3.12."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.setns(descriptor, _CLONE_NEWNET) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"setns: {os.strerror(number)}")
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,130 @@
+"""A machine reached over SSH as a Host: one kept connection, kept shells on it, files by `cat`. ADR 0014.
+
+login.py            Login: how a machine is reached
+known_hosts.py      which host keys are accepted
+ssh_connection.py   the connection (paramiko)
+ssh_shell.py        the wrapper that every command runs behind
+"""
+
+import contextlib
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.hosts import shell
+from bench.hosts.command import Command, HostFault, Outcome, Unreachable
+from bench.hosts.login import Login
+
+if TYPE_CHECKING:
+    import socket
+
+    from bench.hosts.ssh_shell import Job, Shells
+
+__all__ = ["Dial", "Login", "Ssh", "connected"]
+
+Dial = Callable[[str, int], "socket.socket"]
+
+FILE_S = 60.0
+# $f is the name. Half a file never stands under it: what came is counted before it takes the name.
+_PUT = (
+    'f={name}; if [ -d "$f" ]; then echo "is a directory" >&2; exit 1; fi; '
+    'cat >"$f.nettune-part" && [ "$(wc -c <"$f.nettune-part")" -eq {size_bytes} ] && mv -f -- "$f.nettune-part" "$f" '
+    '|| {{ rm -f -- "$f.nettune-part"; exit 1; }}; exit'
+)
+_GET = "exec cat <{name}"
+
+
+class Ssh:
+    """Commands on another machine; made by `connected`. For one thread at a time.
+
+    An exit code of 129 to 192 is read as the signal that shells write so. SIGINT and SIGQUIT are ignored in what runs
+    (POSIX 2.11, asynchronous lists); commands are ended by SIGTERM and SIGKILL.
+    """
+
+    def __init__(self, name: str, shells: "Shells") -> None:
+        self._name = name
+        self._shells = shells
+
+    @property
+    def name(self) -> str:
+        """As errors and reports name it."""
+        return self._name
+
+    @property
+    def local(self) -> bool:
+        """See Host.local."""
+        return False
+
+    def run(self, command: Command) -> Outcome:
+        """See Host.run. A connection lost before is made again, once; lost meanwhile, it is Unreachable."""
+        with self.start(command) as job:
+            return job.wait()
+
+    def run_all(self, commands: Sequence[Command]) -> tuple[Outcome, ...]:
+        """See Host.run_all."""
+        return shell.run_all(self.run, commands)
+
+    def start(self, command: Command) -> "Job":
+        """See Host.start."""
+        return self._shells.start(command)
+
+    def put(self, source: Path | bytes, remote: str, *, deadline_s: float = FILE_S) -> None:
+        """A file there with that content, whole or not at all; raises HostFault. In memory: for files of megabytes."""
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        script = _PUT.format(name=shlex.quote(_plain(remote)), size_bytes=len(content))
+        self._exchange("written", remote, script, content, deadline_s)
+
+    def get(self, remote: str, *, deadline_s: float = FILE_S) -> bytes:
+        """The content of a file there; raises HostFault."""
+        return self._exchange("read", remote, _GET.format(name=shlex.quote(_plain(remote))), b"", deadline_s)
+
+    def _exchange(self, done: str, remote: str, script: str, payload: bytes, deadline_s: float) -> bytes:
+        from bench.hosts.ssh_shell import exchanged  # noqa: PLC0415 - paramiko takes 0.3 s to import
+
+        pipe = self._shells.fresh()
+        try:
+            got = exchanged(pipe, script, payload, deadline_s=deadline_s)
+            said = pipe.err.decode("utf-8", "backslashreplace").strip()
+            if got is not None and (code := pipe.returncode(within_s=5.0)) is not None:
+                if code == 0:
+                    return got
+                raise HostFault(f"on {self._name}: {remote!r} cannot be {done}: {said or f'exit code {code}'}")
+            if not pipe.connected:
+                raise Unreachable(f"on {self._name}: the SSH connection was lost while {remote!r} was {done}")
+            raise HostFault(
+                f"on {self._name}: {remote!r} could not be {done} within {deadline_s:g} s: {said or 'no answer'}",
+                hint="is the path or the disk slow?",
+            )
+        finally:
+            pipe.close()
+
+
+def _plain(name: str) -> str:
+    if not name or "\0" in name:
+        raise ValueError(f"{name!r} names no file")
+    return name
+
+
+@contextlib.contextmanager
+def connected(name: str, login: Login, *, dial: Dial | None = None) -> Iterator[Ssh]:
+    """A Host over SSH that has answered once. `dial` makes the first TCP connection (default: from here).
+
+    Raises Unreachable where nobody answers, HostFault where host key, login, sudo or shell are refused, WrongInput
+    for keys of ours that cannot be read.
+    """
+    # Here and not above: paramiko takes 0.3 s to import, and most runs have no SSH host.
+    from bench.hosts.ssh_connection import Connection, straight  # noqa: PLC0415
+    from bench.hosts.ssh_shell import Shells  # noqa: PLC0415
+
+    connection = Connection(name, login, dial or straight)
+    try:
+        shells = Shells(name, connection, sudo=login.sudo)
+        try:
+            host = Ssh(name, shells)
+            host.run(Command(("true",), deadline_s=30.0)).require("are coreutils and util-linux installed there?")
+            yield host
+        finally:
+            shells.close()
+    finally:
+        connection.close()
