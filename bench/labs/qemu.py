@@ -60,7 +60,7 @@ def standing(topology: Topology, kit: Kit, *, leases_folder: Path) -> Iterator[L
             guest.wait(_BOOT_S[kit.accelerator])
         for guest in waiting:
             login = Login("127.0.0.1", guest.machine.port, keys=(folder / "client",), pinned=guest.pinned)
-            ssh = connected(guest.machine.name, login, dial=guest.room.dial, last_words=guest.console)
+            ssh = connected(guest.machine.name, login, dial=guest.room.dial)
             hosts[guest.machine.name] = stack.enter_context(ssh)
         stood.run_steps(plan, hosts, "does the guest's kernel have it?", of=cabled.guests.__contains__)
         lab = stood.lab_of(topology, plan, hosts, machine=next(iter(found.values())))
