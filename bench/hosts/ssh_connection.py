@@ -156,13 +156,8 @@ class Connection:
         try:
             transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = CONNECT_S
             _prefer(transport, expected.accepted)
-            started = time.monotonic()
-            try:
-                transport.start_client(timeout=CONNECT_S)
-            except (paramiko.SSHException, EOFError, OSError) as error:
-                took_s = time.monotonic() - started
-                raise self._silent(f"took the connection and spoke no SSH within {took_s:.1f} s", error) from error
-            self._verify(transport, expected, where)
+            offered = self._greeted(transport)
+            self._verify(offered, expected, where)
             with _offers(self._login, files) as keys:
                 self._log_in(transport, keys)
             transport.set_keepalive(_KEEP_IDLE_S)  # through a jump host, where TCP's own does not reach
@@ -191,6 +186,17 @@ class Connection:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _LOST_S * 1000)
         return sock
 
+    def _greeted(self, transport: paramiko.Transport) -> HostKey:
+        """The host key, proved by the key exchange."""
+        started = time.monotonic()
+        try:
+            transport.start_client(timeout=CONNECT_S)
+            key = transport.get_remote_server_key()  # start_client returns in silence when its time is up
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            took_s = time.monotonic() - started
+            raise self._silent(f"took the connection and spoke no SSH within {took_s:.1f} s", error) from error
+        return HostKey(key.get_name(), key.asbytes())
+
     def _expected(self) -> tuple[Known, str]:
         """The host keys that are accepted, and where that stands."""
         login = self._login
@@ -204,9 +210,7 @@ class Connection:
         texts = [path.read_text(encoding="utf-8", errors="replace") for path in files if path.is_file()]
         return known("\n".join(texts), login.address, login.port), " or ".join(map(str, files))
 
-    def _verify(self, transport: paramiko.Transport, expected: Known, where: str) -> None:
-        key = transport.get_remote_server_key()
-        offered = HostKey(key.get_name(), key.asbytes())
+    def _verify(self, offered: HostKey, expected: Known, where: str) -> None:
         if offered in expected.accepted and offered not in expected.revoked:
             return
         entry = entry_name(self._login.address, self._login.port)

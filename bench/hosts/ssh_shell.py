@@ -8,6 +8,7 @@ second channel is needed to end a command, and none of ours runs on after a SIGK
 A command costs no channel and no shell: two forks and the exec of setsid and itself.
 """
 
+import contextlib
 import re
 import secrets
 import shlex
@@ -17,7 +18,7 @@ from typing import Self
 
 from bench.hosts.command import Command, HostFault, Outcome, Overdue, Unreachable
 from bench.hosts.local import ENVIRONMENT
-from bench.hosts.ssh_connection import CHANNEL_S, Connection, Pipe
+from bench.hosts.ssh_connection import Connection, Pipe
 
 SHELL = "exec /bin/sh"  # understood by every login shell, csh and fish too
 SUDO_SHELL = "exec sudo -n -- /bin/sh"
@@ -79,10 +80,13 @@ class Shells:
         self._connection = connection
         self._program = SUDO_SHELL if sudo else SHELL
         self._idle: list[Pipe] = []
+        self._busy: list[Pipe] = []
 
     def start(self, command: Command) -> "Job":
         """The command on its way; raises Unreachable where the connection is gone and cannot be made again."""
-        return Job(self, self._taken(), self._name, command)
+        pipe = self._taken()
+        self._busy.append(pipe)
+        return Job(self, pipe, self._name, command)
 
     def fresh(self) -> Pipe:
         """A shell of its own, without the prelude, for one script and raw bytes after it."""
@@ -90,10 +94,19 @@ class Shells:
 
     def put_back(self, pipe: Pipe) -> None:
         """A shell whose job is over."""
+        self._busy.remove(pipe)
         self._idle.append(pipe)
 
+    def drop(self, pipe: Pipe) -> None:
+        """A shell that is of no more use: what still runs in it is ended by the wrapper."""
+        pipe.close()
+        with contextlib.suppress(ValueError):  # dropped before
+            self._busy.remove(pipe)
+
     def close(self) -> None:
-        """End the idle shells; those with a job end with the connection, and their jobs with them."""
+        """End the shells, and what still runs in them."""
+        while self._busy:
+            self.drop(self._busy[-1])
         while self._idle:
             pipe = self._idle.pop()
             if pipe.take(0.0):
@@ -202,11 +215,11 @@ class Job:
             if self._complete():
                 self._shells.put_back(self._pipe)
             else:
-                self._pipe.close()
+                self._shells.drop(self._pipe)
         return self._outcome
 
     def _lost(self) -> HostFault:
-        self._pipe.close()
+        self._shells.drop(self._pipe)
         started = self._pipe.err.find(self._begin) >= 0
         said = bytes(self._pipe.err if not started else b"").decode("utf-8", "backslashreplace").strip()
         if not started and said:
@@ -225,7 +238,7 @@ class Job:
         try:
             self.stop()
         except HostFault:
-            self._pipe.close()  # lost: it ends with its connection
+            self._shells.drop(self._pipe)  # lost: it ends with its connection
 
 
 def refused(host: str, said: str) -> HostFault:
@@ -251,12 +264,15 @@ def exchanged(pipe: Pipe, script: str, payload: bytes, *, deadline_s: float) -> 
     begin = f"{token}<\n".encode()
     by = time.monotonic() + deadline_s
     pipe.send(f"printf '%s<\\n' {token}; {script}\n".encode("utf-8", "surrogateescape"))
-    while begin not in pipe.out:
-        if not pipe.take(min(CHANNEL_S, by - time.monotonic())) or time.monotonic() >= by:
+    running = True
+    while running and begin not in pipe.out:
+        running = pipe.take(by - time.monotonic())
+        if time.monotonic() >= by:
             return None
-    pipe.send(payload)
+    with contextlib.suppress(Unreachable):  # it may have ended without reading: its exit code and words say why
+        pipe.send(payload)
     pipe.finish()
-    while pipe.take(by - time.monotonic()):
+    while running and pipe.take(by - time.monotonic()):
         if time.monotonic() >= by:
             return None
     return bytes(pipe.out).partition(begin)[2]

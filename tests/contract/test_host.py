@@ -1,4 +1,4 @@
-"""What every Host keeps: Local, a Namespace, and a transcript that was recorded from Local a moment before."""
+"""What every Host keeps: Local, a Namespace, SSH, and a transcript that was recorded from Local a moment before."""
 
 import contextlib
 import os
@@ -18,6 +18,8 @@ from bench.hosts.local import Local, Process
 from bench.hosts.namespace import Namespace, entered
 from bench.hosts.recorded import Recorded, Recorder
 from bench.hosts.shell import batch, unpack
+from bench.hosts.ssh import connected
+from tests.netns import sshd
 
 T = TypeVar("T")
 HOSTILE = ("", " ", "'", '"', "\n", "$(touch /)", "`id`", ";", "&&", "|", "*", "~", "\\n", "%s", "-n", "ü", "\t", "$1")
@@ -410,6 +412,28 @@ class TestNamespace(LivingHostContract):
         """The error names the namespace, and what came back."""
         with pytest.raises(HostFault, match="nt-test-none cannot be entered"), entered("x", "nt-test-none"):
             pass
+
+
+@pytest.fixture(scope="module")
+def over_ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """OpenSSH's sshd in a namespace of its own, logged in as root by a key, the host key pinned; one for all tests."""
+    sshd.skip_where_it_cannot_run()
+    with (
+        sshd.namespace() as inside,
+        sshd.serving(inside, tmp_path_factory.mktemp("sshd")) as server,
+        connected("over-ssh", server.login, dial=inside.dial) as host,
+    ):
+        yield host
+
+
+@pytest.mark.netns
+class TestSsh(LivingHostContract):
+    """A real sshd, over one connection that all these tests keep: what one command leaves must not reach the next."""
+
+    @pytest.fixture
+    def host(self, over_ssh: Host) -> Iterator[Host]:
+        """The kept one."""
+        yield over_ssh  # noqa: PT022 - as the other hosts do
 
 
 class TestRecorded(HostContract):
