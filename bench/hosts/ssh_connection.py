@@ -51,6 +51,7 @@ class Pipe:
         self.out = bytearray()
         self.err = bytearray()
         channel.settimeout(CHANNEL_S)  # for sending: the far end takes nothing more
+        self._closed = False
         self._poller = select.poll()
         self._poller.register(channel.fileno(), select.POLLIN)
 
@@ -68,7 +69,8 @@ class Pipe:
 
     def take(self, seconds: float) -> bool:
         """Collect what is there within that time; False once it has ended or the connection is lost."""
-        self._poller.poll(min(max(seconds, 0.0) * 1000, POLL_MOST_MS))
+        if not self._closed:  # then the descriptor's number may be another file's by now
+            self._poller.poll(min(max(seconds, 0.0) * 1000, POLL_MOST_MS))
         over = self._channel.eof_received or self._channel.closed
         for _ in range(_CHUNKS_AT_ONCE):
             if self._channel.recv_ready():
@@ -91,6 +93,7 @@ class Pipe:
 
     def close(self) -> None:
         """The far end sees the end of its standard input and nobody at its standard output."""
+        self._closed = True
         with contextlib.suppress(OSError, EOFError):
             self._channel.close()
 
@@ -110,13 +113,15 @@ class Connection:
 
         sshd allows MaxSessions (10) channels a connection: the eleventh command at once gets a connection of its own.
         """
-        return Pipe(self._channel(lambda transport: _executing(transport, program)), self._name)
+        return Pipe(self._channel("a session", lambda transport: _executing(transport, program)), self._name)
 
     def tunnel(self, address: str, port: int) -> paramiko.Channel:
         """A direct-tcpip channel to an address that this host reaches."""
-        target = (address, port)
         return self._channel(
-            lambda transport: transport.open_channel("direct-tcpip", target, ("127.0.0.1", 0), timeout=CHANNEL_S)
+            f"a way to {address} port {port}",
+            lambda transport: transport.open_channel(
+                "direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=CHANNEL_S
+            ),
         )
 
     def close(self) -> None:
@@ -126,7 +131,7 @@ class Connection:
         if self._jump is not None:
             self._jump.close()
 
-    def _channel(self, opened: Callable[[paramiko.Transport], paramiko.Channel]) -> paramiko.Channel:
+    def _channel(self, what: str, opened: Callable[[paramiko.Transport], paramiko.Channel]) -> paramiko.Channel:
         for transport in self._living():
             with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
                 return opened(transport)
@@ -136,8 +141,8 @@ class Connection:
             return opened(transport)
         except paramiko.ChannelException as error:
             raise Unreachable(
-                f"on {self._name} ({self._login}): a channel is refused: {error.text}",
-                hint="does its sshd_config allow sessions and, on a jump host, TCP forwarding?",
+                f"{self._name} ({self._login}) refuses {what}: {error.text}",
+                hint="is the address right as seen from there, and does its sshd allow sessions and TCP forwarding?",
             ) from error
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise self._silent("took the login and then opened no channel", error) from error

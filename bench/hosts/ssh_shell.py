@@ -25,7 +25,8 @@ SUDO_SHELL = "exec sudo -n -- /bin/sh"
 # The shell ignores both signals, so that a waiter has no moment without: a trap in a subshell starts from there, and a
 # handled signal is back to its default in what it runs. $job is empty until the first one.
 # `finish TOKEN` waits for $pid; wait also returns on a signal, and is asked again then (127: nothing left to wait for).
-# A signal before $pid was known is passed on then; the group is not there yet where setsid has not run, hence `end`.
+# A signal before $pid was known is passed on then. `end` tries again where setsid has not made the group yet (a fork is
+# the shell's shortest pause): the process alone may still have the handler of its parent, and swallow the signal.
 # Its standard error goes nowhere because bash reports there how a job ended.
 PRELUDE = """\
 export {environment}
@@ -38,7 +39,10 @@ trap 'hit=TERM; end' TERM
 trap 'hit=KILL; end' HUP
 printf '%s<\\n' "$1"; printf '%s<\\n' "$1" >&2
 }}
-end() {{ kill -"$hit" "-$pid" || kill -"$hit" "$pid"; }} 2>/dev/null
+end() {{
+for _ in 1 2 3 4 5 6 7 8 9; do kill -"$hit" "-$pid" && return; (:); done
+kill -"$hit" "$pid"
+}} 2>/dev/null
 finish() {{
 code=127
 [ -z "$hit" ] || end
@@ -109,7 +113,7 @@ class Shells:
             self.drop(self._busy[-1])
         while self._idle:
             pipe = self._idle.pop()
-            if pipe.take(0.0):
+            with contextlib.suppress(Unreachable):
                 pipe.send(LEAVE)
             pipe.close()
 

@@ -17,7 +17,6 @@ import pytest
 
 from bench.hosts import ssh_connection
 from bench.hosts.command import Command, HostFault, Unreachable
-from bench.hosts.known_hosts import HostKey
 from bench.hosts.local import Local
 from bench.hosts.login import Login
 from bench.hosts.namespace import Namespace
@@ -76,7 +75,8 @@ def _descriptors() -> int:
 
 
 def _fingerprint(path: Path) -> str:
-    return HostKey.parse(path.read_text(encoding="utf-8")).fingerprint
+    """As ssh-keygen shows it."""
+    return Local().run(Command(("ssh-keygen", "-lf", str(path)))).require().stdout.split()[1]
 
 
 # -- host keys ---------------------------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ def test_a_jump_host_that_cannot_reach_the_target_says_so(server: sshd.Server) -
     error = _refusal(server, replace(server.login, port=2, jump=server.login))
 
     assert isinstance(error, Unreachable)
-    assert "pve1's jump host" in str(error)
+    assert f"pve1's jump host (root@127.0.0.1:{sshd.PORT}) refuses a way to 127.0.0.1 port 2: " in str(error)
 
 
 def test_more_commands_at_once_than_sshd_allows_sessions(host: Ssh) -> None:
@@ -254,18 +254,27 @@ def test_a_connection_cut_in_mid_command_is_unreachable_and_the_next_run_has_a_n
     assert after.stdout == "after\n"
 
 
-def test_a_path_that_falls_silent_is_unreachable(server: sshd.Server) -> None:
-    """No end and no reset arrives, as when a cable is pulled: keep-alive notices, long before the deadline."""
-    with connected("pve1", server.login, dial=server.host.dial) as host:
-        with host.start(Command(("sleep", "30"), deadline_s=300)) as job:
-            server.host.run(Command(("ip", "link", "set", "lo", "down"))).require()
+def test_a_path_that_falls_silent_is_unreachable(inside: Namespace, tmp_path: Path) -> None:
+    """No end and no reset arrives, as when a cable is pulled: keep-alive notices here, and sshd's own over there."""
+    config = "ClientAliveInterval 1\nClientAliveCountMax 3\n"
+    with (
+        sshd.serving(inside, tmp_path / "s", port=2305, config=config) as server,
+        connected("pve1", server.login, dial=inside.dial) as host,
+    ):
+        with host.start(Command(("sh", "-c", "echo $$; exec sleep 321"), deadline_s=300)) as job:
+            while not job.output():
+                time.sleep(0.001)
+            pid = int(job.output())
+            inside.run(Command(("ip", "link", "set", "lo", "down"))).require()
             try:
                 with pytest.raises(Unreachable, match="was lost"):
-                    job.wait(25.0)
+                    job.wait(60.0)
+                gone = _gone(pid, within_s=30.0)
             finally:
-                server.host.run(Command(("ip", "link", "set", "lo", "up"))).require()
+                inside.run(Command(("ip", "link", "set", "lo", "up"))).require()
         after = host.run(Command(("echo", "after")))
 
+    assert gone
     assert after.stdout == "after\n"
 
 
