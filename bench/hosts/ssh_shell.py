@@ -40,14 +40,17 @@ trap 'hit=KILL; end' HUP
 printf '%s<\\n' "$1"; printf '%s<\\n' "$1" >&2
 }}
 end() {{
-for _ in 1 2 3 4 5 6 7 8 9; do kill -"$hit" "-$pid" && return; (:); done
-kill -"$hit" "$pid"
+tries=0
+while [ -n "$pid" ] && [ "$tries" -lt 200 ]; do
+kill -"$hit" "-$pid" && return
+tries=$((tries + 1)); (:)
+done
 }} 2>/dev/null
 finish() {{
 code=127
 [ -z "$hit" ] || end
 while hit=; wait "$pid"; got=$?; [ "$got" = 127 ] || code=$got; [ -n "$hit" ]; do :; done
-kill -KILL "-$pid"
+kill -KILL "-$pid"; pid=
 printf '%s>%s\\n' "$1" "$code"
 }} 2>/dev/null
 """.format(environment=" ".join(f"{name}={value}" for name, value in ENVIRONMENT.items()))
