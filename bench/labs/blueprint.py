@@ -1,8 +1,4 @@
-"""Blueprint: hosts, commands, addresses and devices of a Topology, pure. Every provider stands a lab by the same list.
-
-Names within a lab are fixed: endpoints a, b, c …, the node between them, the far node behind a bond or a second link.
-MAC addresses are fixed too, so that two labs of one Topology have equal facts.
-"""
+"""Blueprint: hosts, commands, addresses and devices of a Topology, pure: the same list for every provider."""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +7,9 @@ from bench.hosts.command import Command
 from bench.labs import rulesets, shaping
 from bench.labs.addressing import Network, Subnet, planned
 from bench.labs.lab import ENDS
-from bench.labs.topology import PAIRED_MODES, Topology
+from bench.labs.names import FAR, NODE, mac
+from bench.labs.topology import Topology
 
-NODE, FAR = "node", "far"
 _POLICY_TABLE = 100
 
 
@@ -123,7 +119,8 @@ class _Building:
     def hosts(self) -> tuple[str, ...]:
         """Every host: endpoints, then nodes."""
         between = () if self.topology.kind == "direct" else (NODE,)
-        return (*self.ends, *between, *((FAR,) if self.topology.policy or self.topology.kind == "bond" else ()))
+        two = self.topology.policy or self.topology.trunk or self.topology.kind == "bond"
+        return (*self.ends, *between, *((FAR,) if two else ()))
 
     @property
     def device(self) -> str:
@@ -179,8 +176,7 @@ class _Building:
         for host in (NODE, FAR):
             if host in self.hosts and not self.topology.routes:
                 self.ip(host, "link set br0 up")
-        if self.topology.kind == "vlan":
-            self._vlans()
+        self._vlans()
 
     def _link(self, here: str, device: str, there: str, peer: str, mtu: int) -> list[str]:
         """From here to another host: a veth pair, or a wire to a guest; MAC addresses go by the names."""
@@ -200,40 +196,63 @@ class _Building:
     def _bridge(self, host: str, mtu: int) -> list[str]:
         if self.topology.routes:
             return []
-        aware = " vlan_filtering 1 vlan_default_pvid 0" if self.topology.kind == "vlan" else ""
+        switch = host == FAR and self.topology.kind == "bond" and self.topology.vlan_id and not self.topology.paired
+        protocol = f" vlan_protocol {self.topology.vlan_protocol}" if self.topology.vlan_protocol else ""
+        aware = f" vlan_filtering 1 vlan_default_pvid 0{protocol}" if self.topology.kind == "vlan" or switch else ""
         return [f"link add br0 address {mac(host, 'br0')} mtu {mtu} type bridge{aware}"]
 
     def _vlans(self) -> None:
-        """Access ports take the tag away and put it on; towards endpoints that tag themselves it is kept."""
-        how = "" if self.topology.tagged else " pvid untagged"
-        lines = [f"vlan add dev port-{end} vid {self.topology.vlan_id}{how}" for end in self.ends]
-        self.steps.append((NODE, Command(("bridge", "-batch", "-"), stdin="\n".join(lines) + "\n")))
+        """Access ports take the tag away and put it on; it is kept on legs, and towards ends that tag themselves."""
+        vid = self.topology.vlan_id
+        for host in (NODE, FAR) if self.topology.kind == "vlan" else (FAR,) if vid and not self.topology.paired else ():
+            how = "" if self.topology.tagged else " pvid untagged"
+            lines = [f"vlan add dev port-{end} vid {vid}{how}" for end in self.ends if self.home(end) == host]
+            lines += [f"vlan add dev {leg} vid {vid}" for leg in self._legs]
+            if host in self.hosts:
+                self.steps.append((host, Command(("bridge", "-batch", "-"), stdin="\n".join(lines) + "\n")))
+
+    @property
+    def _legs(self) -> list[str]:
+        """The links between two nodes: of a bond, of policy routing, a trunk."""
+        count = self.topology.legs or (2 if self.topology.policy else 1 if self.topology.trunk else 0)
+        return [f"leg-{n}" for n in range(1, count + 1)]
 
     def _between(self, mtu: int) -> None:
-        """The links between two nodes: the legs of a bond, or two routed ones."""
-        legs = self.topology.legs or (2 if self.topology.policy else 0)
-        for n in range(1, legs + 1):
-            self.ip(NODE, *self._link(NODE, f"leg-{n}", FAR, f"leg-{n}", mtu))
-        for host in (NODE, FAR) if legs else ():
-            names = [f"leg-{n}" for n in range(1, legs + 1)]
+        names = self._legs
+        for name in names:
+            self.ip(NODE, *self._link(NODE, name, FAR, name, mtu))
+        for host in (NODE, FAR) if names else ():
             if self.topology.policy:
                 place = 1 if host == NODE else 2
                 for name, link in zip(names, ("link-1", "link-2"), strict=True):
                     self.ip(host, *self._own(self.subnets[link], place, name), f"link set {name} up")
-            elif host == NODE or self.topology.bond_mode in PAIRED_MODES:
-                fast = " lacp_rate fast" if self.topology.bond_mode == "802.3ad" else ""
-                bond = f"link add bond0 address {mac(host, 'bond0')} mtu {mtu} type bond mode {self.topology.bond_mode}"
-                self.ip(host, f"{bond} miimon 100{fast}", *(f"link set {name} master bond0" for name in names),
-                        "link set bond0 master br0", "link set bond0 up")  # fmt: skip
+            elif self.topology.legs and (host == NODE or self.topology.paired):
+                self._bond(host, names, mtu)
             else:  # the bond's own node alone decides which leg a frame takes
                 self.ip(host, *(line for name in names for line in (f"link set {name} master br0",
                                                                       f"link set {name} up")))  # fmt: skip
+
+    def _bond(self, host: str, names: Sequence[str], mtu: int) -> None:
+        """The bond, its legs, and the bridge over it, with a VLAN device between where there is one."""
+        mode, vid = self.topology.bond_mode, self.topology.vlan_id
+        usual = {"miimon": "100", **({"lacp_rate": "fast"} if mode == "802.3ad" else {})}
+        given = dict(self.topology.bond_options)
+        primary = given.pop("primary", "")  # the kernel takes it once the leg is there
+        words = " ".join(f"{word} {value}" for word, value in (usual | given).items())
+        bond = f"link add bond0 address {mac(host, 'bond0')} mtu {mtu} type bond mode {mode} {words}"
+        lines = [bond, *(f"link set {name} master bond0" for name in names)]
+        lines += [f"link set bond0 type bond primary {primary}"] if primary else []
+        lines += ["link set bond0 up"]
+        lines += [f"link add link bond0 name bond0.{vid} mtu {mtu} type vlan id {vid}"] if vid else []
+        port = f"bond0.{vid}" if vid else "bond0"
+        self.ip(host, *lines, f"link set {port} master br0", f"link set {port} up")
 
     def end(self, end: str, place: int) -> None:
         """An endpoint's addresses of both families, and its routes to the others."""
         lines = ["link set lo up", "link set eth0 up"]
         if self.topology.tagged:
-            vlan = f"link add link eth0 name {self.device} mtu {self.topology.mtu} type vlan"
+            protocol = f" proto {self.topology.vlan_protocol}" if self.topology.vlan_protocol else ""
+            vlan = f"link add link eth0 name {self.device} mtu {self.topology.mtu} type vlan{protocol}"
             lines += [f"{vlan} id {self.topology.vlan_id}", f"link set {self.device} up"]
         lines += self._own(self.subnet(end), 1 if self.topology.routes else place, self.device)
         for peer in self.ends:
@@ -341,11 +360,13 @@ class _Building:
             return [Port(NODE, "leg-2", serves="b"), Port(FAR, "leg-2", serves="b")]
         if self.topology.routes:
             return []
-        if self.topology.kind != "bond":
+        if FAR not in self.hosts:
             return [Port(NODE, "br0", counts=False)]
-        both = self.topology.bond_mode in PAIRED_MODES
-        far = [Port(FAR, "bond0", serves="b")] if both else []
-        return [Port(NODE, "br0", counts=False), Port(NODE, "bond0", serves="b"), *far, Port(FAR, "br0", counts=False)]
+        over = ["leg-1"] if self.topology.trunk else ["bond0"]
+        over += [f"bond0.{self.topology.vlan_id}"] if self.topology.legs and self.topology.vlan_id else []
+        near = [Port(NODE, device, serves="b") for device in reversed(over)]
+        far = [Port(FAR, device, serves="b") for device in over] if self.topology.trunk or self.topology.paired else []
+        return [Port(NODE, "br0", counts=False), *near, *far, Port(FAR, "br0", counts=False)]
 
     def met(self) -> dict[tuple[str, str], tuple[str, ...]]:
         """Under which addresses an endpoint may meet another, where that is not the other's own alone."""
@@ -361,17 +382,3 @@ class _Building:
             outside, inside = ("a", "b") if self.topology.forward else ("b", "a")
             seen[outside, inside] = seen[outside, inside][::-1]
         return seen
-
-
-_MAC_OF = {"br0": "01", "bond0": "02"}
-
-
-def mac(host: str, device: str) -> str:
-    """02:00:5e:00:00:0a of endpoint a, …:01:0a of its port, …:01:01 of the node's bridge, …:02:… on the far side."""
-    if host in ENDS:
-        return f"02:00:5e:00:00:{0x0A + ENDS.index(host):02x}"
-    if device.startswith("port-"):
-        return f"02:00:5e:00:01:{0x0A + ENDS.index(device[-1]):02x}"
-    side = "02" if host == FAR else "01"
-    last = _MAC_OF.get(device) or f"{0x20 + int(device.removeprefix('leg-')):02x}"
-    return f"02:00:5e:00:{side}:{last}"

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
-from bench.labs.blueprint import FAR, NODE, Blueprint, drawn_up
+from bench.labs.blueprint import Blueprint, drawn_up
 from bench.labs.guests import Guests
+from bench.labs.names import FAR, NODE
 from bench.labs.topology import PAIRED_MODES, Topology
 
 _WIDTH, _GAP, _LINE, _EDGE = 158, 40, 15, 10  # of a box, between boxes, of a line of text, around all

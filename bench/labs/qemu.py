@@ -19,12 +19,13 @@ from bench.images.seed import seed
 from bench.labs import guests as machines
 from bench.labs import lease as leases
 from bench.labs import standing as stood
-from bench.labs.blueprint import drawn_up, mac
+from bench.labs.blueprint import drawn_up
 from bench.labs.cabling import PATCH, Cabling, cables, cabling
 from bench.labs.guests import Accelerator, Cable, Machine
 from bench.labs.keys import KeyPair
 from bench.labs.kit import READY, Kit
 from bench.labs.lab import Lab
+from bench.labs.names import mac
 from bench.labs.namespaces import HINT, rooms
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology

@@ -78,18 +78,34 @@ _RULES: Options = {
     "hook": word(("bridge", "inet", "br_netfilter"), "bridge",
                  "bridge: bridged path, nft bridge; inet: routed path; br_netfilter: bridged path, inet rules"),
 }  # fmt: skip
+_BONDS: Options = {  # words of `ip link add type bond`; bonding.rst
+    "miimon": whole(1, 10_000, "ms", 0, "ms between looks at the legs' carrier; 100 when not given"),
+    "lacp_rate": word(("fast", "slow"), "", "802.3ad: one LACPDU a second, or in 30 s; fast when not given"),
+    "xmit_hash_policy": word(("layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4", "vlan+srcmac"), "",
+                             "which leg a flow takes: balance-xor, 802.3ad, balance-tlb"),
+    "primary": whole(1, 8, "(a leg's number)", 0, "the leg that is active while it can be: active-backup, tlb, alb"),
+}  # fmt: skip
+_OF_MODES = {
+    "lacp_rate": ("802.3ad",),
+    "xmit_hash_policy": ("balance-xor", "802.3ad", "balance-tlb"),
+    "primary": ("active-backup", "balance-tlb", "balance-alb"),
+}
 OPTIONS: Mapping[str, Options] = {  # by kind
     "direct": _COMMON,
     "bridge": _BRIDGED,
     "vlan": {
         "id": whole(1, 4094, "(a VLAN's id)", 0, "1 to 4094"),
         "tagged": switch("the endpoints tag, on eth0.ID; off: the bridge's access ports do"),
+        "protocol": word(("802.1q", "802.1ad"), "802.1q"),
+        "trunk": switch("two bridges, joined by a link that carries the tag"),
         "port_mtu": whole(*MTU_RANGE, "bytes", 0, "of the ports below tagged VLANs; the same when not given"),
         **_BRIDGED,
     },
     "bond": {
         "mode": word(BOND_MODES, "802.3ad"),
         "legs": whole(2, 8, "legs", 2, "links that are bonded"),
+        "vlan": whole(1, 4094, "(a VLAN's id)", 0, "the bridge's port is bond0.ID, a VLAN device over the bond"),
+        **_BONDS,
         **_BRIDGED,
     },
     "routed": {
@@ -144,11 +160,14 @@ def _made(kind: Kind, members: Mapping[str, Node], item: Node) -> Topology:
         shape=shape,
         prefixes=(given["prefix"], given["prefix6"]),
         subnets=given.get("subnets", ()),
-        vlan_id=given.get("id", 0),
+        vlan_id=given.get("id", 0) or given.get("vlan", 0),
+        vlan_protocol="802.1ad" if given.get("protocol") == "802.1ad" else "",
+        trunk=given.get("trunk", False),
         tagged=given.get("tagged", False),
         port_mtu=given.get("port_mtu", 0),
         bond_mode=given.get("mode", ""),
         legs=given.get("legs", 0),
+        bond_options=_bond_options(given),
         policy=given.get("routing") == "policy",
         forward=given.get("forward", False),
         rules=given.get("rules", 0),
@@ -156,6 +175,11 @@ def _made(kind: Kind, members: Mapping[str, Node], item: Node) -> Topology:
     )
     _consistent(made, members, item)
     return made
+
+
+def _bond_options(given: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    chosen = [(key, str(given[key])) for key in _BONDS if given.get(key)]
+    return tuple((key, f"leg-{value}" if key == "primary" else value) for key, value in chosen)
 
 
 def _consistent(made: Topology, members: Mapping[str, Node], item: Node) -> None:
@@ -166,6 +190,11 @@ def _consistent(made: Topology, members: Mapping[str, Node], item: Node) -> None
         members["mtu" if "mtu" in members else "port_mtu"].wrong(
             f"an MTU of {made.mtu} is above its port's ({made.port_mtu})", hint=f"port_mtu: {made.mtu} or more"
         )
+    for key, modes in _OF_MODES.items():
+        if key in dict(made.bond_options) and made.bond_mode not in modes:
+            members[key].wrong(f"{key} means nothing to {made.bond_mode}", hint=f"mode: {', '.join(modes)}")
+    if "primary" in members and int(members["primary"].text()) > made.legs:
+        members["primary"].wrong(f"there is no leg {members['primary'].text()} of {made.legs}")
     if made.policy and made.ends > 2:
         members["ends"].wrong("policy routing has two endpoints: their source addresses choose the link")
     if made.subnets and not made.routes:

@@ -54,11 +54,14 @@ class Topology:
     shape: Shape = field(default_factory=Shape)
     prefixes: tuple[str, str] = (PREFIX_4, PREFIX_6)  # subnets are planned from these
     subnets: tuple[tuple[str, Network], ...] = ()  # (endpoint, subnet) that the plan fixes
-    vlan_id: int = 0
+    vlan_id: int = 0  # of the access ports, the tagging ends, or the VLAN device between a bridge and its bond
+    vlan_protocol: str = ""  # "802.1ad"; "" is 802.1Q
+    trunk: bool = False  # two VLAN-aware bridges, joined by one link that carries the tag
     tagged: bool = False  # the endpoints tag, on a device of their own; else the bridge's access ports do
     port_mtu: int = 0  # of the ports below tagged VLANs; 0: the same
     bond_mode: str = ""
     legs: int = 0
+    bond_options: tuple[tuple[str, str], ...] = ()  # words of `ip link add … type bond`, in place of ours
     policy: bool = False  # routed by source address over the second of two links
     forward: bool = False  # NAT: b is inside, and the node forwards ports to it; else a is inside, masqueraded
     rules: int = 0
@@ -72,8 +75,16 @@ class Topology:
     def _unusual(self) -> list[str]:
         words = [str(self.vlan_id)] if self.vlan_id else []
         words += [self.bond_mode, f"{self.legs}legs"] if self.legs else []
+        words += [f"{word}-{value}" for word, value in self.bond_options]
+        words += [self.vlan_protocol] if self.vlan_protocol else []
         words += [self.hook] if self.kind == "firewall" and self.hook != "bridge" else []
-        flags = (("tagged", self.tagged), ("policy", self.policy), ("forward", self.forward), ("gro", self.gro))
+        flags = (
+            ("tagged", self.tagged),
+            ("trunk", self.trunk),
+            ("policy", self.policy),
+            ("forward", self.forward),
+            ("gro", self.gro),
+        )
         words += [word for word, there in flags if there]
         numbers = (("mtu", self.mtu, 1500), ("port", self.port_mtu, 0), ("ip", self.ip, 4), ("ends", self.ends, 2),
                    ("queues", self.queues, 0), ("rules", self.rules, 0))  # fmt: skip
@@ -84,6 +95,11 @@ class Topology:
     def families(self) -> tuple[int, ...]:
         """Of its addresses: IPv6 too, where a link's MTU lets it live."""
         return (4, 6) if self.mtu >= IPV6_LEAST_MTU else (4,)
+
+    @property
+    def paired(self) -> bool:
+        """True where both ends of a bond must know of it; else its partner is a switch."""
+        return self.bond_mode in PAIRED_MODES
 
     @property
     def routes(self) -> bool:
@@ -107,8 +123,8 @@ class Topology:
         wanted = (
             ("veth", True),
             ("bridge", bridged),
-            ("vlan-aware bridge", self.kind == "vlan"),
-            ("vlan", self.tagged),
+            ("vlan-aware bridge", self.kind == "vlan" or (bool(self.vlan_id) and not self.paired)),
+            ("vlan", self.tagged or (self.kind == "bond" and bool(self.vlan_id))),
             ("bond", self.kind == "bond"),
             ("br_netfilter", self.kind == "firewall" and self.hook == "br_netfilter"),
             ("nft", self.kind == "firewall"),

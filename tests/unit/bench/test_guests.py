@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.labs import guests as machines
-from bench.labs.blueprint import drawn_up, mac
+from bench.labs.blueprint import drawn_up
 from bench.labs.cabling import PATCH, cables, cabling, needs
 from bench.labs.guests import Cable, Guests, Machine
+from bench.labs.names import mac
 from bench.labs.topology import BOND_MODES, Kind, Topology
 
 TOPOLOGIES = {
