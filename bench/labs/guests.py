@@ -85,6 +85,7 @@ class Machine:
     cables: Sequence[Cable]
     mtu: int
     vhost: bool
+    drives: Sequence[Path] = ()  # further disks, read-only: /dev/vdc and so on
 
 
 def command(guests: Guests, machine: Machine, accelerator: Accelerator) -> Command:
@@ -98,7 +99,7 @@ def command(guests: Guests, machine: Machine, accelerator: Accelerator) -> Comma
     # `max` under TCG has AES and SSE4.2 for sshd and checksums; q35, not microvm, which hung in 2 of 27 starts.
     argv += ["-accel", "kvm", "-cpu", "host"] if accelerator == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "max"]
     argv += ["-kernel", str(machine.kernel), "-initrd", str(machine.initrd), "-append", machine.cmdline]
-    for drive in (machine.root, machine.seed):
+    for drive in (machine.root, machine.seed, *machine.drives):
         argv += ["-drive", f"file={_escaped(drive)},format=raw,if=virtio,readonly=on"]
     argv += ["-device", "virtio-rng-pci"]
     forward = f",hostfwd=tcp:127.0.0.1:{machine.port}-:22" if machine.port else ""

@@ -7,13 +7,16 @@ path runs on Debian's kernel, whatever this machine's own lacks.
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 from bench.hosts.command import Command, ended
 from bench.hosts.host import Host, Running
+from bench.hosts.login import Login
 from bench.hosts.namespace import Namespace
-from bench.hosts.ssh import Login, connected
+from bench.hosts.ssh import Ssh, connected
 from bench.images.recipe import CMDLINE
 from bench.images.seed import seed
 from bench.labs import guests as machines
@@ -60,9 +63,7 @@ def standing(topology: Topology, kit: Kit, *, leases_folder: Path) -> Iterator[L
         for guest in waiting:
             guest.wait(_BOOT_S[kit.accelerator])
         for guest in waiting:
-            login = Login("127.0.0.1", guest.machine.port, keys=(folder / "client",), pinned=guest.pinned)
-            ssh = connected(guest.machine.name, login, dial=guest.room.dial)
-            hosts[guest.machine.name] = stack.enter_context(ssh)
+            hosts[guest.machine.name] = stack.enter_context(guest.reached(folder / "client"))
         stood.run_steps(plan, hosts, "does the guest's kernel have it?", of=cabled.guests.__contains__)
         lab = stood.lab_of(topology, plan, hosts, machine=next(iter(found.values())))
         stood.check(lab, within_s=_UP_S)
@@ -80,39 +81,61 @@ def _folder(lease: leases.Lease, path: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _machines(cabled: Cabling, kit: Kit, folder: Path, mtu: int) -> Iterator[tuple[Machine, str]]:
-    """Each guest about to be started, its seed written, with its public host key."""
+@contextlib.contextmanager
+def alone(kit: Kit, *, leases_folder: Path, drives: Sequence[Path] = ()) -> Iterator[Ssh]:
+    """One guest that is on no path: a machine of its own with Debian's kernel. Raises LabBroken as `standing`."""
+    with (
+        leases.held(leases_folder) as lease,
+        rooms(lease, (PATCH,)) as found,
+        _folder(lease, leases_folder.parent / "guests" / lease.lease_id) as folder,
+    ):
+        found[PATCH].run(Command(("ip", "link", "set", "lo", "up"))).require(HINT)
+        client = _client(folder)
+        machine, host_key = _seeded(kit, folder, client, ("node", _FIRST_PORT), (), 1500)
+        with _started(replace(machine, drives=tuple(drives)), kit, found[PATCH], host_key) as guest:
+            guest.wait(_BOOT_S[kit.accelerator])
+            with guest.reached(folder / "client") as ssh:
+                yield ssh
+
+
+def _client(folder: Path) -> KeyPair:
+    """The key that logs in to every guest of a lab; its private half lies in the folder."""
     client = KeyPair.made()
     (folder / "client").touch(mode=0o600)
     (folder / "client").write_bytes(client.private)
+    return client
+
+
+def _machines(cabled: Cabling, kit: Kit, folder: Path, mtu: int) -> Iterator[tuple[Machine, str]]:
+    """Each guest about to be started, its seed written, with its public host key."""
+    client = _client(folder)
     for number, name in enumerate(cabled.guests):
-        host_key = KeyPair.made()
         nics = [Cable(nic, mac(name, nic), tap) for nic, tap in cabled.nics(name)]
-        told = [f"{machines.CONTROL_MAC} {machines.CONTROL} {machines.CONTROL_ADDRESS}"]
-        told += [f"{nic.mac} {nic.name}" for nic in nics]
-        machine = Machine(
-            name=name,
-            kernel=kit.image.kernel,
-            initrd=kit.image.initrd,
-            root=kit.image.root,
-            cmdline=CMDLINE,
-            seed=folder / f"{name}.seed",
-            port=_FIRST_PORT + number,
-            cables=tuple(nics),
-            mtu=mtu,
-            vhost=kit.vhost,
-        )
-        seed(
-            machine.seed,
-            {
-                "etc/hostname": f"{name}\n".encode(),
-                "etc/nettune/nics": ("\n".join(told) + "\n").encode(),
-                "etc/ssh/ssh_host_ed25519_key": host_key.private,
-                "etc/ssh/ssh_host_ed25519_key.pub": f"{host_key.public}\n".encode(),
-                "root/.ssh/authorized_keys": f"{client.public}\n".encode(),
-            },
-        )
-        yield machine, host_key.public
+        yield _seeded(kit, folder, client, (name, _FIRST_PORT + number), nics, mtu)
+
+
+def _seeded(
+    kit: Kit, folder: Path, client: KeyPair, named: tuple[str, int], nics: Sequence[Cable], mtu: int
+) -> tuple[Machine, str]:
+    """A guest by name and port, its seed written, with its public host key."""
+    name, port = named
+    host_key = KeyPair.made()
+    told = [f"{machines.CONTROL_MAC} {machines.CONTROL} {machines.CONTROL_ADDRESS}"]
+    told += [f"{nic.mac} {nic.name}" for nic in nics]
+    image = kit.image
+    machine = Machine(name, image.kernel, image.initrd, image.root, CMDLINE, folder / f"{name}.seed", port, tuple(nics),
+                      mtu, kit.vhost)  # fmt: skip
+    seed(
+        machine.seed,
+        {
+            "etc/hostname": f"{name}\n".encode(),
+            "etc/nettune/nics": ("\n".join(told) + "\n").encode(),
+            "etc/ssh/ssh_host_ed25519_key": host_key.private,
+            "etc/ssh/ssh_host_ed25519_key.pub": f"{host_key.public}\n".encode(),
+            "root/.ssh/authorized_keys": f"{client.public}\n".encode(),
+        },
+    )
+    return machine, host_key.public
 
 
 class _Guest:
@@ -146,6 +169,11 @@ class _Guest:
                 raise LabBroken(f"guest {self.machine.name} {why}, also at a second start; {self.console()}")
             self.stop()
             self._job = self.room.start(self._command)
+
+    def reached(self, key: Path) -> AbstractContextManager[Ssh]:
+        """The guest as a Host."""
+        login = Login("127.0.0.1", self.machine.port, keys=(key,), pinned=self.pinned)
+        return connected(self.machine.name, login, dial=self.room.dial)
 
     def stop(self) -> None:
         """End QEMU."""
