@@ -2,10 +2,14 @@
 
 import ipaddress
 import re
+import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from results.errors import WrongInput
+
+Dial = Callable[[str, int], socket.socket]  # (address, port) -> a connected socket; raises OSError
 
 SSH_PORT = 22
 _HINT = "write it as ssh://root@pve1:22, root@pve1, or root@[2001:db8::1]:22"

@@ -8,22 +8,18 @@ ssh_shell.py        the wrapper that every command runs behind
 
 import contextlib
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.hosts import shell
 from bench.hosts.command import Command, HostFault, Outcome, Unreachable
-from bench.hosts.login import Login
+from bench.hosts.login import Dial, Login
 
 if TYPE_CHECKING:
-    import socket
-
     from bench.hosts.ssh_shell import Job, Shells
 
 __all__ = ["Dial", "Login", "Ssh", "connected"]
-
-Dial = Callable[[str, int], "socket.socket"]
 
 FILE_S = 60.0
 # $f is the name. Half a file never stands under it: what came is counted before it takes the name.

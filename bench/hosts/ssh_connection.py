@@ -17,10 +17,8 @@ import paramiko
 from bench.hosts.command import HostFault, Unreachable
 from bench.hosts.known_hosts import HostKey, Known, entry_name, known
 from bench.hosts.local import POLL_MOST_MS
-from bench.hosts.login import Login
+from bench.hosts.login import Dial, Login
 from results.errors import WrongInput
-
-Dial = Callable[[str, int], socket.socket]
 
 CONNECT_S = 10.0  # TCP; then again for banner and key exchange, and for each answer of the login
 CHANNEL_S = 15.0  # a slow guest forks a session

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.hosts import ssh_shell
 from bench.hosts.command import Command, Overdue
 from bench.hosts.local import Interactive
 from bench.hosts.ssh_connection import Connection, Pipe
@@ -118,8 +119,11 @@ def test_commands_one_after_the_other_share_one_shell(shells: Shells, connection
     assert len(connection.opened) == 1
 
 
-def test_a_deadline_ends_what_ignores_sigterm_and_the_shell_goes_on(shells: Shells, connection: LocalShells) -> None:
+def test_a_deadline_ends_what_ignores_sigterm_and_the_shell_goes_on(
+    shells: Shells, connection: LocalShells, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Child and child's child; then the same shell takes the next command."""
+    monkeypatch.setattr(ssh_shell, "_GRACE_S", 0.1)
     script = "(trap '' TERM; sleep 321 & echo $!; wait) & trap '' TERM; sleep 321 & echo $!; wait; wait; wait"
     with pytest.raises(Overdue) as raised:
         shells.start(_sh(script, deadline_s=0.2)).wait()
