@@ -8,7 +8,7 @@ ssh_shell.py        the wrapper that every command runs behind
 
 import contextlib
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +63,10 @@ class Ssh:
 
     def start(self, command: Command) -> "Job":
         """See Host.start."""
-        return self._shells.start(command)
+        try:
+            return self._shells.start(command)
+        except Unreachable as error:
+            raise self._shells.gone(str(error), error.hint) from error
 
     def put(self, source: Path | bytes, remote: str, *, deadline_s: float = FILE_S) -> None:
         """A file there with that content, whole or not at all; raises HostFault. In memory: for files of megabytes."""
@@ -103,8 +106,12 @@ def _plain(name: str) -> str:
 
 
 @contextlib.contextmanager
-def connected(name: str, login: Login, *, dial: Dial | None = None) -> Iterator[Ssh]:
+def connected(
+    name: str, login: Login, *, dial: Dial | None = None, last_words: Callable[[], str] = str
+) -> Iterator[Ssh]:
     """A Host over SSH that has answered once. `dial` makes the first TCP connection (default: from here).
+
+    `last_words` is asked when the host is gone: what a guest's console showed last, for the error.
 
     Raises Unreachable where nobody answers, HostFault where host key, login, sudo or shell are refused, WrongInput
     for keys of ours that cannot be read.
@@ -115,7 +122,7 @@ def connected(name: str, login: Login, *, dial: Dial | None = None) -> Iterator[
 
     connection = Connection(name, login, dial or straight)
     try:
-        shells = Shells(name, connection, sudo=login.sudo)
+        shells = Shells(name, connection, sudo=login.sudo, last_words=last_words)
         try:
             host = Ssh(name, shells)
             host.run(Command(("true",), deadline_s=30.0)).require("are coreutils and util-linux installed there?")

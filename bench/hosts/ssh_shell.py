@@ -13,6 +13,7 @@ import re
 import secrets
 import shlex
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -82,9 +83,10 @@ def line(token: str, command: Command) -> bytes:
 class Shells:
     """The kept shells of one host: a command takes an idle one, or opens another."""
 
-    def __init__(self, name: str, connection: Connection, *, sudo: bool) -> None:
+    def __init__(self, name: str, connection: Connection, *, sudo: bool, last_words: Callable[[], str] = str) -> None:
         self._name = name
         self._connection = connection
+        self._last_words = last_words
         self._program = SUDO_SHELL if sudo else SHELL
         self._idle: list[Pipe] = []
         self._busy: list[Pipe] = []
@@ -98,6 +100,11 @@ class Shells:
     def fresh(self) -> Pipe:
         """A shell of its own, without the prelude, for one script and raw bytes after it."""
         return self._connection.pipe(self._program)
+
+    def gone(self, what: str, hint: str) -> Unreachable:
+        """The error of a host that is gone, with its last words where somebody knows them."""
+        words = self._last_words()
+        return Unreachable(f"{what}; {words}" if words else what, hint=hint)
 
     def put_back(self, pipe: Pipe) -> None:
         """A shell whose job is over."""
@@ -231,9 +238,9 @@ class Job:
         said = bytes(self._pipe.err if not started else b"").decode("utf-8", "backslashreplace").strip()
         if not started and said:
             return refused(self._host, said)
-        return Unreachable(
+        return self._shells.gone(
             f"on {self._host}: the SSH connection was lost while `{self._command}` ran",
-            hint="what it had done by then is not known; the command itself ends with its connection",
+            "what it had done by then is not known; the command itself ends with its connection",
         )
 
     def __enter__(self) -> Self:

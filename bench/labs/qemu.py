@@ -173,7 +173,7 @@ class _Guest:
     def reached(self, key: Path) -> AbstractContextManager[Ssh]:
         """The guest as a Host."""
         login = Login("127.0.0.1", self.machine.port, keys=(key,), pinned=self.pinned)
-        return connected(self.machine.name, login, dial=self.room.dial)
+        return connected(self.machine.name, login, dial=self.room.dial, last_words=self.console)
 
     def stop(self) -> None:
         """End QEMU."""
