@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.facts.machine import in_user_namespace
 from bench.hosts.command import Command, CommandFailed
 from bench.hosts.host import Host
 from bench.images import archive, modules, recipe, sources
 from results.errors import NotAble
 
 KERNEL, INITRD, ROOT = "kernel", "initrd", "root.squashfs"
-ROOM_BYTES = 1_200_000_000  # at the peak, measured 0.95 GB: the tree, two tar archives of it, the kernel's package
+ROOM_BYTES = 1_200_000_000  # at the peak, measured: the tree, two tar archives of it, the kernel's package
 TOOLS: Mapping[str, str] = {  # and the package that has each
     "apt-get": "apt",
     "mmdebstrap": "mmdebstrap",
@@ -67,6 +68,11 @@ def build(work: Path, out: Path, local: Host, say: Callable[[str], None]) -> Bui
 
 
 def _require_tools(local: Host) -> None:
+    if os.geteuid() == 0 and in_user_namespace(local):
+        raise NotAble(
+            f"on {local.name}: root of a user namespace cannot own the files of an image",
+            hint="outside of it, as root or with the package uidmap: nettune image build",
+        )
     asked = [Command(("sh", "-c", 'command -v "$1"', "sh", tool)) for tool in TOOLS]
     lacking = [tool for tool, answer in zip(TOOLS, local.run_all(asked), strict=True) if not answer.ok]
     if lacking:
@@ -147,7 +153,7 @@ def _hint(stderr: str) -> str:
 
 
 def _kernel(work: Path, tree: tarfile.TarFile, local: Host) -> tuple[str, Mapping[str, str]]:
-    """Unpack the kernel's package to work/kernel and thin its modules out; release, and the package with its version."""
+    """Unpack the kernel's package to work/kernel, thin its modules out; its release, the package with its version."""
     member = next((each for each in tree if archive.normal(each.name).startswith("boot/linux-image-")), None)
     content = tree.extractfile(member) if member is not None else None
     if member is None or content is None:
@@ -204,9 +210,9 @@ def plain(module: bytes) -> bytes:
 def _root(tree_tar: Path, at: Path, merged: Path, out: Path, local: Host) -> None:
     with tarfile.open(tree_tar) as tree, tarfile.open(merged, "w", format=tarfile.GNU_FORMAT) as whole:
         archive.merge(tree, _own(at), whole)
-    options = ("-quiet", "-no-progress", "-root-mode", "755")
-    options += ("-all-time", str(recipe.EPOCH_S), "-mkfs-time", str(recipe.EPOCH_S))
-    words = ("sh", "-c", _SQUASH, "sh", str(merged), *recipe.COMPRESSION, *options, str(out))
+    dates = ("-all-time", str(recipe.EPOCH_S), "-mkfs-time", str(recipe.EPOCH_S))
+    options = (*recipe.COMPRESSION, "-quiet", "-no-progress", "-root-mode", "755", *dates)
+    words = ("sh", "-c", _SQUASH, "sh", str(merged), *options, str(out))
     local.run(Command(words, deadline_s=300.0)).require()
 
 
