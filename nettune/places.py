@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """`state` holds leases, journals and the lock; `store` is the URL or file of the results."""
+    """`state` holds leases, journals and the lock; `store` is the URL or file of results; `cache` can be made anew."""
 
     state: Path
     store: str
@@ -25,9 +25,16 @@ class Places:
 
 
 def places(store: str = "") -> Places:
-    """From --store, NETTUNE_STORE and NETTUNE_STATE; root's own is /var/lib/nettune, a user's is XDG's."""
-    given = os.environ.get("NETTUNE_STATE", "")
-    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    default = Path("/var/lib/nettune") if os.geteuid() == 0 else Path(home) / "nettune"
-    state = Path(given) if given else default
-    return Places(state, store or os.environ.get("NETTUNE_STORE", "") or str(state / "nettune.db"))
+    """From --store, NETTUNE_STORE, NETTUNE_STATE and NETTUNE_CACHE; root's are below /var, a user's are XDG's."""
+    state = _place("NETTUNE_STATE", "/var/lib/nettune", "XDG_STATE_HOME", ".local/state")
+    cache = _place("NETTUNE_CACHE", "/var/cache/nettune", "XDG_CACHE_HOME", ".cache")
+    return Places(state, store or os.environ.get("NETTUNE_STORE", "") or str(state / "nettune.db"), cache)
+
+
+def _place(given: str, roots: str, xdg: str, users: str) -> Path:
+    """The folder that the variable `given` names; else root's own; else nettune's in what `xdg` or the home holds."""
+    if named := os.environ.get(given, ""):
+        return Path(named)
+    if os.geteuid() == 0:
+        return Path(roots)
+    return Path(os.environ.get(xdg) or Path.home() / users) / "nettune"

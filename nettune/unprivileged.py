@@ -111,8 +111,9 @@ def become(argv: Sequence[str], where: Places) -> NoReturn:
     problem, hint = refusal(Local())
     if problem:
         raise NotAble(problem, hint=hint)
-    state = str(where.state.absolute())  # inside the user is root, whose own would be /var/lib/nettune
-    go_on_as(inside(*argv), {**os.environ, "NETTUNE_STATE": state})
+    state = str(where.state.absolute())  # inside the user is root, whose own places are others
+    cache = str(where.cache.absolute())
+    go_on_as(inside(*argv), {**os.environ, "NETTUNE_STATE": state, "NETTUNE_CACHE": cache})
 
 
 def inside(*argv: str) -> tuple[str, ...]:

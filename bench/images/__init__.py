@@ -4,9 +4,3 @@
 from; `build` runs the steps; `modules`, `archive` and `seed` are the pure parts of them: which kernel modules, which
 files, in which bytes; `cache` keeps what was built and gives out only what is whole.
 """
-
-from bench.images.cache import Image, built, found
-from bench.images.recipe import CMDLINE
-from bench.images.seed import seed
-
-__all__ = ["CMDLINE", "Image", "built", "found", "seed"]

@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.facts.machine import in_user_namespace
 from bench.hosts.command import Command, CommandFailed
 from bench.hosts.host import Host
 from bench.images import archive, modules, recipe, sources
 from results.errors import NotAble
 
 KERNEL, INITRD, ROOT = "kernel", "initrd", "root.squashfs"
-ROOM_BYTES = 1_200_000_000  # at the peak, measured 0.95 GB: the tree, two tar archives of it, the kernel's package
+ROOM_BYTES = 700_000_000  # measured: 560 MB are enough for the tree, two tar archives of it and the kernel's package
+_ROOM = f"{ROOM_BYTES / 1e6:.0f} MB are needed for the time of the build; NETTUNE_CACHE names another place"
+_FULL = "No space left on device"
 TOOLS: Mapping[str, str] = {  # and the package that has each
     "apt-get": "apt",
     "mmdebstrap": "mmdebstrap",
@@ -25,6 +28,7 @@ TOOLS: Mapping[str, str] = {  # and the package that has each
     "depmod": "kmod",
     "sqfstar": "squashfs-tools",
     "setpriv": "util-linux",
+    "unshare": "util-linux",
 }
 # $1 is the tree, $2 the metapackage. Its apt has the lists at hand; the machine's own apt is not touched.
 _FETCH_KERNEL = """\
@@ -33,6 +37,13 @@ export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
 cd "$1/boot"
 apt-get -qq download "$(apt-cache depends {kernel} | sed -n 's/^ *Depends: \\(linux-image-[0-9].*\\)/\\1/p' | head -n1)"
 """
+# mmdebstrap mounts /proc and /sys into its tree where it is, and outlives whoever started it. In mount and process
+# namespaces of its own all of that ends with it, and it ends with nettune, also by SIGKILL.
+_ROOT_ALONE = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    *("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"),
+)
+_USER_ALONE = ("setpriv", "--pdeathsig", "TERM")  # it makes the same namespaces by itself, and cleans up when told
 _SQUASH = 'tree=$1; shift; exec sqfstar "$@" <"$tree"'
 
 
@@ -67,6 +78,11 @@ def build(work: Path, out: Path, local: Host, say: Callable[[str], None]) -> Bui
 
 
 def _require_tools(local: Host) -> None:
+    if os.geteuid() == 0 and in_user_namespace(local):
+        raise NotAble(
+            f"on {local.name}: root of a user namespace cannot own the files of an image",
+            hint="outside of it, as root or with the package uidmap: nettune image build",
+        )
     asked = [Command(("sh", "-c", 'command -v "$1"', "sh", tool)) for tool in TOOLS]
     lacking = [tool for tool, answer in zip(TOOLS, local.run_all(asked), strict=True) if not answer.ok]
     if lacking:
@@ -90,15 +106,12 @@ def _full_disk_named(work: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        hint = f"{ROOM_BYTES / 1e6:.0f} MB are needed for the time of the build" if full else ""
+        hint = _ROOM if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
         raise NotAble(f"cannot write the image below {work.parent}: {error.strerror}", hint=hint) from error
     except CommandFailed as error:
         if shutil.disk_usage(work).free > ROOM_BYTES / 100:
             raise
-        raise NotAble(
-            f"the disk of {work.parent} is full: {error}", hint=f"{ROOM_BYTES / 1e6:.0f} MB are needed for the build"
-        ) from error
+        raise NotAble(f"the disk of {work.parent} is full: {error}", hint=_ROOM) from error
 
 
 def _debian(work: Path, local: Host) -> Path:
@@ -108,8 +121,7 @@ def _debian(work: Path, local: Host) -> Path:
     root = os.geteuid() == 0
     command = Command(
         (
-            # mmdebstrap cleans up when it is told to end; so it is when nettune dies without a word
-            *("setpriv", "--pdeathsig", "TERM"),
+            *(_ROOT_ALONE if root else _USER_ALONE),
             *("env", f"SOURCE_DATE_EPOCH={recipe.EPOCH_S}"),
             # In a user namespace its root must be able to enter: below a home it is not. There it is /tmp.
             *((f"TMPDIR={work}",) if root else ()),
@@ -127,27 +139,27 @@ def _debian(work: Path, local: Host) -> Path:
     )
     outcome = local.run(command)
     if not outcome.ok:
-        raise NotAble(f"on {local.name}: mmdebstrap failed: {_last_words(outcome.stderr)}", hint=_hint(outcome.stderr))
+        raise NotAble(f"on {local.name}: mmdebstrap failed: {last_words(outcome.stderr)}", hint=_hint(outcome.stderr))
     return tree_tar
 
 
-def _last_words(stderr: str) -> str:
-    """The errors in what mmdebstrap said; else its last line. Its command line would fill a screen."""
+def last_words(stderr: str) -> str:
+    """What mmdebstrap says of its failure, short: a full disk as that, else its first errors without command lines."""
+    if _FULL in stderr:
+        return _FULL
     lines = stderr.strip().splitlines() or ["without a word"]
     errors = [line for line in lines if line.startswith("E: ")]
-    return "; ".join((errors or lines[-1:])[:3])
+    return "; ".join(line if len(line) < 200 else f"{line[:100]} … {line[-60:]}" for line in (errors or lines[-1:])[:3])
 
 
 def _hint(stderr: str) -> str:
     if "newuidmap" in stderr or "subuid" in stderr or "unshare" in stderr:
         return "an ordinary user needs the package uidmap and lines in /etc/subuid and /etc/subgid; or run it as root"
-    if "No space left" in stderr:
-        return f"{ROOM_BYTES / 1e6:.0f} MB are needed for the time of the build"
-    return "are the mirrors of /etc/apt reachable? try apt-get update"
+    return _ROOM if _FULL in stderr else "are the mirrors of /etc/apt reachable? try apt-get update"
 
 
 def _kernel(work: Path, tree: tarfile.TarFile, local: Host) -> tuple[str, Mapping[str, str]]:
-    """Unpack the kernel's package to work/kernel and thin its modules out; release, and the package with its version."""
+    """Unpack the kernel's package to work/kernel, thin its modules out; its release, the package with its version."""
     member = next((each for each in tree if archive.normal(each.name).startswith("boot/linux-image-")), None)
     content = tree.extractfile(member) if member is not None else None
     if member is None or content is None:
@@ -204,9 +216,9 @@ def plain(module: bytes) -> bytes:
 def _root(tree_tar: Path, at: Path, merged: Path, out: Path, local: Host) -> None:
     with tarfile.open(tree_tar) as tree, tarfile.open(merged, "w", format=tarfile.GNU_FORMAT) as whole:
         archive.merge(tree, _own(at), whole)
-    options = ("-quiet", "-no-progress", "-root-mode", "755")
-    options += ("-all-time", str(recipe.EPOCH_S), "-mkfs-time", str(recipe.EPOCH_S))
-    words = ("sh", "-c", _SQUASH, "sh", str(merged), *recipe.COMPRESSION, *options, str(out))
+    dates = ("-all-time", str(recipe.EPOCH_S), "-mkfs-time", str(recipe.EPOCH_S))
+    options = (*recipe.COMPRESSION, "-quiet", "-no-progress", "-root-mode", "755", *dates)
+    words = ("sh", "-c", _SQUASH, "sh", str(merged), *options, str(out))
     local.run(Command(words, deadline_s=300.0)).require()
 
 

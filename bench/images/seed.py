@@ -1,7 +1,8 @@
 """The seed: a tar archive as a second disk, by which a guest learns who it is.
 
 `etc/hostname`, `root/.ssh/authorized_keys`, `etc/ssh/ssh_host_ed25519_key` (and .pub), `etc/nettune/nics` with a line
-`MAC NAME [ADDRESS/PREFIX]` per NIC, `etc/nettune/modules` with a module a line; anything else is laid over the root too.
+`MAC NAME [ADDRESS/PREFIX]` per NIC, `etc/nettune/modules` with a module and its parameters a line; anything else is
+laid over the root too.
 """
 
 import io
@@ -40,8 +41,10 @@ def archive(files: Mapping[str, bytes]) -> bytes:
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name in sorted(files):
             inside = PurePosixPath(name)
-            if inside.is_absolute() or ".." in inside.parts or str(inside) != name or name == ".":
+            if inside.is_absolute() or ".." in inside.parts or str(inside) != name or name == "." or "\0" in name:
                 raise ValueError(f"{name!r} is no path below a guest's root, like etc/hostname")
+            if any(str(folder) in files for folder in inside.parents):
+                raise ValueError(f"{name!r} lies below what is a file")
             for folder in reversed(inside.parents[:-1]):
                 if str(folder) not in folders:
                     folders.add(str(folder))

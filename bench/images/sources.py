@@ -9,8 +9,10 @@ from results.errors import NotAble
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 # What apt on the machine needs to reach its mirrors at all; mmdebstrap's apt has a configuration of its own.
-_OPTIONS = ("Acquire::http::Proxy", "Acquire::https::Proxy", "Acquire::https::CAInfo", "Acquire::Retries") + (
-    "Acquire::Check-Valid-Until", "Acquire::Check-Date")  # fmt: skip
+_OPTIONS = frozenset(
+    f"Acquire::{name}"
+    for name in ("http::Proxy", "https::Proxy", "https::CAInfo", "Retries", "Check-Valid-Until", "Check-Date")
+)
 
 
 def sources(local: Host) -> tuple[str, ...]:
@@ -18,10 +20,8 @@ def sources(local: Host) -> tuple[str, ...]:
 
     Sources of other origins (Proxmox VE's, a vendor's) are left out: a guest needs none. Raises NotAble.
     """
-    asked = Command(
-        ("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)")
-        + ("Created-By: Packages", "Origin: Debian")
-    )
+    form = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
+    asked = Command(("apt-get", "indextargets", "--format", form, "Created-By: Packages", "Origin: Debian"))
     lines = [line.split() for line in local.run(asked).require().stdout.splitlines()]
     if not lines:
         raise NotAble(

@@ -50,16 +50,19 @@ def test_an_ordinary_user_goes_on_with_the_same_words_and_places(
     monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "nettune", "run", "a plan.yaml"])
     monkeypatch.setenv("NETTUNE_STATE", "")
     monkeypatch.setenv("NETTUNE_STORE", "")
+    monkeypatch.setenv("NETTUNE_CACHE", "")
     monkeypatch.setenv("XDG_STATE_HOME", "/data/ada")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/data/ada/cache")
     where = places()
     with pytest.raises(Gone):
         unprivileged.enter(where)
     ((argv, environment),) = gone_on
     monkeypatch.setenv("NETTUNE_STATE", environment["NETTUNE_STATE"])
+    monkeypatch.setenv("NETTUNE_CACHE", environment["NETTUNE_CACHE"])
     monkeypatch.setattr(os, "geteuid", lambda: 0)
 
     assert tuple(argv) == unprivileged.inside("/opt/python", "-m", "nettune", "run", "a plan.yaml")
-    assert where.state == Path("/data/ada/nettune")
+    assert (where.state, where.cache) == (Path("/data/ada/nettune"), Path("/data/ada/cache/nettune"))
     assert places() == where
 
 
