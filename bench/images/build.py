@@ -199,7 +199,7 @@ def _initrd(tree: tarfile.TarFile, at: Path) -> Iterator[archive.Entry]:
     except KeyError as error:
         raise NotAble(f"the kernel {at.name} has no module {error.args[0]}, which the guest's disks need") from error
     busybox = tree.extractfile("./usr/bin/busybox")
-    for name in ("bin", "dev", "lower", "modules", "over", "root"):
+    for name in ("bin", "dev", "lower", "modules", "over", "sysroot"):
         yield archive.folder(name)
     yield archive.file("bin/busybox", b"" if busybox is None else busybox.read(), 0o755)
     yield archive.file("init", recipe.text(recipe.INITRD_INIT).encode(), 0o755)
