@@ -125,7 +125,8 @@ def _debian(work: Path, local: Host) -> Path:
             *("env", f"SOURCE_DATE_EPOCH={recipe.EPOCH_S}"),
             # In a user namespace its root must be able to enter: below a home it is not. There it is /tmp.
             *((f"TMPDIR={work}",) if root else ()),
-            *("mmdebstrap", "--quiet", f"--mode={'root' if root else 'unshare'}", "--variant=essential"),
+            # not --quiet: that would swallow what dpkg says of a full disk
+            *("mmdebstrap", f"--mode={'root' if root else 'unshare'}", "--variant=essential"),
             f"--include={','.join(recipe.PACKAGES)}",
             '--aptopt=APT::Install-Recommends "false"',
             *(f"--aptopt={line}" for line in sources.options(local)),
@@ -199,7 +200,7 @@ def _initrd(tree: tarfile.TarFile, at: Path) -> Iterator[archive.Entry]:
     except KeyError as error:
         raise NotAble(f"the kernel {at.name} has no module {error.args[0]}, which the guest's disks need") from error
     busybox = tree.extractfile("./usr/bin/busybox")
-    for name in ("bin", "dev", "lower", "modules", "over", "sysroot"):
+    for name in ("bin", "dev", "lower", "modules", "new", "over"):
         yield archive.folder(name)
     yield archive.file("bin/busybox", b"" if busybox is None else busybox.read(), 0o755)
     yield archive.file("init", recipe.text(recipe.INITRD_INIT).encode(), 0o755)
