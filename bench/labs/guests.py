@@ -119,7 +119,7 @@ def _nic(guests: Guests, machine: Machine, cable: Cable, name: str) -> list[str]
     if guests.nic == "virtio-net":
         front += ["mq=on", f"vectors={2 * guests.queues + 2}"] if many else []  # one a queue, control, configuration
         front += [f"rx_queue_size={guests.ring}"] if guests.ring else []
-        # 802.3ad runs on full duplex links alone (bond_3ad.c: ad_update_actor_keys), and virtio says "unknown" by itself.
+        # 802.3ad runs on full duplex links alone (bond_3ad.c: ad_update_actor_keys); virtio says "unknown" by itself.
         front += ["speed=10000", "duplex=full"] if guests.nodes else []
         front += [f"host_mtu={max(machine.mtu, guests.host_mtu or USUAL_MTU)}"]
     return ["-netdev", ",".join(back), "-device", ",".join(front)]

@@ -94,8 +94,9 @@ def _agreed(lab: Lab) -> None:
     """LACP has put every leg into one aggregator, on both sides; a bond of one leg would be another topology."""
     question = Command(("cat", "/sys/class/net/bond0/bonding/ad_num_ports"))
     deadline = time.monotonic() + _AGREE_S
+    bonded = {each.host.name: each.host for each in lab.path if each.device == "bond0"}
     while True:
-        told = {node.name: node.run(question).require().stdout.strip() for node in lab.nodes}
+        told = {name: host.run(question).require().stdout.strip() for name, host in bonded.items()}
         if set(told.values()) == {str(lab.topology.legs)}:
             return
         if time.monotonic() > deadline:

@@ -18,6 +18,7 @@ from bench.labs import capability, lease
 from bench.labs.lab import Lab
 from bench.labs.namespaces import standing
 from bench.labs.reading import topologies
+from bench.labs.standing import LabBroken
 from bench.labs.topology import Kind, Topology
 from bench.probes.iperf3 import Tcp
 from bench.probes.probe import Measured, Pair
@@ -54,6 +55,11 @@ PATHS = topologies(document.read("""\
 - {kind: bond, mode: balance-rr, legs: 3}
 - {kind: bond, mode: balance-tlb}
 - {kind: bond, mode: balance-alb}
+- {kind: bond, mode: balance-xor, xmit_hash_policy: layer3+4, vlan: 30}
+- {kind: bond, mode: broadcast}
+- {kind: bond, mode: active-backup, primary: 2, vlan: 30, name: vlan-over-backup}
+- {kind: vlan, id: 40, trunk: on}
+- {kind: vlan, id: 50, tagged: on, protocol: 802.1ad}
 - {kind: routed, ends: 3, ip: 6}
 - {kind: routed, routing: policy}
 - {kind: routed, routing: policy, ip: 6, name: routed-policy-ip6}
@@ -92,6 +98,19 @@ def test_every_topology_carries_traffic_over_its_own_devices(state: Path, topolo
     assert differences(facts, again) == ()
     assert len(lab.endpoints) == topology.ends
     assert {":" in each.address for each in lab.endpoints} == {topology.ip == 6}
+
+
+def test_lacp_without_a_partner_is_no_lab(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A switch that knows no LACP leaves each leg in an aggregator of its own: the lab does not stand, by name."""
+    topology = Topology("bond", bond_mode="802.3ad", legs=2)
+    able(topology, state)
+    monkeypatch.setattr(Topology, "paired", False)  # the far side is a bridge then, with the legs as its ports
+
+    with (
+        pytest.raises(LabBroken, match=r"LACP bundled \{'node': '1'\} of 2 legs"),
+        standing(topology, leases_folder=state / "leases"),
+    ):
+        pytest.fail("it stood")
 
 
 @pytest.mark.parametrize("ip", [4, 6])

@@ -177,7 +177,7 @@ def test_a_killed_run_leaves_no_guest_and_what_is_left_is_reaped(tmp_path: Path)
     (name,) = [each for each in lease.namespaces(Local()) if each.endswith("-patch")]
     before = _guests(name)
     child.kill()
-    child.wait()
+    child.communicate()
     time.sleep(1.0)
     left = _guests(name)
     folder = tmp_path / "state"
