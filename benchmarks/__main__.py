@@ -52,6 +52,7 @@ ALL = (
     "power",
     "plans",
     "store",
+    "guests",
 )
 
 

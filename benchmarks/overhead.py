@@ -81,7 +81,7 @@ def compare(blocks: int) -> dict[str, float]:
         treatments = [Settings(name, specs, kept) for name, specs in plan.treatments.items()]
         arms = ["current", "current-again", *plan.treatments]
         run_id = "overhead"
-        store.begin_run(_run(run_id, plan))
+        store.begin_run(run_of(run_id, plan))
         for block in range(blocks):
             # Complete blocks are never measured again: each call measures the one that is new.
             campaign = Campaign(run_id, replace(plan, blocks=block + 1), 1, {"bridge": lab}, {"bridge": baseline},
@@ -102,7 +102,8 @@ def compare(blocks: int) -> dict[str, float]:
     }
 
 
-def _run(run_id: str, plan: Plan) -> Run:
+def run_of(run_id: str, plan: Plan) -> Run:
+    """A run of a plan as the store wants it to begin."""
     return Run(run_id, plan.name, plan.document, plan.design, 1, "running", time.time(), None, "", (), {})
 
 

@@ -32,6 +32,7 @@ from bench.labs.names import mac
 from bench.labs.namespaces import HINT, rooms
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
+from results.errors import NotAble
 
 _BOOT_S: Mapping[Accelerator, float] = {"kvm": 30.0, "tcg": 90.0}  # a guest alone takes 4 s under TCG
 _ATTEMPTS = 2  # one start in fifty hangs before its first line (microvm; q35 was not seen to)
@@ -74,7 +75,8 @@ def standing(topology: Topology, kit: Kit, *, leases_folder: Path) -> Iterator[L
 def _folder(lease: leases.Lease, path: Path) -> Iterator[Path]:
     """Keys and seeds of the guests, for root alone."""
     lease.note("folder", str(path))
-    path.mkdir(mode=0o700, parents=True)
+    with _writing(path):
+        path.mkdir(mode=0o700, parents=True)
     try:
         yield path
     finally:
@@ -101,9 +103,19 @@ def alone(kit: Kit, *, leases_folder: Path, drives: Sequence[Path] = ()) -> Iter
 def _client(folder: Path) -> KeyPair:
     """The key that logs in to every guest of a lab; its private half lies in the folder."""
     client = KeyPair.made()
-    (folder / "client").touch(mode=0o600)
-    (folder / "client").write_bytes(client.private)
+    with _writing(folder / "client"):
+        (folder / "client").touch(mode=0o600)
+        (folder / "client").write_bytes(client.private)
     return client
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        hint = "is the disk full? NETTUNE_STATE names another place"
+        raise NotAble(f"{path} cannot be written: {error.strerror}", hint=hint) from error
 
 
 def _machines(cabled: Cabling, kit: Kit, folder: Path, mtu: int) -> Iterator[tuple[Machine, str]]:

@@ -28,6 +28,7 @@ from bench.probes.iperf3 import Tcp
 from bench.probes.latency import Latency
 from bench.probes.probe import Pair
 from bench.trust import path_was_taken
+from results.errors import NotAble
 from tests.vm.kit import kit, leases
 from tuning import journal
 from tuning.treatments import Settings
@@ -149,6 +150,34 @@ def test_a_guest_that_is_killed_is_named_with_its_console(tmp_path: Path) -> Non
     assert "the console of guest a:" in str(raised.value)
     assert "QEMU was ended by signal 9" in str(raised.value)
     assert not list((tmp_path / "state" / "guests").iterdir())
+
+
+def test_two_labs_at_once_do_not_meet(lab: Lab, tmp_path: Path) -> None:
+    """Names, ports and addresses are the same in both, and each has its own guests behind them."""
+    with qemu.standing(Topology("direct"), kit(SMALL), leases_folder=leases(tmp_path)) as other:
+        for each, word in ((lab, "first"), (other, "second")):
+            each.a.host.run(Command(("tee", "/tmp/who"), stdin=word)).require()  # noqa: S108 - in a guest
+        said = [each.a.host.run(Command(("cat", "/tmp/who"))).stdout for each in (lab, other)]  # noqa: S108
+        _carries(other)
+
+    assert said == ["first", "second"]
+
+
+def test_a_full_disk_is_named_before_a_guest_is_started(tmp_path: Path) -> None:
+    """Keys and seeds do not fit: the file and the cause, and nothing is left."""
+    small = tmp_path / "state" / "guests"
+    small.mkdir(parents=True)
+    Local().run(Command(("mount", "-t", "tmpfs", "-o", "size=4k", "full", str(small)))).require()
+    try:
+        with (
+            pytest.raises(NotAble, match=r"(client|seed).*No space left on device"),
+            qemu.standing(Topology("bridge"), kit(SMALL), leases_folder=leases(tmp_path)),
+        ):
+            pytest.fail("it stood")
+    finally:
+        Local().run(Command(("umount", str(small)))).require()
+
+    assert not list(leases(tmp_path).iterdir())
 
 
 def test_a_panic_and_a_lack_of_memory_are_shown(tmp_path: Path) -> None:
