@@ -240,7 +240,7 @@ def parse_numbers(kind: str, device: str, text: str) -> dict[str, str]:
         word, _, value = line.partition(":")
         if word in _SECTIONS:
             most = _SECTIONS[word]
-        elif value.strip().isdigit() and word.strip():
+        elif value.strip().isdecimal() and word.strip():
             facts[f"{kind}/{device}/{word.strip().lower().replace(' ', '-')}{most}"] = value.strip()
     return facts
 

@@ -47,7 +47,7 @@ class NicNumber:
             most = facts.get(f"{key}-most", "")
             if key not in facts:
                 continue  # a bridge, a VLAN on top
-            if most.isdigit() and int(value) > int(most):
+            if most.isdecimal() and int(value) > int(most):
                 raise NotSettable(
                     f"not settable here: {each.host.name}/{each.device} takes at most {most} ({setting} {value} asked)"
                 )

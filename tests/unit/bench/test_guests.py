@@ -94,12 +94,12 @@ def test_queues_rings_and_models() -> None:
     """More than one queue takes vectors and a tap of as many; a larger MTU is one that the guest's driver can take."""
     cable = Cable("eth0", "02:00:5e:00:00:0a", "port-a")
     many = " ".join(machines.command(Guests(queues=2, ring=1024), _machine(cable, mtu=65521, vhost=True), "kvm").argv)
-    other = " ".join(machines.command(Guests(nic="e1000e"), _machine(cable, vhost=True), "kvm").argv)
+    other = " ".join(machines.command(Guests(nic="vmxnet3"), _machine(cable, vhost=True), "kvm").argv)
 
     assert "script=no,downscript=no,queues=2,vhost=on" in many
     assert "mq=on,vectors=6,rx_queue_size=1024,host_mtu=65521" in many
     assert "-accel kvm -cpu host" in many
-    assert "e1000e,netdev=net0,mac=02:00:5e:00:00:0a,romfile=" in other
+    assert "vmxnet3,netdev=net0,mac=02:00:5e:00:00:0a,romfile=" in other
     assert "vhost" not in other
 
 

@@ -126,7 +126,7 @@ BAD = {
         "my.yaml:3: lab.provider: provider 'proxmox' is not in this version", "provider: qemu, or netns"),
     "guests of namespaces": ("provider: netns", "provider: netns, cpus: 2", "unknown key 'cpus'", ""),
     "an odd ring": ("provider: netns", "provider: qemu, ring: 300", "300 entries are no power of two", "256, 512"),
-    "queues of e1000e": ("provider: netns", "provider: qemu, nic: e1000e, queues: 2", "only virtio-net has queues",
+    "queues of vmxnet3": ("provider: netns", "provider: qemu, nic: vmxnet3, queues: 2", "only virtio-net has queues",
                          "nic: virtio-net"),
     "a guest without memory": ("provider: netns", "provider: qemu, memory_mb: 64", "384", ""),
     "unknown provider": ("provider: netns", "provider: docker", "'docker' is none of netns, qemu", ""),
