@@ -38,6 +38,12 @@ _BOOT_S: Mapping[Accelerator, float] = {"kvm": 30.0, "tcg": 90.0}  # a guest alo
 _ATTEMPTS = 2  # one start in fifty hangs before its first line (microvm; q35 was not seen to)
 _UP_S = 10.0
 _FIRST_PORT = 2201
+# The kernel cuts them by the guest's memory, by some bytes more or less at each boot (tcp_init); a resumed run would
+# not find the guests that it began with. These are what it gives a machine of 1 GB or more.
+_BUFFERS = (
+    Command(("tee", "/proc/sys/net/ipv4/tcp_rmem"), stdin="4096 131072 6291456"),
+    Command(("tee", "/proc/sys/net/ipv4/tcp_wmem"), stdin="4096 16384 4194304"),
+)
 _CONSOLE_LINES = 15  # in an error
 
 
@@ -64,7 +70,10 @@ def standing(topology: Topology, kit: Kit, *, leases_folder: Path) -> Iterator[L
         for guest in waiting:
             guest.wait(_BOOT_S[kit.accelerator])
         for guest in waiting:
-            hosts[guest.machine.name] = stack.enter_context(guest.reached(folder / "client"))
+            ssh = stack.enter_context(guest.reached(folder / "client"))
+            for outcome in ssh.run_all(_BUFFERS):
+                outcome.require()
+            hosts[guest.machine.name] = ssh
         stood.run_steps(plan, hosts, "does the guest's kernel have it?", of=cabled.guests.__contains__)
         lab = stood.lab_of(topology, plan, hosts, machine=next(iter(found.values())))
         stood.check(lab, within_s=_UP_S)

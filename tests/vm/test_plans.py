@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.plan import shipped
 from tests.netns.nettune_command import nettune
 from tests.netns.test_plans import measured_or_named, sampled
 
