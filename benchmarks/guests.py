@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bench.hosts.command import Command
@@ -71,14 +72,14 @@ def clients_s(lab: Lab, turn: int) -> float:
 
 def per_trial(lab: Lab, folder: Path, blocks: int) -> tuple[list[float], list[float]]:
     """(whole trials, clients by hand) in seconds, in alternating blocks, all arms of vm-offloads."""
-    plan = load_plan("vm-offloads", [f"blocks={blocks}"]).with_congestion_control(("cubic",))
+    plan = load_plan("vm-offloads", ()).with_congestion_control(("cubic",))
     with opened(str(folder / "store.db")) as store, journal.kept(folder / "journal") as kept:
         treatments = [Settings(name, specs, kept) for name, specs in plan.treatments.items()]
         store.begin_run(run_of("guests", plan))
         baseline = lab.read()
         by_hand = []
         for block in range(blocks):
-            one = load_plan("vm-offloads", [f"blocks={block + 1}"]).with_congestion_control(("cubic",))
+            one = replace(plan, blocks=block + 1)  # the blocks before are complete
             measure(Campaign("guests", one, 1, {"bridge": lab}, {"bridge": baseline}, {"bridge": treatments}, store,
                              lambda _: None))  # fmt: skip
             by_hand.append(clients_s(lab, 1000 + block))
