@@ -15,6 +15,7 @@ from bench.labs.lab import ENDS, Target
 from bench.labs.topology import Topology
 from bench.probes import table
 from bench.probes.engine import ENGINES
+from bench.probes.failover import MODES, Failover
 from bench.probes.iperf3 import Tcp
 from bench.probes.latency import Latency
 from bench.probes.probe import Probe
@@ -245,12 +246,25 @@ def _on_every_path(probe: Probe, node: Node, topologies: Sequence[Topology]) -> 
             _reachable(topology, probe.load_ends, members.get("load", node))
         if isinstance(probe, Latency) and probe.tool == "sockperf" and topology.ip == 6:
             node.wrong(f"sockperf (3.7) knows no IPv6, which {topology.name} is measured by", hint="tool: irtt")
+        if isinstance(probe, Failover):
+            _has_legs(topology, probe, node)
         room = topology.mtu - HEADERS_BYTES[topology.ip]
         if isinstance(probe, Udp) and probe.size_bytes > room and not probe.fragments:
             members.get("size_bytes", node).wrong(
                 f"{probe.size_bytes} bytes do not fit the MTU {topology.mtu} of {topology.name}: that holds {room}",
                 hint=f"size_bytes: {room}, or fragments: on where that is what you want to measure",
             )
+
+
+def _has_legs(topology: Topology, probe: Failover, node: Node) -> None:
+    """Raise WrongInput unless a leg of the topology can fail and another one take its place."""
+    if topology.kind != "bond" or topology.bond_mode not in MODES:
+        node.mapping()["kind"].wrong(
+            f"failover needs a bond of mode {', '.join(MODES)}, and {topology.name} is none",
+            hint="{kind: bond, mode: active-backup, legs: 2}",
+        )
+    if probe.leg > topology.legs:
+        node.mapping()["leg"].wrong(f"there is no leg {probe.leg} of {topology.legs} on {topology.name}")
 
 
 def _reachable(topology: Topology, ends: tuple[str, str], node: Node) -> None:

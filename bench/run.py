@@ -71,7 +71,7 @@ def paired(
         client, server = (lab.end(name) for name in ends)
         dealt = schedule.ports(row, seed=seed, block=block, turn=turn)
         meets = lab.reached(client, server)
-        return Pair(client, server, dealt.server, dealt.client, meets, known or {}, beside)
+        return Pair(client, server, dealt.server, dealt.client, meets, known or {}, beside, lab)
 
     load = None if probe.load_ends is None else between(probe.load_ends, index + schedule.PROBES_AT_MOST)
     return between(probe.ends, index, load)

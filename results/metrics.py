@@ -162,6 +162,30 @@ METRICS: Mapping[str, Metric] = {
         Metric("request_p50", "s", "lower", "median time from request to answer, back to back (wrk)", "median request"),
         Metric("request_p99", "s", "lower", "99th percentile of the same times; only with 368 or more", "p99 request"),
         Metric("connections", "1/s", "higher", "TCP connections per second, one request on each (wrk)", "connections"),
+        Metric("held", "1", "higher", "1 where a check held in this trial, 0 where it did not", "held"),
+        Metric(
+            "outage_max",
+            "s",
+            "lower",
+            "longest time for which no packet arrived while a leg of a bond failed and came back, over all switches",
+            "longest outage",
+        ),
+        Metric("outage_p50", "s", "lower", "median over the switches of the longest outage of each", "median outage"),
+        Metric(
+            "outage_return_max",
+            "s",
+            "lower",
+            "longest outage of those that began after the leg had come back",
+            "longest outage at return",
+        ),
+        Metric(
+            "lost_packets",
+            "1",
+            "lower",
+            "packets that were lost over all switches, by the counts of both ends",
+            "packets lost",
+        ),
+        Metric("pace", "s", "lower", "median time between two packets that the client sent", "pace"),
         Metric("errors", "1", "lower", "requests that failed: connecting, writing, reading, status, timeout", "errors"),
     )
 }

@@ -34,7 +34,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A cable that a provider lays: of a guest's NIC `peer` at `there`, to a tap `device` or to another guest's NIC."""
+    """A cable of `peer` at `there`; one that a provider lays joins a guest's NIC to a tap or another guest's NIC."""
 
     here: str
     device: str
@@ -52,6 +52,8 @@ class Blueprint:
     path: tuple[Port, ...]
     subnets: Mapping[str, Subnet]
     wires: tuple[Wire, ...] = ()
+    pairs: tuple[Wire, ...] = ()  # cables that the steps lay themselves: pairs of veth devices
+    routed: bool = False  # the ends of its cables have addresses
     met: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)  # as in labs.lab.Lab
 
     @property
@@ -85,6 +87,8 @@ def drawn_up(
         path=building.path(),
         subnets=subnets,
         wires=tuple(building.wires),
+        pairs=tuple(building.pairs),
+        routed=topology.routes,
         met=building.met(),
     )
 
@@ -109,6 +113,7 @@ class _Building:
     queues: int  # of a guest's NIC and its tap
     steps: list[tuple[str, Command]] = field(default_factory=list)
     wires: list[Wire] = field(default_factory=list)
+    pairs: list[Wire] = field(default_factory=list)
 
     @property
     def ends(self) -> tuple[str, ...]:
@@ -185,6 +190,7 @@ class _Building:
             many = f" numtxqueues {queues} numrxqueues {queues}" if queues else ""
             mine, theirs = (f"address {mac(*end)} mtu {mtu}{many}" for end in ((here, device), (there, peer)))
             room = self.netns.get(there, there)
+            self.pairs.append(Wire(here, device, there, peer))
             return [f"link add {device} {mine} type veth peer name {peer} {theirs} netns {room}"]
         self.wires.append(Wire(here, device, there, peer))
         self.ip(there, f"link set {peer} mtu {mtu}")

@@ -71,13 +71,27 @@ def cables(pairs: tuple[tuple[str, str], ...], queues: int) -> tuple[Command, ..
     lines = ["link set lo up", *(f"tuntap add dev {tap} mode tap{many}" for tap in taps)]
     lines += [f"link set {tap} addrgenmode none mtu {_MTU_MOST} up" for tap in taps]  # nothing of its own on a cable
     rules = [f"qdisc add dev {tap} ingress" for tap in taps]
-    every = "protocol all u32 match u32 0 0"
-    rules += [
-        f"filter add dev {one} parent ffff: {every} action mirred egress redirect dev {other}"
-        for pair in pairs
-        for one, other in (pair, pair[::-1])
-    ]
     return (
         Command(("ip", "-batch", "-"), stdin="\n".join(lines) + "\n"),
-        Command(("tc", "-batch", "-"), stdin="\n".join(rules) + "\n"),
+        Command(
+            ("tc", "-batch", "-"), stdin="\n".join([*rules, *(line for pair in pairs for line in _joined(pair))]) + "\n"
+        ),
     )
+
+
+def parted(pair: tuple[str, str]) -> Command:
+    """Takes both taps of a cable out of it: what one receives goes nowhere."""
+    return Command(("tc", "-batch", "-"), stdin="".join(f"filter del dev {tap} parent ffff:\n" for tap in pair))
+
+
+def joined(pair: tuple[str, str]) -> Command:
+    """Joins two taps again."""
+    return Command(("tc", "-batch", "-"), stdin="\n".join(_joined(pair)) + "\n")
+
+
+def _joined(pair: tuple[str, str]) -> list[str]:
+    every = "protocol all u32 match u32 0 0"
+    return [
+        f"filter add dev {one} parent ffff: {every} action mirred egress redirect dev {other}"
+        for one, other in (pair, pair[::-1])
+    ]

@@ -86,6 +86,7 @@ class Machine:
     mtu: int
     vhost: bool
     drives: Sequence[Path] = ()  # further disks, read-only: /dev/vdc and so on
+    monitor: Path | None = None  # the socket of its QMP monitor
 
 
 def command(guests: Guests, machine: Machine, accelerator: Accelerator) -> Command:
@@ -106,8 +107,14 @@ def command(guests: Guests, machine: Machine, accelerator: Accelerator) -> Comma
     argv += ["-netdev", f"user,id=control,restrict=on,ipv6=off{forward}",
              "-device", f"virtio-net-pci,netdev=control,mac={CONTROL_MAC},romfile="]  # fmt: skip
     for number, cable in enumerate(machine.cables):
-        argv += _nic(guests, machine, cable, f"net{number}")
+        argv += _nic(guests, machine, cable, netdev(number))
+    argv += ["-qmp", f"unix:{_escaped(machine.monitor)},server=on,wait=off"] if machine.monitor else []
     return Command(tuple(argv), deadline_s=FOR_EVER_S)
+
+
+def netdev(number: int) -> str:
+    """QEMU's name of what is behind the guest's measured NIC of that number, counted from 0."""
+    return f"net{number}"
 
 
 def _nic(guests: Guests, machine: Machine, cable: Cable, name: str) -> list[str]:

@@ -15,6 +15,7 @@ from bench.hosts.namespace import Namespace, entered
 from bench.labs import lease as leases
 from bench.labs import standing as stood
 from bench.labs.blueprint import drawn_up
+from bench.labs.cable import of_pairs
 from bench.labs.lab import Lab
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
@@ -49,7 +50,7 @@ def standing(topology: Topology, *, leases_folder: Path) -> Iterator[Lab]:
         plan = drawn_up(topology, {name: each.netns for name, each in found.items()})
         hosts: dict[str, Host] = dict(found)
         stood.run_steps(plan, hosts, HINT)
-        lab = stood.lab_of(topology, plan, hosts)
+        lab = stood.lab_of(topology, plan, hosts, cables=of_pairs(plan, hosts))
         stood.check(lab, within_s=_READY_S)
         yield lab
 

@@ -23,6 +23,7 @@ from bench.labs import guests as machines
 from bench.labs import lease as leases
 from bench.labs import standing as stood
 from bench.labs.blueprint import drawn_up
+from bench.labs.cable import of_pairs
 from bench.labs.cabling import PATCH, Cabling, cables, cabling
 from bench.labs.guests import Accelerator, Cable, Machine
 from bench.labs.keys import KeyPair
@@ -30,6 +31,7 @@ from bench.labs.kit import READY, Kit
 from bench.labs.lab import Lab
 from bench.labs.names import mac
 from bench.labs.namespaces import HINT, rooms
+from bench.labs.patching import monitor, patched
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
 from results.errors import NotAble
@@ -75,7 +77,9 @@ def standing(topology: Topology, kit: Kit, *, leases_folder: Path) -> Iterator[L
                 outcome.require()
             hosts[guest.machine.name] = ssh
         stood.run_steps(plan, hosts, "does the guest's kernel have it?", of=cabled.guests.__contains__)
-        lab = stood.lab_of(topology, plan, hosts, machine=next(iter(found.values())))
+        machine = next(iter(found.values()))
+        failing = {**of_pairs(plan, found), **patched(plan, cabled, found.get(PATCH), folder)}
+        lab = stood.lab_of(topology, plan, hosts, machine=machine, cables=failing)
         stood.check(lab, within_s=_UP_S)
         yield lab
 
@@ -132,7 +136,8 @@ def _machines(cabled: Cabling, kit: Kit, folder: Path, mtu: int) -> Iterator[tup
     client = _client(folder)
     for number, name in enumerate(cabled.guests):
         nics = [Cable(nic, mac(name, nic), tap) for nic, tap in cabled.nics(name)]
-        yield _seeded(kit, folder, client, (name, _FIRST_PORT + number), nics, mtu)
+        machine, host_key = _seeded(kit, folder, client, (name, _FIRST_PORT + number), nics, mtu)
+        yield replace(machine, monitor=monitor(folder, name)), host_key
 
 
 def _seeded(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from bench.hosts.command import Command
 from bench.hosts.host import Host
 from bench.labs.blueprint import Blueprint
+from bench.labs.cable import Ends
 from bench.labs.lab import Endpoint, Lab, PathDevice
 from bench.labs.topology import Topology
 from results.errors import NotAble
@@ -27,14 +28,22 @@ def run_steps(
             hosts[host].run(command).require(hint)
 
 
-def lab_of(topology: Topology, plan: Blueprint, hosts: Mapping[str, Host], *, machine: Host | None = None) -> Lab:
-    """The Lab that a blueprint gives on these hosts; `machine` as in Lab."""
+def lab_of(
+    topology: Topology,
+    plan: Blueprint,
+    hosts: Mapping[str, Host],
+    *,
+    machine: Host | None = None,
+    cables: Ends | None = None,
+) -> Lab:
+    """The Lab that a blueprint gives on these hosts; `machine` and `cables` as in Lab."""
     return Lab(
         topology=topology,
         endpoints=tuple(Endpoint(hosts[end.host], end.device, end.address) for end in plan.ends),
         nodes=tuple(hosts[name] for name in plan.nodes),
         path=tuple(PathDevice(hosts[port.host], port.device, port.counts, port.serves) for port in plan.path),
         met=plan.met,
+        cables=cables or {},
         machine=machine,
     )
 

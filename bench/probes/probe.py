@@ -8,7 +8,7 @@ from typing import Protocol
 
 from bench.hosts.command import Command, HostFault, Outcome, Overdue
 from bench.hosts.host import Host, Running
-from bench.labs.lab import Endpoint
+from bench.labs.lab import Endpoint, Lab
 from results.errors import NotAble
 from results.records import Histogram, Sample
 
@@ -31,6 +31,7 @@ class Pair:
     server_address: str = ""  # where the client meets the server, "" for its own address (no NAT between)
     known: Mapping[str, float] = field(default_factory=dict)
     beside: "Pair | None" = None  # where the load of this probe runs
+    lab: Lab | None = None  # what it stands in; None where only the ends are known
 
     @property
     def destination(self) -> str:

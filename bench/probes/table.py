@@ -7,7 +7,7 @@ from typing import Any
 from bench.document import Node, nearest
 from bench.labs.lab import ENDS
 from bench.options import Options, taken, word
-from bench.probes import latency, requests, tcp_options, udp
+from bench.probes import failover, latency, requests, tcp_options, udp
 from bench.probes.probe import Probe
 from bench.schedule import PROBES_AT_MOST
 from results.json_schema import Schema, mapping
@@ -28,6 +28,7 @@ PROBES: Mapping[str, Kind] = {
     "latency": Kind(latency.OPTIONS, latency.read),
     "rr": Kind(requests.OPTIONS, requests.read_rr),
     "crr": Kind(requests.OPTIONS, requests.read_crr),
+    "failover": Kind(failover.OPTIONS, failover.read),
 }
 _ENDS: Options = {
     "from": word(ENDS, "a", "the endpoint of the client"),

@@ -1,0 +1,63 @@
+"""Cables between two guests, and how they fail: by QEMU's monitor, or at the taps that carry them."""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.hosts.command import Command
+from bench.hosts.host import Host
+from bench.labs.blueprint import Blueprint
+from bench.labs.cable import Cable, Fault, all_of, by_commands, named
+from bench.labs.cabling import Cabling, joined, parted
+from bench.labs.guests import netdev
+from bench.labs.monitor import switch_link
+
+
+def monitor(folder: Path, guest: str) -> Path:
+    """The socket of a guest's monitor in the lab's folder."""
+    return folder / f"{guest}.qmp"
+
+
+def patched(plan: Blueprint, cabled: Cabling, patch: Host | None, folder: Path) -> Mapping[tuple[str, str], Cable]:
+    """The cables that are pairs of taps of `patch`, under both of their ends."""
+    found: dict[tuple[str, str], Cable] = {}
+    for wire in plan.wires if patch is not None else ():
+        ends = ((wire.here, wire.device), (wire.there, wire.peer))
+        if patch is None or not all(guest in cabled.guests for guest, _ in ends):
+            continue
+        pair = (cabled.taps[ends[0]], cabled.taps[ends[1]])
+        down, up = (
+            Command(("ip", "-batch", "-"), stdin="".join(f"link set {tap} {word}\n" for tap in pair))
+            for word in ("down", "up")
+        )
+        cable = Cable(
+            named(wire),
+            {
+                "link-down": _carrier(cabled, ends, folder),
+                "tap-removed": by_commands(((patch, parted(pair)),), ((patch, joined(pair)),)),
+                "silent": by_commands(((patch, down),), ((patch, up),)),
+            },
+        )
+        found |= dict.fromkeys(ends, cable)
+    return found
+
+
+def _carrier(cabled: Cabling, ends: tuple[tuple[str, str], ...], folder: Path) -> Fault:
+    """virtio-net tells its guest of the carrier that set_link takes away or gives (VIRTIO_NET_S_LINK_UP)."""
+    switches = {
+        up: [
+            functools.partial(switch_link, guest, monitor(folder, guest), _netdev(cabled, guest, nic), up=up)
+            for guest, nic in ends
+        ]
+        for up in (False, True)
+    }
+    return Fault(functools.partial(_in_turn, switches[False]), functools.partial(all_of, [*switches[True]]))
+
+
+def _in_turn(works: list[functools.partial[None]]) -> None:
+    for work in works:
+        work()
+
+
+def _netdev(cabled: Cabling, guest: str, nic: str) -> str:
+    return netdev([name for name, _ in cabled.nics(guest)].index(nic))
