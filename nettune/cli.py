@@ -83,11 +83,14 @@ def run(
             outputs.write(out / "report.html", outputs.page(kept, run_id))
             outputs.write_profile(kept, run_id, out / "profile.yaml")
             outputs.write(out / "show.json", json.dumps(outputs.document(kept, run_id), indent=1) + "\n")
-        outputs.closing(screen, kept, outputs.judged(kept, run_id))
+        found = outputs.judged(kept, run_id)
+        outputs.closing(screen, kept, found)
         if out is not None:
             screen.line(f"{out}/report.html  {out}/profile.yaml  {out}/show.json")
         if as_json:
             screen.document(outputs.document(kept, run_id))
+    if not outputs.held(found):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from pathlib import Path
 from nettune import say
 from nettune.files import write
 from results import rows
+from results.checks import HELD, broken, checks
 from results.judgement import judge, run_visible
 from results.paths import path_differences
 from results.records import Judgement, Run, Trial
@@ -21,7 +22,8 @@ __all__ = ["advice_for", "closing", "document", "judged", "page", "write", "writ
 def judged(store: Store, name: str, *, whole: bool = False) -> tuple[Run, tuple[Trial, ...], Judgement]:
     """A run with its trials and what they amount to; `whole` ones with histograms and with secondary metrics."""
     run = store.run(name)
-    trials = store.trials(run.run_id, histograms=whole, metrics=() if whole else run.design.judged)
+    judged_by = () if whole else (*run.design.judged, f"every.{HELD}")
+    trials = store.trials(run.run_id, histograms=whole, metrics=judged_by)
     return run, trials, judge(run.design, trials, whole=whole)
 
 
@@ -61,6 +63,7 @@ def write_profile(store: Store, name: str, path: Path) -> Advice:
 def closing(screen: say.Screen, store: Store, found: tuple[Run, tuple[Trial, ...], Judgement]) -> None:
     """The table of verdicts and the sentences below it: what was advised, and what this run could see."""
     run, trials, judgement = found
+    say.checks(screen, checks(run, trials))
     say.verdicts(screen, run, judgement)
     odd = sum(trial.status in {"failed", "missing"} for trial in trials)
     if odd:
@@ -80,6 +83,12 @@ def closing(screen: say.Screen, store: Store, found: tuple[Run, tuple[Trial, ...
     screen.line(advice.sentence, "bold")
     if advice.next_command:
         screen.line(f"  {advice.next_command}")
+
+
+def held(found: tuple[Run, tuple[Trial, ...], Judgement]) -> bool:
+    """Whether every check of a run held under current."""
+    run, trials, _ = found
+    return not broken(checks(run, trials))
 
 
 def details(screen: say.Screen, run: Run, trials: Sequence[Trial], judgement: Judgement) -> None:

@@ -14,6 +14,7 @@ from results import units
 
 if TYPE_CHECKING:
     from bench.labs.capability import Answer
+    from results.checks import Check
     from results.records import Comparison, Judgement, Run, SameArms
     from results.rows import PathRow
 
@@ -106,6 +107,27 @@ def effect(value: float | None, low: float | None, high: float | None) -> str:
     return (
         f"{units.percent(value, unit=False)} {units.interval(low, high)}" if low is not None else units.percent(value)
     )
+
+
+def checks(screen: Screen, found: Sequence[Check]) -> None:
+    """Each check with its figures, and why it did not hold where it did not."""
+    if not found:
+        return
+    rows = [
+        (
+            each.topology,
+            each.probe,
+            each.arm,
+            "[green]✔ held[/green]" if each.passed else "[red]✘ did not hold[/red]",
+            f"{each.held} of {each.trials}",
+            "; ".join(each.figures),
+        )
+        for each in found
+    ]
+    screen.table("checks", ("topology", "check", "arm", "outcome", "#trials", "figures"), rows)
+    for each in found:
+        for words in each.reasons:
+            screen.line(f"{each.topology} {each.probe} {each.arm}: {words}", "yellow")
 
 
 def paths(screen: Screen, found: Sequence[PathRow]) -> None:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from results import rows, series, svg
 from results.account import account
+from results.checks import checks
 from results.paths import path_differences
 from results.records import CURRENT_ARMS, Comparison, Judgement, Run, SameArms, Trial
 from results.series import Chart
@@ -90,6 +91,7 @@ def report(run: Run, trials: Sequence[Trial], judgement: Judgement, *, recommend
         settings=[s for s in settings if isinstance(s, Mapping)] if isinstance(settings, list | tuple) else [],
         primary=series.defined(run, run.design.primary),
         primary_label=series.label_of(run.design.primary),
+        checks=checks(run, trials),
         sections=[_section(run, trials, judgement, topology) for topology in run.design.topologies],
         paths=rows.path_rows(trials, differences),
         path_against=differences[0].against if differences else "",

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import date
 from statistics import median
 
+from results.checks import checks
 from results.metrics import METRICS
 from results.paths import path_differences
 from results.records import Comparison, Judgement, Run, SameArms, Trial
@@ -15,7 +16,8 @@ from results.units import iso
 
 # 1  first format
 # 2  paths, slopes, label, capacities
-SUMMARY_VERSION = 2
+# 3  checks
+SUMMARY_VERSION = 3
 
 
 def summary(run: Run, trials: Sequence[Trial], judgement: Judgement) -> dict[str, object]:
@@ -47,6 +49,7 @@ def summary(run: Run, trials: Sequence[Trial], judgement: Judgement) -> dict[str
         "treatments": [_comparison(comparison) for comparison in judgement.comparisons],
         "paths": [asdict(each) for each in path_differences(run.design, trials)],
         "slopes": [asdict(each) for each in slopes(run, trials)],
+        "checks": [{**asdict(each), "passed": each.passed} for each in checks(run, trials)],
         "medians": medians(trials),
         "notes": run.notes,
         "warnings": judgement.warnings,

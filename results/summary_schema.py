@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+from results.checks import Check
 from results.json_schema import Schema, document, listed, mapping, of, of_fields
 from results.metrics import Better
 from results.paths import PathDifference
@@ -50,6 +51,7 @@ def show_schema() -> Schema:
                 ),
                 "paths": listed(of(PathDifference)),
                 "slopes": listed(of(Slope)),
+                "checks": listed(mapping({**of_fields(Check), "passed": of(bool)})),
                 "medians": listed(
                     mapping(
                         {

@@ -107,10 +107,10 @@ def _dropping(pair: Wire, hosts: Mapping[str, Host]) -> Fault:
     """By the netdev hook of nft, which comes before bridges, bonds and VLANs, so that LACP is dropped with the rest."""
     steps: list[tuple[tuple[Host, Command], tuple[Host, Command]]] = []
     for host, device in ((pair.here, pair.device), (pair.there, pair.peer)):
-        hook = f'type filter hook ingress device "{device}" priority -500; policy drop;'
+        hook = f'type filter hook ingress device "{device}" priority -500; policy drop'
         name = f"netdev {_SILENT}-{device}"
-        add = Command(("nft", "-f", "-"), stdin=f"table {name} {{ chain arriving {{ {hook} }} }}\n")
+        add = Command(("nft", "-f", "-"), stdin=f"table {name} {{\n chain arriving {{\n  {hook}\n }}\n}}\n")
         # Declared first, so that deleting a table that is not there is no error.
-        delete = Command(("nft", "-f", "-"), stdin=f"table {name} {{ }}\ndelete table {name}\n")
+        delete = Command(("nft", "-f", "-"), stdin=f"table {name} {{\n}}\ndelete table {name}\n")
         steps.append(((hosts[host], add), (hosts[host], delete)))
     return by_commands(tuple(add for add, _ in steps), tuple(delete for _, delete in steps))

@@ -17,6 +17,7 @@ from bench.options import Options, number, whole, word
 from bench.probes import outages
 from bench.probes.outages import Outage, Packet, Train, Way
 from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, serving, socket_name
+from results.checks import reason
 from results.records import Sample
 
 MODES = ("active-backup", "802.3ad", "balance-xor")
@@ -40,7 +41,7 @@ class Switch:
 
     def outage(self, *ways: Way, returning: bool = False) -> Outage | None:
         """The longest since the leg failed, or since it came back."""
-        since = self.mended_s if returning else self.cut_s - self.clock_s
+        since = (self.mended_s if returning else self.cut_s) - self.clock_s
         found = [each for way in ways or _WAYS for each in outages.outages(self.train.packets, way)]
         within = [each for each in found if each.since_s >= since] if returning else found
         return outages.longest(within, since_s=since)
@@ -182,7 +183,7 @@ class Failover:
         pace_s = statistics.median(each.train.pace_s for each in made)
         reasons = self._reasons(made)
         samples += [sample("pace", pace_s, "s", forward), sample("held", 0.0 if reasons else 1.0, "1", "-")]
-        flags = [f"{self.name} did not hold: {each}" for each in reasons]
+        flags = [reason(self.name, each) for each in reasons]
         if pace_s > 2 * INTERVAL_S:
             flags.append(f"{self.name}: a packet every {1e3 * pace_s:.1f} ms, not every {1e3 * INTERVAL_S:g} ms")
         raw = {f"switch-{n}": f"# {each.leg}, failed at {each.cut_s:.6f}, back at {each.mended_s:.6f}, each "

@@ -14,6 +14,7 @@ from bench.hosts.recorded import Recorder
 from bench.labs import namespaces
 from bench.labs.lab import Lab
 from bench.labs.topology import Topology
+from bench.probes.failover import Failover
 from bench.probes.iperf3 import Tcp
 from bench.probes.latency import Latency
 from bench.probes.load import Load, running
@@ -63,6 +64,7 @@ def main() -> None:
         _iperf3_server_killed(pair)
         _alone(lab, FORWARD.client_command(pair), HERE / "iperf3" / "refused.json")
         _irtt(pair)
+        _cut(lab, pair)
         _sockperf(pair)
         _requests(pair)
         _load(pair)
@@ -93,6 +95,22 @@ def _irtt(pair: Pair) -> None:
     with serving(pair.server.host, command, port=pair.server_port, protocol="udp"):
         recorder.run(PACED.commands(pair)[1][1])
     recorder.save(HERE / "irtt" / "paced.json")
+
+
+def _cut(lab: Lab, pair: Pair) -> None:
+    """A packet every 10 ms, and a fifth of a second in which both ways are silent: the client's Outcome."""
+    recorder = Recorder(pair.client.host)
+    argv = Failover("failover", "silent", 1, 0.2, 0.2, 1.0).client(pair).argv
+    slow = {"-i": "10ms", "-d": "600ms"}
+    client = Command(tuple(slow.get(before, word) for before, word in zip(("", *argv), argv, strict=False)))
+    server = Command(("irtt", "server", "-i", "0s", "-b", f"{pair.server.address}:{pair.server_port}"))
+    serves = serving(pair.server.host, server, port=pair.server_port, protocol="udp")
+    with serves, pair.client.host.start(client) as job:
+        time.sleep(0.25)
+        with lab.cables["a", "eth0"].broken("silent"):
+            time.sleep(0.2)
+        recorder._keep(job.wait())
+    recorder.save(HERE / "irtt" / "cut.json")
 
 
 def _sockperf(pair: Pair) -> None:
