@@ -17,6 +17,7 @@ from bench.probes import table
 from bench.probes.engine import ENGINES
 from bench.probes.failover import MODES, Failover
 from bench.probes.iperf3 import Tcp
+from bench.probes.isolation import Isolation, companion, vlan_of
 from bench.probes.latency import Latency
 from bench.probes.probe import Probe
 from bench.probes.udp import HEADERS_BYTES, Udp
@@ -248,6 +249,8 @@ def _on_every_path(probe: Probe, node: Node, topologies: Sequence[Topology]) -> 
             node.wrong(f"sockperf (3.7) knows no IPv6, which {topology.name} is measured by", hint="tool: irtt")
         if isinstance(probe, Failover):
             _has_legs(topology, probe, node)
+        if isinstance(probe, Isolation):
+            _has_vlans(topology, node)
         room = topology.mtu - HEADERS_BYTES[topology.ip]
         if isinstance(probe, Udp) and probe.size_bytes > room and not probe.fragments:
             members.get("size_bytes", node).wrong(
@@ -267,6 +270,21 @@ def _has_legs(topology: Topology, probe: Failover, node: Node) -> None:
         node.mapping()["leg"].wrong(f"there is no leg {probe.leg} of {topology.legs} on {topology.name}")
 
 
+def _has_vlans(topology: Topology, node: Node) -> None:
+    """Raise WrongInput unless there are two VLANs, and each end may reach another, to prove that frames pass."""
+    there = ENDS[: topology.ends]
+    hint = "{kind: vlan, id: 10, ends: 4, vlans: {c: 20, d: 20}}"
+    if not topology.vlans:
+        node.mapping()["kind"].wrong(f"all ends of {topology.name} may reach each other", hint=hint)
+    alone = [end for end in there if not companion(topology, end, there)]
+    if alone:
+        node.mapping()["kind"].wrong(
+            f"{alone[0]} is alone in VLAN {vlan_of(topology, alone[0])} of {topology.name}: nothing would prove that "
+            "its frames pass where they may",
+            hint=hint,
+        )
+
+
 def _reachable(topology: Topology, ends: tuple[str, str], node: Node) -> None:
     """Raise WrongInput unless a topology has both endpoints, and a way from the client to the server."""
     there = ENDS[: topology.ends]
@@ -276,6 +294,8 @@ def _reachable(topology: Topology, ends: tuple[str, str], node: Node) -> None:
                 f"topology {topology.name} has no endpoint {end!r}: it has {', '.join(there)}",
                 hint=f"give the topology ends: {ENDS.index(end) + 1}",
             )
+    if vlan_of(topology, ends[0]) != vlan_of(topology, ends[1]):
+        node.wrong(f"{ends[0]} and {ends[1]} are in different VLANs on {topology.name}")
     if topology.kind == "nat" and not topology.forward and ends[0] != "a":
         node.wrong(
             f"{ends[0]} cannot connect to {ends[1]}, who is behind NAT on {topology.name}",

@@ -185,6 +185,21 @@ METRICS: Mapping[str, Metric] = {
             "packets that were lost over all switches, by the counts of both ends",
             "packets lost",
         ),
+        Metric(
+            "path_mtu",
+            "bytes",
+            "higher",
+            "largest IP packet that passed whole (ping -M do), the smallest of both ways and all families",
+            "path MTU",
+        ),
+        Metric("leaks", "1", "lower", "frames that passed between VLANs, of those sent that must not", "leaks"),
+        Metric(
+            "kept_apart",
+            "1",
+            "higher",
+            "frames that did not pass between VLANs while their twins passed within one",
+            "kept apart",
+        ),
         Metric("pace", "s", "lower", "median time between two packets that the client sent", "pace"),
         Metric("errors", "1", "lower", "requests that failed: connecting, writing, reading, status, timeout", "errors"),
     )

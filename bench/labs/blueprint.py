@@ -212,8 +212,11 @@ class _Building:
         vid = self.topology.vlan_id
         for host in (NODE, FAR) if self.topology.kind == "vlan" else (FAR,) if vid and not self.topology.paired else ():
             how = "" if self.topology.tagged else " pvid untagged"
-            lines = [f"vlan add dev port-{end} vid {vid}{how}" for end in self.ends if self.home(end) == host]
-            lines += [f"vlan add dev {leg} vid {vid}" for leg in self._legs]
+            own = dict(self.topology.vlans)
+            lines = [f"vlan add dev port-{end} vid {own.get(end, vid)}{how}" for end in self.ends
+                     if self.home(end) == host]  # fmt: skip
+            lines += [f"vlan add dev {leg} vid {each}" for leg in self._legs for each in dict.fromkeys(
+                (vid, *own.values()))]  # fmt: skip
             if host in self.hosts:
                 self.steps.append((host, Command(("bridge", "-batch", "-"), stdin="\n".join(lines) + "\n")))
 

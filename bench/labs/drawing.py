@@ -112,7 +112,7 @@ def _work(name: str, topology: Topology, plan: Blueprint) -> tuple[str, ...]:
         "bridge": ("br0 (Linux bridge)",),
         "vlan": (
             "br0, VLAN-aware",
-            f"VLAN {topology.vlan_id}",
+            ", ".join([f"VLAN {topology.vlan_id}", *(f"{end} in {vlan}" for end, vlan in topology.vlans)]),
             "tagged by the ends" if topology.tagged else "access ports",
         ),
         "bond": ("br0 over bond0", topology.bond_mode) if bonded else ("br0 (a switch)", "the legs are its ports"),

@@ -44,6 +44,10 @@ def _subnets(node: Node) -> tuple[tuple[str, Network], ...]:
     return tuple(found)
 
 
+def _vlans(node: Node) -> tuple[tuple[str, int], ...]:
+    return tuple((end, each.integer(1, 4094, "(a VLAN's id)")) for end, each in node.mapping(ENDS).items())
+
+
 _COMMON: Options = {
     "mtu": whole(*MTU_RANGE, "bytes", 1500),
     "ip": Option({"enum": [4, 6], "description": "the family that probes use; both are there"},
@@ -97,6 +101,16 @@ OPTIONS: Mapping[str, Options] = {  # by kind
         "id": whole(1, 4094, "(a VLAN's id)", 0, "1 to 4094"),
         "tagged": switch("the endpoints tag, on eth0.ID; off: the bridge's access ports do"),
         "protocol": word(("802.1q", "802.1ad"), "802.1q"),
+        "vlans": Option(
+            {
+                "type": "object",
+                "properties": {end: {"type": "integer", "minimum": 1, "maximum": 4094} for end in ENDS},
+                "additionalProperties": False,
+                "description": "endpoints whose access port is in another VLAN than id",
+            },
+            _vlans,
+            (),
+        ),
         "trunk": switch("two bridges, joined by a link that carries the tag"),
         "port_mtu": whole(*MTU_RANGE, "bytes", 0, "of the ports below tagged VLANs; the same when not given"),
         **_BRIDGED,
@@ -161,6 +175,7 @@ def _made(kind: Kind, members: Mapping[str, Node], item: Node) -> Topology:
         prefixes=(given["prefix"], given["prefix6"]),
         subnets=given.get("subnets", ()),
         vlan_id=given.get("id", 0) or given.get("vlan", 0),
+        vlans=given.get("vlans", ()),
         vlan_protocol="802.1ad" if given.get("protocol") == "802.1ad" else "",
         trunk=given.get("trunk", False),
         tagged=given.get("tagged", False),
@@ -190,6 +205,7 @@ def _consistent(made: Topology, members: Mapping[str, Node], item: Node) -> None
         members["mtu" if "mtu" in members else "port_mtu"].wrong(
             f"an MTU of {made.mtu} is above its port's ({made.port_mtu})", hint=f"port_mtu: {made.mtu} or more"
         )
+    _apart(made, members)
     for key, modes in _OF_MODES.items():
         if key in dict(made.bond_options) and made.bond_mode not in modes:
             members[key].wrong(f"{key} means nothing to {made.bond_mode}", hint=f"mode: {', '.join(modes)}")
@@ -209,6 +225,20 @@ def _consistent(made: Topology, members: Mapping[str, Node], item: Node) -> None
     except NoRoom as error:
         place = members.get("subnets") or members.get("prefix") or members.get("prefix6") or item
         place.wrong(str(error), hint="subnets must not overlap, and need room for their endpoints")
+
+
+def _apart(made: Topology, members: Mapping[str, Node]) -> None:
+    """Whose port may be in another VLAN than the plan's own."""
+    if made.vlans and made.tagged:
+        members["vlans"].wrong("an end that tags chooses its VLAN itself: the bridge's ports have none to give")
+    for end, vlan in made.vlans:
+        if end not in ENDS[: made.ends]:
+            members["vlans"].wrong(f"there is no endpoint {end}", hint=f"ends: {ENDS.index(end) + 1}")
+        if end in ENDS[:2] or vlan == made.vlan_id:
+            members["vlans"].wrong(
+                f"{end} is in VLAN {made.vlan_id}" + (", which probes run in" if end in ENDS[:2] else " anyway"),
+                hint=f"ends: 4, vlans: {{c: {made.vlan_id + 10}, d: {made.vlan_id + 10}}}",
+            )
 
 
 def schemas(name: Schema) -> list[Schema]:

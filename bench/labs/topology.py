@@ -55,6 +55,7 @@ class Topology:
     prefixes: tuple[str, str] = (PREFIX_4, PREFIX_6)  # subnets are planned from these
     subnets: tuple[tuple[str, Network], ...] = ()  # (endpoint, subnet) that the plan fixes
     vlan_id: int = 0  # of the access ports, the tagging ends, or the VLAN device between a bridge and its bond
+    vlans: tuple[tuple[str, int], ...] = ()  # (endpoint, VLAN) of those whose access port is in another one
     vlan_protocol: str = ""  # "802.1ad"; "" is 802.1Q
     trunk: bool = False  # two VLAN-aware bridges, joined by one link that carries the tag
     tagged: bool = False  # the endpoints tag, on a device of their own; else the bridge's access ports do
@@ -74,6 +75,7 @@ class Topology:
 
     def _unusual(self) -> list[str]:
         words = [str(self.vlan_id)] if self.vlan_id else []
+        words += [f"{end}{vlan}" for end, vlan in self.vlans]
         words += [self.bond_mode, f"{self.legs}legs"] if self.legs else []
         words += [f"{word}-{value}" for word, value in self.bond_options]
         words += [self.vlan_protocol] if self.vlan_protocol else []

@@ -7,7 +7,7 @@ from typing import Any
 from bench.document import Node, nearest
 from bench.labs.lab import ENDS
 from bench.options import Options, taken, word
-from bench.probes import failover, latency, requests, tcp_options, udp
+from bench.probes import failover, isolation, latency, path_mtu, requests, tcp_options, udp
 from bench.probes.probe import Probe
 from bench.schedule import PROBES_AT_MOST
 from results.json_schema import Schema, mapping
@@ -29,6 +29,8 @@ PROBES: Mapping[str, Kind] = {
     "rr": Kind(requests.OPTIONS, requests.read_rr),
     "crr": Kind(requests.OPTIONS, requests.read_crr),
     "failover": Kind(failover.OPTIONS, failover.read),
+    "isolation": Kind(isolation.OPTIONS, isolation.read),
+    "path-mtu": Kind(path_mtu.OPTIONS, path_mtu.read),
 }
 _ENDS: Options = {
     "from": word(ENDS, "a", "the endpoint of the client"),

@@ -12,6 +12,10 @@ from bench.labs.cable import How
 from bench.labs.lab import Lab
 from bench.labs.namespaces import standing
 from bench.labs.topology import Topology
+from bench.probes.frames import KINDS
+from bench.probes.isolation import Isolation
+from bench.probes.path_mtu import PathMtu
+from bench.probes.probe import Pair
 
 _QUICK = Command(("ping", "-c", "1", "-W", "1", "198.18.0.2"))
 
@@ -53,3 +57,87 @@ def test_a_signal_while_a_cable_is_cut_mends_it(state: Path) -> None:
             _settled(lab)
     finally:
         signal.signal(signal.SIGTERM, former)
+
+
+def _small(topology: Topology, state: Path, device: str, mtu: int) -> tuple[dict[tuple[str, str], float], str]:
+    """What path-mtu says where the node's device has that MTU: values by (metric, direction), and its reasons."""
+    with standing(topology, leases_folder=state) as lab:
+        if mtu:
+            lab.nodes[0].run(Command(("ip", "link", "set", device, "mtu", str(mtu)))).require()
+        pair = Pair(lab.a, lab.b, 20001, 30001, lab.reached(lab.a, lab.b), lab=lab)
+        measured = PathMtu("path-mtu").measure(pair)
+    values = {(sample.metric, sample.direction): sample.value for sample in measured.samples}
+    return values, " | ".join(measured.flags)
+
+
+@pytest.mark.parametrize("topology", [Topology("bridge"), Topology("routed"), Topology("direct"), Topology("nat")],
+                         ids=lambda topology: topology.name)  # fmt: skip
+def test_a_whole_path_carries_what_its_ends_send(state: Path, topology: Topology) -> None:
+    """1500 bytes both ways, in both families."""
+    values, reasons = _small(topology, state, "", 0)
+
+    assert (values["path_mtu", "-"], values["held", "-"], reasons) == (1500, 1, "")
+
+
+def test_a_router_with_a_small_hop_is_named_by_what_it_says(state: Path) -> None:
+    """It answers "fragmentation needed" from the address at which the sender meets it; the other way is told too."""
+    values, reasons = _small(Topology("routed"), state, "port-b", 1400)
+
+    assert (values["path_mtu", "a>b"], values["held", "-"]) == (1400, 0)
+    assert "IPv4 a>b carries 1400 of 1500 bytes, beyond 198.18.0.254 (node): node/port-b has an MTU of 1400" in reasons
+    assert "198.18.0.254 (node) says so" in reasons
+    assert "IPv6 a>b carries 1400 of 1500 bytes" in reasons
+    assert (
+        "IPv4 a>b carries 1400 of 1500 bytes, beyond 198.18.0.254 (node): node/port-b has an MTU of 1400; 198.18"
+        in (reasons)
+    )
+
+
+def test_a_bridge_with_a_small_port_is_a_black_hole_and_named_by_its_device(state: Path) -> None:
+    """Nobody can say a word there: what is larger vanishes."""
+    values, reasons = _small(Topology("bridge"), state, "port-b", 1400)
+
+    assert (values["path_mtu", "a>b"], values["held", "-"]) == (1400, 0)
+    assert "node/port-b has an MTU of 1400" in reasons
+    assert "vanish without a word (a black hole)" in reasons
+
+
+APART = (("c", 20), ("d", 20))
+
+
+def test_a_bridge_that_keeps_nothing_apart_leaks_every_frame(state: Path) -> None:
+    """A plain bridge under ends that are said to be in two VLANs: each frame is captured where it must not be."""
+    with standing(Topology("bridge", ends=4, vlans=APART), leases_folder=state) as lab:
+        before = lab.read()
+        measured = Isolation("isolation").measure(Pair(lab.a, lab.b, 20001, 30001, lab=lab))
+        after = lab.read()
+    values = {sample.metric: sample.value for sample in measured.samples}
+    (said,) = measured.flags
+
+    assert (values["leaks"], values["held"]) == (8 * len(KINDS), 0)
+    assert said.startswith("isolation did not hold: 80 of 80 frames passed: a>c ARP, a>c ND, a>c IPv4")
+    assert differences(before, after) == ()
+
+
+KEEP_APART = """\
+table bridge apart {
+  chain forwarding {
+    type filter hook forward priority 0
+    iifname { "port-a", "port-b" } oifname { "port-c", "port-d" } %s
+    iifname { "port-c", "port-d" } oifname { "port-a", "port-b" } drop
+  }
+}
+"""
+
+
+@pytest.mark.parametrize(("rule", "leaks"), [("drop", 0), ("ether type != arp drop", 4)])
+def test_firewall_rules_keep_ends_apart_but_for_what_they_forget(state: Path, rule: str, leaks: int) -> None:
+    """Rules in place of VLANs; the second lets ARP through one way, and that is what is named."""
+    with standing(Topology("bridge", ends=4, vlans=APART), leases_folder=state) as lab:
+        lab.nodes[0].run(Command(("nft", "-f", "-"), stdin=KEEP_APART % rule)).require()
+        measured = Isolation("isolation").measure(Pair(lab.a, lab.b, 20001, 30001, lab=lab))
+    values = {sample.metric: sample.value for sample in measured.samples}
+
+    assert (values["leaks"], values["held"]) == (leaks, float(leaks == 0))
+    assert values["kept_apart"] == 8 * len(KINDS) - leaks
+    assert all("passed: a>c ARP, a>d ARP, b>c ARP, b>d ARP" in flag for flag in measured.flags)
