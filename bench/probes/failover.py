@@ -156,7 +156,7 @@ class Failover:
                 raise ProbeFailed(f"{leg}, switch {turn + 1}: {error}") from error
         if late_s > self.recover_s:
             raise ToolBroke(
-                f"{leg} came back {late_s - self.recover_s:.1f} s after the packets had ended, as it was {found_s:.1f} s "
+                f"{leg} came back {late_s - self.recover_s:.1f} s after the packets had ended: it took {found_s:.1f} s "
                 "until they were seen on a leg",
                 hint="is the machine busy? a longer recover_s leaves more room",
             )

@@ -20,6 +20,7 @@ from bench.probes.latency import Latency
 from bench.probes.load import Load, running
 from bench.probes.probe import Pair, serving
 from bench.probes.requests import Requests
+from bench.probes.sweep import ping
 from bench.probes.udp import Udp
 
 HERE = Path(__file__).parent
@@ -69,6 +70,7 @@ def main() -> None:
         _requests(pair)
         _load(pair)
         _udp(lab, pair)  # last: it leaves a queue
+    _pings()
 
 
 def _iperf3(probe: Tcp, pair: Pair, name: str) -> None:
@@ -111,6 +113,22 @@ def _cut(lab: Lab, pair: Pair) -> None:
             time.sleep(0.2)
         recorder._keep(job.wait())
     recorder.save(HERE / "irtt" / "cut.json")
+
+
+def _pings() -> None:
+    """1500 and 1400 bytes, in both families, to an end behind a router's port of 1400; the third time it is known."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        namespaces.standing(Topology("routed"), leases_folder=Path(folder)) as lab,
+    ):
+        lab.nodes[0].run(Command(("ip", "link", "set", "port-b", "mtu", "1400"))).require()
+        recorder = Recorder(lab.a.host)
+        for address, family in ((lab.b.address, 4), ("2001:2:0:8000::1", 6)):
+            for size_bytes in (1500, 1400, 1500):
+                recorder.run(ping(address, size_bytes, family))
+        lab.b.host.run(Command(("ip", "link", "set", "eth0", "down"))).require()
+        recorder.run(ping(lab.b.address, 600, 4))
+    recorder.save(HERE / "ping" / "sizes.json")
 
 
 def _sockperf(pair: Pair) -> None:

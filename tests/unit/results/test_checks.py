@@ -26,8 +26,9 @@ def _trial(number: int, arm: str, held: float | None, outage_s: float = 0.1, *, 
     values = {"outage_max": (outage_s, "s")} | ({HELD: (held, "1")} if held is not None else {})
     samples = tuple(Sample("failover", name, value, unit, "a", "-", 1.0) for name, (value, unit) in values.items())
     flags = (reason("failover", why),) if why else ()
-    return Trial(number, "bond", number // 3, 0, number % 3, arm, status, "" if status == "done" else "refused", 0.0, 1.0,
-                 samples if status == "done" else (), (), flags)  # fmt: skip
+    done = status == "done"
+    return Trial(number, "bond", number // 3, 0, number % 3, arm, status, "" if done else "refused", 0.0, 1.0,
+                 samples if done else (), (), flags)  # fmt: skip
 
 
 def test_both_current_arms_are_one_and_each_treatment_is_another() -> None:
