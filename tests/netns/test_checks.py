@@ -16,6 +16,7 @@ from bench.probes.frames import KINDS
 from bench.probes.isolation import Isolation
 from bench.probes.path_mtu import PathMtu
 from bench.probes.probe import Pair
+from tests.netns.nettune_command import nettune, plan_file, shown
 
 _QUICK = Command(("ping", "-c", "1", "-W", "1", "198.18.0.2"))
 
@@ -141,3 +142,29 @@ def test_firewall_rules_keep_ends_apart_but_for_what_they_forget(state: Path, ru
     assert (values["leaks"], values["held"]) == (leaks, float(leaks == 0))
     assert values["kept_apart"] == 8 * len(KINDS) - leaks
     assert all("passed: a>c ARP, a>d ARP, b>c ARP, b>d ARP" in flag for flag in measured.flags)
+
+
+PLAN = """\
+name: carried
+topologies: [bridge]
+probes: [{kind: path-mtu}]
+primary: path-mtu.path_mtu
+treatments:
+  small-port: {settings: {mtu: 1400}, target: node}
+blocks: 2
+"""
+
+
+def test_a_check_is_told_from_plan_to_report(state: Path, tmp_path: Path) -> None:
+    """It holds under current, so the run ends with 0; under the treatment it does not, and the device is named."""
+    done = nettune("run", plan_file(tmp_path, PLAN), "--seed", "1", "--out", str(tmp_path / "out"))
+    document = shown()
+    found = {each["arm"]: each for each in document["checks"]}
+    report = (tmp_path / "out" / "report.html").read_text()
+
+    assert done.returncode == 0, done.stderr
+    assert [(each["held"], each["trials"], each["passed"]) for each in found.values()] == [(4, 4, True), (0, 2, False)]
+    assert "node/port-a has an MTU of 1400, node/br0" in found["small-port"]["reasons"][0]
+    assert "did not hold" in done.stdout
+    assert '<h2 id="checks">Checks</h2>' in report
+    assert "a black hole" in report
