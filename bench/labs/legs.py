@@ -16,8 +16,12 @@ _FOUND_S = 15.0
 _WHOLE_S = 20.0  # LACP takes 3 s to believe a partner again, and 0.5 s to agree
 
 
+class NotWhole(NotAble):
+    """A bond does not carry, or a leg of it does not come back."""
+
+
 def carrying(lab: Lab) -> str:
-    """The leg that most packets pass, once there are some. Raises NotAble where none does."""
+    """The leg that most packets pass, once there are some. Raises NotWhole where none does."""
     node, names = lab.named(BONDED), _names(lab)
     deadline = time.monotonic() + _FOUND_S
     before = _passed(node, names)
@@ -29,12 +33,12 @@ def carrying(lab: Lab) -> str:
         if grown[busiest] >= _LEAST:
             return busiest
         if time.monotonic() > deadline:
-            raise NotAble(f"on {node.name}: no leg carries the packets: {grown} in {_LOOK_S} s")
+            raise NotWhole(f"on {node.name}: no leg carries the packets: {grown} in {_LOOK_S} s")
         before = now
 
 
 def whole(lab: Lab) -> None:
-    """Wait until every leg has its carrier and LACP, where it is used, has all of them. Raises NotAble."""
+    """Wait until every leg has its carrier and LACP, where it is used, has all of them. Raises NotWhole."""
     nodes = [node for node in lab.nodes if node.name in {NODE, FAR}]
     bonds = [node for node in nodes if node.name == BONDED or lab.topology.paired]
     asked = {node: [*_states(lab), *(_ports() if node in bonds and lab.topology.bond_mode == "802.3ad" else [])]
@@ -50,7 +54,7 @@ def whole(lab: Lab) -> None:
                for each in told.values()):  # fmt: skip
             return
         if time.monotonic() > deadline:
-            raise NotAble(f"bond {lab.topology.name} was not whole again in {_WHOLE_S:g} s: {told}")
+            raise NotWhole(f"bond {lab.topology.name} was not whole again in {_WHOLE_S:g} s: {told}")
         time.sleep(0.05)
 
 

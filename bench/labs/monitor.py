@@ -9,7 +9,7 @@ from typing import Any
 from bench.hosts.command import HostFault
 
 _ANSWER_S = 10.0  # QEMU's main loop waits for its turn on a busy machine
-PATH_MOST = 107  # characters of a unix socket's path (unix(7): sun_path has 108, with the NUL)
+PATH_MOST = 107  # bytes of a unix socket's path (unix(7): sun_path has 108, with the NUL)
 
 
 def switch_link(guest: str, path: Path, netdev: str, *, up: bool) -> None:

@@ -10,12 +10,16 @@ from bench.labs.blueprint import Blueprint
 from bench.labs.cable import Cable, Fault, all_of, by_commands, named
 from bench.labs.cabling import Cabling, joined, parted
 from bench.labs.guests import netdev
-from bench.labs.monitor import switch_link
+from bench.labs.monitor import PATH_MOST, switch_link
+from results.errors import NotAble
 
 
 def monitor(folder: Path, guest: str) -> Path:
-    """The socket of a guest's monitor in the lab's folder."""
-    return folder / f"{guest}.qmp"
+    """The socket of a guest's monitor in the lab's folder. Raises NotAble where that is too deep for one."""
+    path = folder / f"{guest}.qmp"
+    if len(str(path).encode()) > PATH_MOST:
+        raise NotAble(f"{path} is too long for a socket: {PATH_MOST} bytes", hint="set NETTUNE_STATE to a shorter path")
+    return path
 
 
 def patched(plan: Blueprint, cabled: Cabling, patch: Host | None, folder: Path) -> Mapping[tuple[str, str], Cable]:

@@ -169,8 +169,25 @@ def _both(trip: Trip, stations: Mapping[str, Station]) -> list[bytes]:
 
 
 def _capture(device: str) -> Command:
+    # -Z root: it would become a user of its own, whom a user namespace of one identity does not have.
     return Command(
-        ("tcpdump", "-i", device, "-Q", "in", "-U", "-w", "-", "-s", "600", "--immediate-mode", "-c", "100000"),
+        (
+            "tcpdump",
+            "-Z",
+            "root",
+            "-i",
+            device,
+            "-Q",
+            "in",
+            "-U",
+            "-w",
+            "-",
+            "-s",
+            "600",
+            "--immediate-mode",
+            "-c",
+            "100000",
+        ),
         deadline_s=10 * _WITNESS_S,
     )
 

@@ -14,7 +14,7 @@ from bench.facts.machine import in_user_namespace
 from bench.hosts.local import Local
 from bench.labs import lease
 
-_TOOLS = ("iperf3", "irtt", "ethtool", "ip", "nsenter", "ss", "tc", "bridge")
+_TOOLS = ("iperf3", "irtt", "ethtool", "ip", "nsenter", "ss", "tc", "bridge", "ping", "tcpdump")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,13 +2,18 @@
 
 import itertools
 import json
+import socket
+import threading
+from pathlib import Path
 
 import pytest
 
 from bench.hosts.command import Command, HostFault
 from bench.labs.blueprint import drawn_up
 from bench.labs.cable import Cable, Fault, by_commands, of_pairs
-from bench.labs.monitor import answered
+from bench.labs.cabling import cabling
+from bench.labs.monitor import answered, switch_link
+from bench.labs.patching import monitor, patched
 from bench.labs.topology import Topology
 from results.errors import NotAble
 from tests.unit.bench.fakes import FakeHost
@@ -123,3 +128,62 @@ def test_a_monitor_that_closes_is_no_answer() -> None:
     """As where the guest has ended meanwhile."""
     with pytest.raises(HostFault, match="closed its monitor"):
         answered("a", "set_link", _said(GREETING))
+
+
+def test_a_link_is_switched_over_a_socket(tmp_path: Path) -> None:
+    """Capabilities are negotiated first, as QMP asks; the arguments are the netdev and its state."""
+    asked: list[object] = []
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "a.qmp"))
+        listening.listen(1)
+
+        def answer() -> None:
+            channel, _ = listening.accept()
+            with channel, channel.makefile("rwb") as lines:
+                lines.write(json.dumps(GREETING).encode() + b"\n")
+                lines.flush()
+                for line in iter(lines.readline, b""):
+                    asked.append(json.loads(line))
+                    lines.write(b'{"return": {}}\n')
+                    lines.flush()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        switch_link("a", tmp_path / "a.qmp", "net1", up=False)
+        thread.join(5)
+
+    assert asked == [
+        {"execute": "qmp_capabilities"},
+        {"execute": "set_link", "arguments": {"name": "net1", "up": False}},
+    ]
+
+
+def test_a_monitor_that_is_not_there_is_told_with_the_guest(tmp_path: Path) -> None:
+    """As where QEMU has ended."""
+    with pytest.raises(HostFault, match=r"guest a: QEMU did not answer set_link on a\.qmp"):
+        switch_link("a", tmp_path / "a.qmp", "net0", up=True)
+
+
+def test_a_folder_too_deep_for_a_socket_is_refused(tmp_path: Path) -> None:
+    """With what to do about it; QEMU would end without a guest."""
+    with pytest.raises(NotAble, match="too long for a socket") as caught:
+        monitor(tmp_path / ("x" * 100), "far")
+
+    assert "NETTUNE_STATE" in caught.value.hint
+
+
+def test_guests_cables_fail_at_their_monitors_and_taps(tmp_path: Path) -> None:
+    """Every leg between two guests, three ways; the taps are those that carry it."""
+    bond = Topology("bond", bond_mode="active-backup", legs=2)
+    cabled = cabling(bond, nodes=True)
+    patch = FakeHost("patch")
+    found = patched(drawn_up(bond, guests=cabled.guests), cabled, patch, tmp_path)
+    with found["node", "leg-2"].broken("silent"):
+        pass
+    pair = [cabled.taps[end] for end in (("node", "leg-2"), ("far", "leg-2"))]
+
+    assert set(found["node", "leg-2"].faults) == {"link-down", "tap-removed", "silent"}
+    assert [each.stdin.split() for each in patch.asked] == [
+        [word for tap in pair for word in ("link", "set", tap, state)] for state in ("down", "up")
+    ]
+    assert len(found) == 8
