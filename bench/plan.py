@@ -165,6 +165,11 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
         top["engine"].wrong("no probe has an engine: the plan has none of kind tcp", hint="leave it out")
     for probe, node in zip(probes, top["probes"].items(), strict=True):
         _on_every_path(probe, node, topologies)
+        if isinstance(probe, Failover) and probe.how == "tap-removed" and not (guests and guests.nodes):
+            node.mapping()["how"].wrong(
+                "legs between network namespaces hang on no taps",
+                hint="lab: {provider: qemu, nodes: on}, or how: silent",
+            )
     blocks, sequential = _blocks(top["blocks"]) if "blocks" in top else (8, False)
     primary = _primary(_required(root, "primary"), probes)
     plan = Plan(

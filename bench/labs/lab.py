@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from bench.facts import state
 from bench.facts.sheet import Sheets
 from bench.hosts.host import Host
+from bench.labs.cable import Ends
 from bench.labs.topology import Topology
-
-if TYPE_CHECKING:  # cable knows blueprints, which know the names below
-    from bench.labs.cable import Ends
 
 ENDS = ("a", "b", "c", "d", "e", "f", "g", "h")  # names of endpoints, in the order in which a topology has them
 Target = Literal["guest", "node", "path"]  # the endpoints, the nodes between them, every device on the path
@@ -49,7 +47,7 @@ class Lab:
     # (here, there) -> the addresses under which `here` may meet `there`, the usual one first: where NAT is or can be
     met: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     # (host, device) -> the cable on that device, where the provider can make it fail
-    cables: "Ends" = field(default_factory=dict)
+    cables: Ends = field(default_factory=dict)
     machine: Host | None = None  # runs the guests, and is no host of the path itself; None: all share one kernel
 
     @property

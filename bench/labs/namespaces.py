@@ -15,10 +15,10 @@ from bench.hosts.namespace import Namespace, entered
 from bench.labs import lease as leases
 from bench.labs import standing as stood
 from bench.labs.blueprint import drawn_up
-from bench.labs.cable import of_pairs
 from bench.labs.lab import Lab
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
+from bench.labs.veths import of_pairs
 from bench.shield import carried_through
 
 __all__ = ["TRANSFER", "LabBroken", "commands", "imagined", "rooms", "standing"]

@@ -7,10 +7,11 @@ from pathlib import Path
 from bench.hosts.command import Command
 from bench.hosts.host import Host
 from bench.labs.blueprint import Blueprint
-from bench.labs.cable import Cable, Fault, all_of, by_commands, named
+from bench.labs.cable import Cable, Fault, all_of, by_commands
 from bench.labs.cabling import Cabling, joined, parted
 from bench.labs.guests import netdev
 from bench.labs.monitor import PATH_MOST, switch_link
+from bench.labs.veths import named
 from results.errors import NotAble
 
 

@@ -23,7 +23,6 @@ from bench.labs import guests as machines
 from bench.labs import lease as leases
 from bench.labs import standing as stood
 from bench.labs.blueprint import drawn_up
-from bench.labs.cable import of_pairs
 from bench.labs.cabling import PATCH, Cabling, cables, cabling
 from bench.labs.guests import Accelerator, Cable, Machine
 from bench.labs.keys import KeyPair
@@ -34,6 +33,7 @@ from bench.labs.namespaces import HINT, rooms
 from bench.labs.patching import monitor, patched
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
+from bench.labs.veths import of_pairs
 from results.errors import NotAble
 
 _BOOT_S: Mapping[Accelerator, float] = {"kvm": 30.0, "tcg": 90.0}  # a guest alone takes 4 s under TCG

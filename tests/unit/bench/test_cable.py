@@ -10,11 +10,12 @@ import pytest
 
 from bench.hosts.command import Command, HostFault
 from bench.labs.blueprint import drawn_up
-from bench.labs.cable import Cable, Fault, by_commands, of_pairs
+from bench.labs.cable import Cable, Fault, by_commands
 from bench.labs.cabling import cabling
 from bench.labs.monitor import answered, switch_link
 from bench.labs.patching import monitor, patched
 from bench.labs.topology import Topology
+from bench.labs.veths import of_pairs
 from results.errors import NotAble
 from tests.unit.bench.fakes import FakeHost
 

@@ -123,6 +123,11 @@ def test_a_plan_may_have_a_check_alone() -> None:
         ("switches: 3", "leg: 3", "there is no leg 3 of 2"),
         ("switches: 3", "how: pulled", "'pulled' is none of link-down, tap-removed, silent"),
         ("switches: 3", "switches: 0", "0 is outside"),
+        (
+            "nodes: on}\ntopologies: [{kind: bond, mode: active-backup, legs: 2}]\nprobes: [{kind: failover, switches: 3",
+            "nodes: off}\ntopologies: [{kind: bond, mode: 802.3ad, legs: 2}]\nprobes: [{kind: failover, how: tap-removed",
+            "hang on no taps",
+        ),
         ("failover.outage_max", "failover.held", "failover.held"),
     ],
 )
