@@ -123,11 +123,6 @@ def test_a_plan_may_have_a_check_alone() -> None:
         ("switches: 3", "leg: 3", "there is no leg 3 of 2"),
         ("switches: 3", "how: pulled", "'pulled' is none of link-down, tap-removed, silent"),
         ("switches: 3", "switches: 0", "0 is outside"),
-        (
-            "nodes: on}\ntopologies: [{kind: bond, mode: active-backup, legs: 2}]\nprobes: [{kind: failover, switches: 3",
-            "nodes: off}\ntopologies: [{kind: bond, mode: 802.3ad, legs: 2}]\nprobes: [{kind: failover, how: tap-removed",
-            "hang on no taps",
-        ),
         ("failover.outage_max", "failover.held", "failover.held"),
     ],
 )
@@ -135,3 +130,14 @@ def test_what_cannot_fail_over_is_refused_by_name(old: str, new: str, words: str
     """With line and key."""
     with pytest.raises(WrongInput, match=words):
         _plan(old, new)
+
+
+def test_a_tap_can_be_removed_only_where_there_is_one() -> None:
+    """Legs between namespaces are veth pairs, also where the ends are guests."""
+    asked = PLAN.replace("switches: 3", "how: tap-removed")
+
+    assert parse(document.read(asked, "legs.yaml"), check=check).probes
+    for lab in ("{provider: qemu}", "{provider: netns}"):
+        other = asked.replace("{provider: qemu, nodes: on}", lab)
+        with pytest.raises(WrongInput, match="hang on no taps"):
+            parse(document.read(other, "legs.yaml"), check=check)
