@@ -24,12 +24,18 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 def _measures(monkeypatch: pytest.MonkeyPatch, held: float) -> None:
     """A run of two blocks whose last trial held or did not, in place of labs."""
-    checked = replace(design(blocks=2), topologies=("bridge",), treatments=(), primary="path-mtu.path_mtu",
-                      metrics=("path-mtu.path_mtu",), guards=(), definitions={"path-mtu.held": "1 where …"})  # fmt: skip
+    checked = replace(
+        design(blocks=2),
+        topologies=("bridge",),
+        treatments=(),
+        primary="path-mtu.path_mtu",
+        metrics=("path-mtu.path_mtu",),
+        guards=(),
+        definitions={"path-mtu.held": "1 where …"},
+    )
+    answers = iter([1.0, 1.0, 1.0, held])
     trials = [
-        trial(
-            arm, block, {"path-mtu.path_mtu": 1500.0, "path-mtu.held": held if (block, arm) == (1, "current") else 1.0}
-        )
+        trial(arm, block, {"path-mtu.path_mtu": 1500.0, "path-mtu.held": next(answers)})
         for block in range(2)
         for arm in CURRENT_ARMS
     ]
