@@ -32,7 +32,7 @@ mkdir -p "$root"
 exec 9>>"$root/lock"
 flock -w 10 9
 mkdir "$folder"
-trap '[ "$?" = 0 ] || { systemctl stop "nettune-guard-$id.timer"; rm -rf "$folder"; } 2>/dev/null' EXIT
+trap '[ "$?" = 0 ] || { set +e; systemctl stop "nettune-guard-$id.timer"; rm -rf "$folder"; } 2>/dev/null' EXIT
 cat >"$folder/restore"
 [ "$(wc -c <"$folder/restore")" -eq "$size" ]
 cat /proc/sys/kernel/random/boot_id >"$folder/boot"

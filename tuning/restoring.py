@@ -27,7 +27,7 @@ _BEFORE = """\
 #!/bin/sh
 # nettune guard: puts back what a treatment changed on this host. By hand, at any time: sh THIS-FILE now
 folder=${0%/*} root=${0%/*/*}
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH LC_ALL=C
+export PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin" LC_ALL=C
 due() {
   [ -e "$folder/deadline" ] || exit 0
   read -r deadline <"$folder/deadline"
@@ -40,6 +40,7 @@ differs() {
   wanted=$2; set -f; set -- $(cat "$1"); set +f
   [ "$*" != "$wanted" ]
 }
+lacks() { ! ip route show table all | sed 's/ expires [^ ]*//; s/ *$//' | grep -Fxq -- "$1"; }
 if [ "${1:-}" != now ]; then
   echo -900 2>/dev/null >/proc/self/oom_score_adj
   echo "$$" >"$folder/watcher"
@@ -58,6 +59,8 @@ read -r now rest </proc/uptime
 echo "began at uptime $now" >>"$folder/log"
 """
 _AFTER = """\
+read -r now rest </proc/uptime
+echo "ended at uptime $now" >>"$folder/log"
 : >"$folder/restored"
 sync
 """
@@ -116,9 +119,24 @@ def _dragged(original: FactSheet, changed: set[str], explains: Explains) -> list
     lost = [
         Difference(original.host, key, value, None)
         for key, value in may.items()
-        if key.startswith(("address/", "neighbour/", "route/")) and "dynamic True" not in value
+        if key.startswith(("address/", "neighbour/")) and "dynamic True" not in value
     ]
-    return [*lines, *(_tried(_as_an_addition(command)) for command in repairs(lost))]
+    lines += [_tried(_as_an_addition(command)) for command in repairs(lost)]
+    # The kernel's own routes come back with their addresses; `append` of one that is there makes a second (IPv6).
+    routes = sorted((key for key in may if key.startswith("route/") and " proto kernel" not in key), key=_through)
+    return [
+        *lines,
+        *(
+            f"lacks {shlex.quote(key.removeprefix('route/'))} && {_tried(command)}"
+            for key in routes
+            for command in repairs((Difference(original.host, key, may[key], None),))
+        ),
+    ]
+
+
+def _through(route: str) -> tuple[bool, str]:
+    """A route through a gateway needs the one to the gateway first."""
+    return " via " in route, route
 
 
 def _settable_feature(key: str, value: str) -> bool:

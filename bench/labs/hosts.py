@@ -46,10 +46,11 @@ def standing(topology: Topology, inventory: Inventory, *, trial_s: float) -> Ite
         for machine in inventory.machines:
             host = hosts[machine.name]
             stacks[machine.name], ridden[machine.name] = _asked(host, machine)
-            _devices_stand(host, machine, stacks[machine.name], topology)
+            _devices_there(host, machine, stacks[machine.name])
         for here, there in (inventory.ends, inventory.ends[::-1]):
             check_route(hosts[here.name], here, there)
         for machine in inventory.machines:
+            _devices_fit(hosts[machine.name], machine, topology)
             _not_shared(machine, stacks[machine.name], ridden[machine.name])
         yield Lab(
             topology=topology,
@@ -130,8 +131,8 @@ def _asked(host: Host, machine: Machine) -> tuple[Stack, tuple[Role, ...]]:
     return stack, ridden
 
 
-def _devices_stand(host: Host, machine: Machine, stack: Stack, topology: Topology) -> None:
-    """Every named device is there, has carrier and room for the plan's packets. Raises LabBroken."""
+def _devices_there(host: Host, machine: Machine, stack: Stack) -> None:
+    """Every named device is there, and those of an end lie below its first. Raises LabBroken."""
     for device in machine.devices:
         if device not in stack.links:
             raise LabBroken(
@@ -148,6 +149,10 @@ def _devices_stand(host: Host, machine: Machine, stack: Stack, topology: Topolog
                     f"on {host.name}: {device} and {beside[0]} are ports of one bond, and the path takes one of them",
                     hint="name the one that carries the traffic",
                 )
+
+
+def _devices_fit(host: Host, machine: Machine, topology: Topology) -> None:
+    """Every named device has carrier, and room for the plan's packets. Raises LabBroken."""
     rows = _rows(host.run(Command(("ip", "-j", "link", "show"))).require().stdout, host)
     links = {str(row.get("ifname")): row for row in rows}
     for device in machine.devices:
