@@ -16,15 +16,13 @@ from bench.hosts.command import Command, HostFault
 from bench.hosts.local import Local
 from bench.labs import lease
 from bench.labs.drawing import drawing
-from bench.labs.lab import Lab
 from bench.labs.provider import Provider, provided
 from bench.plan import Plan
-from nettune import __version__, unprivileged
+from nettune import __version__, able, unprivileged
 from nettune.places import Places
 from results.errors import NotAble
 from results.records import Run
 from results.store import Store
-from tuning import guard
 from tuning.journal import kept
 from tuning.knobs.table import check
 from tuning.treatments import Settings
@@ -63,7 +61,7 @@ def carry_out(
     local = Local()
     run_id = order.resumes.run_id if order.resumes else time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
     with lease.only_run(places.state, f"run {run_id}"), contextlib.ExitStack() as stack:
-        _able(order.plan, local)
+        able.check(order.plan, local)
         provider = provided(
             order.plan.deployed, trial_s=order.plan.trial_most_s, cache=places.cache, local=local, say=say
         )
@@ -71,7 +69,7 @@ def carry_out(
         journal = stack.enter_context(kept(folder / f"{run_id}-{secrets.token_hex(2)}.jsonl"))
         treatments = [Settings(name, specs, journal) for name, specs in order.plan.treatments.items()]
         labs, skipped = ready.standing(stack, order.plan, provider, local=local, leases_folder=places.leases)
-        plan, told = _settled(order.plan, next(iter(labs.values())), provider, local, say)
+        plan, told = able.settled(order.plan, next(iter(labs.values())), provider, local, say)
         there = ready.asked(labs, treatments, skipped)
         if order.resumes:
             ready.same_engines(order.resumes, told)
@@ -85,35 +83,6 @@ def carry_out(
             known = calibrate.capacities(campaign, order.resumes.capacities if order.resumes else {})
             runs.measure(replace(campaign, capacities=known))
     return run_id
-
-
-def _able(plan: Plan, local: Local) -> None:
-    """Raise NotAble, naming what this machine lacks, before anything is made."""
-    if plan.inventory is not None:
-        if machine.in_user_namespace(local):
-            raise NotAble("a run without root has no network that leads to other machines", hint="run it with sudo")
-        return
-    ready.check_machine(local)
-    if plan.guests is None:
-        ready.check_ends(local, plan)
-
-
-def _settled(
-    plan: Plan, lab: Lab, provider: Provider, local: Local, say: Callable[[str], None]
-) -> tuple[Plan, Mapping[Command, str]]:
-    """The plan as the tools and kernels at its ends can run it, and what those tools say of themselves."""
-    if plan.inventory is None:
-        ends = provider.ends_run_on(lab, local)
-        told = ready.check_ends(ends, plan)
-        return plan.with_congestion_control(machine.available_congestion_controls(ends)).with_tools(told), told
-    for host in lab.hosts:
-        for line in guard.settled(host):
-            say(line)
-    by_end = {end.host.name: ready.check_ends(end.host, plan) for end in lab.endpoints}
-    offered = [machine.available_congestion_controls(end.host) for end in lab.endpoints]
-    common = [word for word in offered[0] if all(word in each for each in offered)]
-    told = by_end[lab.a.host.name]
-    return plan.with_congestion_control(common).with_tools(told, by_end), told
 
 
 @contextlib.contextmanager

@@ -123,7 +123,11 @@ def test_a_host_whose_ssh_path_is_lost_restores_itself(untouched: Machines, stat
             running.communicate()
     waited(lambda: all(restored(host) for host in (a, b)), 5)
 
+    reaped = nettune("lab", "reap", "--inventory", str(untouched.folder / "hosts.yaml"), prefix=untouched.prefix)
+
     assert differences(before, untouched.facts()) == ()
+    assert (reaped.returncode, reaped.stdout.count("it had put itself back")) == (0, 2), reaped.stderr
+    assert [guards(host) for host in (a, b)] == [[], []]
     assert running.returncode == 3
     assert "on a: " in errors or "on b: " in errors or " cannot be reached" in errors
     assert len(list((state / "journals-of-hosts").glob("*.jsonl"))) == 1

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.facts.roles import Link, Role, Stack, Word, began, files, links, resolved, routes, rows
+from bench.facts.roles import CONNECTION, Link, Role, Stack, Word, began, files, links, resolved, routes, rows
+from bench.hosts.command import Command
+from bench.hosts.local import Local
 
 SSH = ("192.0.2.50", "51000", "192.0.2.10", "22")
 HYPERVISOR = (
@@ -182,3 +184,12 @@ def test_a_role_is_on_its_device_and_on_all_below_it_and_nowhere_else(
     found = {role.device for role in resolved(stack, [Role(device, word, "why")])}
 
     assert {device, *stack.below(device)} == found
+
+
+@pytest.mark.parametrize("inner", ['exec sh -c "$1"', 'exec env -i PATH="$PATH" sh -c "$1"'], ids=["sshd", "sudo"])
+def test_our_connection_is_found_also_where_sudo_took_it_out_of_the_environment(inner: str) -> None:
+    """The processes above still have it; ours is asked first."""
+    argv = ("env", "SSH_CONNECTION=192.0.2.50 51000 192.0.2.10 22", "sh", "-c", f"({inner}); :", "sh")
+    outcome = Local().run(Command((*argv, CONNECTION.argv[2])))
+
+    assert outcome.stdout.split() == list(SSH)
