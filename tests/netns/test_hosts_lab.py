@@ -10,13 +10,21 @@ from pathlib import Path
 import pytest
 
 from bench.facts.sheet import FactSheet, differences
+from bench.hosts import ssh_connection
 from bench.hosts.command import Command
+from bench.hosts.local import Local
+from bench.labs import hosts
+from bench.labs.inventory import load
+from bench.labs.topology import Topology
+from bench.plan import SettingSpec
 from tests.netns import sshd, standing_hosts
 from tests.netns.nettune_command import nettune, shown, start
 from tests.netns.standing_hosts import RMEM, Machines, guards, mtu, restored, tso, value, waited
 from tuning import guard
+from tuning.journal import kept
 from tuning.knobs.knob import Change
 from tuning.restoring import script, undoing
+from tuning.treatments import Settings, _Through, write
 
 CONTROL = " ".join(standing_hosts.CONTROL.values())
 LATENCY = "[{kind: latency, duration_s: 0.1, interval_s: 0.002}]"
@@ -212,6 +220,51 @@ def test_a_dry_run_asks_nobody(untouched: Machines, state: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "a: ip -j route get 192.0.2.2 from 192.0.2.1" in done.stdout
     assert 'sysctl -w net.ipv4.tcp_rmem="4096 16384 16384"' in done.stdout
+
+
+DRAGGING = {
+    "an MTU without IPv6": {"mtu": "1200"},
+    "forwarding": {"net.ipv4.ip_forward": "1"},
+    "scatter-gather": {"sg": "off"},
+    "a queue": {"qdisc": "pfifo limit 100", "txqueuelen": "500"},
+}
+
+
+@pytest.mark.parametrize("settings", DRAGGING.values(), ids=DRAGGING)
+def test_what_a_setting_drags_along_comes_back_with_nobody_calling(
+    untouched: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]
+) -> None:
+    """Addresses, routes, sysctls and features that the kernel couples to it: the host's own script has them all."""
+    monkeypatch.setattr(ssh_connection, "straight", untouched.desk.dial)
+    inventory = load(untouched.inventory())
+    with hosts.standing(Topology("standing"), inventory, trial_s=60) as lab, kept(tmp_path / "journal") as journal:
+        treatment = Settings("t", [SettingSpec(*each, "guest") for each in settings.items()], journal)
+        before = lab.read()
+        changes = treatment.changes(lab, before)
+        guards_of: dict[str, guard.Guard] = {}
+        guard.arm_all(lab.hosts, changes, before, treatment.explains, 2, guards_of)
+        held = write(changes, _Through(lab, guards_of))
+        waited(lambda: all(restored(host) for host in untouched.both), 12)
+        waited(lambda: differences(before, lab.read()) == (), 6)  # duplicate address detection takes up to 2 s
+
+    assert len(differences(before, held)) >= len(changes)
+
+
+def test_a_device_with_a_role_is_changed_only_where_the_inventory_says_so(untouched: Machines, state: Path) -> None:
+    """The default route leaves by it: the treatment is skipped with who rides there and the word that allows it."""
+    Local().run(Command(("ip", "-n", untouched.a.netns, "route", "add", "default", "via", "192.0.2.2"))).require()
+    treatments = f"{{small: {{mtu: 1450}}, small-buffers: {BUFFERS}}}"
+    refused = nettune("run", untouched.plan(treatments, LATENCY), prefix=untouched.prefix)
+    skipped = shown()["skipped"]
+    allowed = nettune("run", untouched.plan(treatments, LATENCY, allow="[default-route]"), prefix=untouched.prefix)
+    Local().run(Command(("ip", "-n", untouched.a.netns, "route", "del", "default"))).require()
+
+    assert (refused.returncode, allowed.returncode) == (0, 0), refused.stderr + allowed.stderr
+    assert "standing/small" in str(skipped)
+    assert "on a, the default route leaves by eth0" in str(skipped)
+    assert "allow: [default-route]" in str(skipped)
+    assert "small-buffers" not in str(skipped)
+    assert shown()["skipped"] == []
 
 
 _SYSTEMD_RUN = """\

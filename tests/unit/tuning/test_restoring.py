@@ -1,5 +1,6 @@
 """The script that puts a host back, run through a real sh with tools that only write down what they were told."""
 
+import shutil
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ def _everything(_: Difference) -> bool:
 class Ran:
     """A script run once in its folder, `now` unless said otherwise."""
 
-    def __init__(self, folder: Path, lines: Sequence[str], *words: str, code: int = 0) -> None:
+    def __init__(self, folder: Path, lines: Sequence[str], *words: str, code: int = 0, shell: str = "sh") -> None:
         self.fake = folder / "fake"
         self.guard = folder / "root" / "id"
         self.guard.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,7 @@ class Ran:
             (self.guard / "restore").write_text(script(lines), encoding="utf-8")
             (self.guard / "deadline").write_text("0\n", encoding="utf-8")
         environment = (f"PATH={folder}/tools:/usr/bin:/bin", f"FAKE={self.fake}", f"FAKE_CODE={code}")
-        argv = ("env", "-i", *environment, "sh", str(self.guard / "restore"), *(words or ("now",)))
+        argv = ("env", "-i", *environment, *shell.split(), str(self.guard / "restore"), *(words or ("now",)))
         self.outcome = Local().run(Command(argv))
 
     def written(self, path: str) -> str:
@@ -107,6 +108,19 @@ def test_changes_are_undone_in_reverse_order(tmp_path: Path) -> None:
     assert [f"link set dev {device}" for device in ("eth1 mtu 9000", "eth0 mtu 1500")] == [
         " ".join(words) for words in ran.told("ip")
     ]
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash --posix"])
+def test_any_posix_shell_will_do(tmp_path: Path, shell: str) -> None:
+    """What /bin/sh is elsewhere; a value with every quote arrives. (busybox would take its own tee.)"""
+    if shutil.which(shell.split(maxsplit=1)[0]) is None:
+        pytest.skip(f"not installed: {shell.split(maxsplit=1)[0]}")
+    value = "a 'b' \"c\" $d `e` \\n %s *"
+    ran = Ran(tmp_path, _lines({"sysctl/net.ipv4.tcp_ecn": value}), shell=shell)
+
+    assert (ran.outcome.returncode, ran.outcome.stderr) == (0, "")
+    assert ran.written("/proc/sys/net/ipv4/tcp_ecn") == value
+    assert (ran.guard / "restored").exists()
 
 
 def test_a_line_that_fails_stops_no_other_and_is_in_the_log(tmp_path: Path) -> None:
