@@ -41,7 +41,7 @@ echo "$((${now%.*} + seconds))" >"$folder/deadline"
 sync "$folder/restore" "$folder/boot" "$folder/deadline" "$folder" "$root"
 if [ -d /run/systemd/system ]; then
   systemd-run --quiet --collect --unit="nettune-guard-$id" --on-active="$seconds" \\
-    --timer-property=AccuracySec=100ms /bin/sh "$folder/restore"
+    --timer-property=AccuracySec=100ms /bin/sh "$folder/restore" 9>&-
   systemctl --quiet is-active "nettune-guard-$id.timer"
 else
   setsid /bin/sh "$folder/restore" </dev/null >/dev/null 2>&1 9>&- &

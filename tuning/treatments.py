@@ -10,7 +10,7 @@ from typing import Protocol
 
 from bench.facts.scope import device_of
 from bench.facts.sheet import Difference, Sheets, differences
-from bench.hosts.command import Command, HostFault, Outcome
+from bench.hosts.command import Command, CommandFailed, HostFault, Outcome
 from bench.labs.lab import Lab
 from bench.plan import SettingSpec
 from bench.shield import carried_through, uninterrupted
@@ -163,9 +163,12 @@ class Settings:
                 carried_through(functools.partial(self._put_back, intent, lab, now, guards))
 
     def _put_back(self, intent: Intent, lab: Lab, now: Sheets | None, guards: Mapping[str, Guard]) -> None:
-        """Undo, and only then disarm: a host that we cannot reach, or cannot put back, still does it by itself."""
+        """Undo, and only then disarm: a host that we cannot reach, or cannot put back, still does it by itself.
+
+        Where one is out of reach nothing can be compared: that is raised at once, and every host does it alone.
+        """
         for each in guards.values():
-            with contextlib.suppress(HostFault):  # it has fired, or the host is gone: undo finds out what is left
+            with contextlib.suppress(guard.NotGuarded, CommandFailed):  # it has fired: undo finds out what is left
                 each.renew(lab.guard_s)
         try:
             undo(intent, _Through(lab, guard.locked(guards)), now)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import schedule
 from bench.facts.sheet import FactSheet, differences
 from bench.hosts import ssh_connection
 from bench.hosts.command import Command
@@ -17,6 +18,7 @@ from bench.labs import hosts
 from bench.labs.inventory import load
 from bench.labs.topology import Topology
 from bench.plan import SettingSpec
+from results.records import CURRENT_ARMS
 from tests.netns import sshd, standing_hosts
 from tests.netns.nettune_command import nettune, shown, start
 from tests.netns.standing_hosts import RMEM, Machines, guards, mtu, restored, tso, value, waited
@@ -54,7 +56,14 @@ def untouched(machines: Machines) -> Iterator[Machines]:
 
 
 def _started(machines: Machines, plan: str) -> "subprocess.Popen[str]":
-    return start("run", plan, "--seed", "1", prefix=machines.prefix)
+    """A run whose first trial holds the treatment `held`."""
+    names = (*CURRENT_ARMS, "held")
+    seed = next(
+        seed
+        for seed in range(1000)
+        if schedule.arms(names, seed=seed, topology="standing", block=0, attempt=0)[0] == "held"
+    )
+    return start("run", plan, "--seed", str(seed), prefix=machines.prefix)
 
 
 def test_a_plan_is_measured_between_machines_that_stand(untouched: Machines, state: Path) -> None:
@@ -271,7 +280,8 @@ _SYSTEMD_RUN = """\
 #!/bin/sh
 printf '%s ' "$@" >/run/asked
 for word do case $word in --on-active=*) seconds=${word#*=};; esac; script=$word; done
-setsid sh -c 'sleep "$1"; exec sh "$2"' sh "$seconds" "$script" </dev/null >/dev/null 2>&1 &
+setsid sh -c ': >/run/slept; sleep "$1"; exec sh "$2"' sh "$seconds" "$script" </dev/null >/dev/null 2>&1 &
+until [ -e /run/slept ]; do sleep 0.02; done
 """
 
 
@@ -287,10 +297,10 @@ def test_where_systemd_runs_its_timer_restores(untouched: Machines, tmp_path: Pa
         before = value(host, RMEM)
         changes = [Change("a", f"sysctl/{RMEM}", HELD)]
         lines = undoing(changes, FactSheet("a", {f"sysctl/{RMEM}": before}), lambda _: False)
-        armed = guard.arm(host, script(lines), 2)
+        armed = guard.arm(host, script(lines), 5)
         armed.run_all((Command(("tee", "/proc/sys/net/ipv4/tcp_rmem"), stdin=HELD),))
         held = value(host, RMEM)
-        waited(lambda: restored(host), 6)
+        waited(lambda: restored(host), 15)
         with pytest.raises(guard.NotGuarded):
             armed.run_all((Command(("tee", "/proc/sys/net/ipv4/tcp_rmem"), stdin=HELD),))
         log = armed.disarm()
@@ -301,7 +311,7 @@ def test_where_systemd_runs_its_timer_restores(untouched: Machines, tmp_path: Pa
 
     assert (held, value(host, RMEM)) == (HELD, before)
     unit = f"nettune-guard-{armed.guard_id}"
-    assert f"--unit={unit} --on-active=2 --timer-property=AccuracySec=100ms /bin/sh" in asked
+    assert f"--unit={unit} --on-active=5 --timer-property=AccuracySec=100ms /bin/sh" in asked
     assert told.splitlines() == [f"--quiet is-active {unit}.timer", f"stop {unit}.timer"]
     assert "began at uptime" in log
     assert guards(host) == []

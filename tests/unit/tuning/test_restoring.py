@@ -112,7 +112,7 @@ def test_changes_are_undone_in_reverse_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shell", ["dash", "bash --posix"])
 def test_any_posix_shell_will_do(tmp_path: Path, shell: str) -> None:
-    """What /bin/sh is elsewhere; a value with every quote arrives. (busybox would take its own tee.)"""
+    """What /bin/sh is elsewhere; a value with every quote arrives. Not busybox: it takes its own tee."""
     if shutil.which(shell.split(maxsplit=1)[0]) is None:
         pytest.skip(f"not installed: {shell.split(maxsplit=1)[0]}")
     value = "a 'b' \"c\" $d `e` \\n %s *"
