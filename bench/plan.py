@@ -11,8 +11,9 @@ from bench.document import Node, from_plain
 from bench.hosts.command import Command
 from bench.labs import deploying, reading
 from bench.labs.guests import Guests
+from bench.labs.inventory import Inventory
 from bench.labs.lab import ENDS, Target
-from bench.labs.topology import Topology
+from bench.labs.topology import STANDING, Topology
 from bench.probes import table
 from bench.probes.engine import ENGINES
 from bench.probes.failover import MODES, Failover
@@ -25,6 +26,8 @@ from results.errors import WrongInput
 from results.metrics import METRICS
 from results.records import CURRENT, CURRENT_ARMS, TOGETHER, Design, Goal, Guard
 
+# Longest that a probe takes beyond its traffic: its watchdog (probes/iperf3.py), and reading facts around it.
+_WATCHDOG_S = 8.0
 # Facts, journal, restore, trust checks: what the harness may take a trial (benchmarks/overhead.py).
 TRIAL_OVERHEAD_S, WITH_GUESTS_S = 0.15, 1.0
 _GUARD_LIMITS = {
@@ -60,7 +63,18 @@ class Plan:
     margin_pct: float
     goal: Goal
     document: Mapping[str, object]
-    guests: Guests | None = None  # the endpoints are virtual machines; None: network namespaces
+    guests: Guests | None = None  # the endpoints are virtual machines
+    inventory: Inventory | None = None  # they are machines that already stand; both None: network namespaces
+
+    @property
+    def deployed(self) -> Guests | Inventory | None:
+        """What the endpoints are; None: network namespaces."""
+        return self.guests if self.inventory is None else self.inventory
+
+    @property
+    def trial_most_s(self) -> float:
+        """The longest that one trial may take, all its probes together."""
+        return sum(probe.traffic_s + probe.tool_s + _WATCHDOG_S for probe in self.probes)
 
     @property
     def design(self) -> Design:
@@ -72,7 +86,7 @@ class Plan:
             if metric.split(".")[1] in _GUARD_LIMITS and metric != self.primary
         )
         trial_s = sum(probe.traffic_s + probe.tool_s for probe in self.probes)
-        trial_s += TRIAL_OVERHEAD_S if self.guests is None else WITH_GUESTS_S
+        trial_s += TRIAL_OVERHEAD_S if self.guests is None and self.inventory is None else WITH_GUESTS_S
         return Design(
             topologies=tuple(topology.name for topology in self.topologies),
             treatments=tuple(self.treatments),
@@ -105,15 +119,18 @@ class Plan:
         controls = {each.name: each.congestion_control for each in probes if isinstance(each, Tcp)}
         return replace(self, probes=tuple(_under_control(each, controls) for each in probes))
 
-    def with_tools(self, told: Mapping[Command, str]) -> "Plan":
+    def with_tools(
+        self, told: Mapping[Command, str], by_end: Mapping[str, Mapping[Command, str]] | None = None
+    ) -> "Plan":
         """The plan as the tools at its ends can run it; `told` has what those of their `tools` print that are there.
 
-        Every endpoint of a namespace lab runs this machine's tools. Raises NotAble for versions known to be bad.
+        `by_end` is the same for endpoints that have tools of their own. Raises NotAble for versions known to be bad.
         """
         probes: list[Probe] = []
         for each in self.probes:
-            version = told.get(each.tools[0], "")
-            probes.append(each.settled(version, version) if isinstance(each, Tcp | Udp) and version else each)
+            client, server = ((by_end or {}).get(end, told).get(each.tools[0], "") for end in each.ends)
+            known = isinstance(each, Tcp | Udp) and client and server
+            probes.append(each.settled(client, server) if known and isinstance(each, Tcp | Udp) else each)
         return replace(self, probes=tuple(probes))
 
 
@@ -159,7 +176,8 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
         root = document.replaced(root, steps, value or '""', f"--set {override}")
     top = root.mapping(_KEYS)
     guests = deploying.guests(top["lab"]) if "lab" in top else None
-    topologies = reading.topologies(_required(root, "topologies"))
+    inventory = deploying.inventory(top["lab"]) if "lab" in top else None
+    topologies = _of_provider(reading.topologies(_required(root, "topologies")), top["topologies"], inventory)
     probes = table.probes(_required(root, "probes"), _defaults(top.get("engine")))
     if "engine" in top and not any(isinstance(each, Tcp) for each in probes):
         top["engine"].wrong("no probe has an engine: the plan has none of kind tcp", hint="leave it out")
@@ -187,6 +205,7 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
         goal=cast("Goal", top["goal"].choice(("throughput", "balanced", "latency"))) if "goal" in top else "throughput",
         document=cast("Mapping[str, object]", root.plain()),
         guests=guests,
+        inventory=inventory,
     )
     if not plan.treatments and plan.sequential:
         top["blocks"].wrong("up_to has nothing to stop early: the plan has no treatments")
@@ -241,6 +260,22 @@ def _defaults(engine: Node | None) -> dict[str, str]:
 
 def _primary(node: Node, probes: Sequence[Probe]) -> str:
     return node.choice([metric for probe in probes for metric in probe.metrics if metric.split(".")[1] in METRICS])
+
+
+def _of_provider(found: tuple[Topology, ...], node: Node, inventory: Inventory | None) -> tuple[Topology, ...]:
+    """Machines that stand have the path that they have, and no other lab has that. Raises WrongInput."""
+    for topology, item in zip(found, node.items(), strict=True):
+        if topology.kind != STANDING and inventory is not None:
+            item.wrong(f"provider hosts builds no {topology.kind}", hint="topologies: [standing]")
+        if topology.kind == STANDING and inventory is None:
+            item.wrong(
+                "a standing path is one between machines that stand", hint="lab: {provider: hosts, inventory: FILE}"
+            )
+    if inventory is None:
+        return found
+    if len(found) > 1:
+        node.wrong("between machines that stand there is one path", hint="topologies: [standing]")
+    return tuple(replace(topology, ip=inventory.ip) for topology in found)
 
 
 def _on_every_path(probe: Probe, node: Node, topologies: Sequence[Topology]) -> None:

@@ -42,13 +42,18 @@ class Ready:
         return found
 
 
+def check_tools(host: Host) -> None:
+    """Raise HostFault where one of ours is missing that every host needs."""
+    for tool in _TOOLS:
+        checked_version(host, tool)
+
+
 def check_machine(local: Host) -> None:
     """Raise NotAble, naming what is missing, before anything is made."""
     writable = [local.run(Command(("test", "-w", path))).ok for path in ("/proc/sys/net/ipv4/ip_forward", "/run")]
     if not all(writable):
         raise NotAble("namespaces and their settings need root", hint="run it as root, or with sudo")
-    for tool in _TOOLS:
-        checked_version(local, tool)
+    check_tools(local)
 
 
 def check_ends(host: Host, plan: Plan) -> dict[Command, str]:

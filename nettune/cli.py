@@ -50,7 +50,7 @@ def run(
     from nettune import unprivileged
 
     screen, where = Screen(quiet=as_json), places(store)
-    if not dry_run:
+    if not (dry_run or unprivileged.elsewhere(plan)):
         unprivileged.enter(where)  # before what takes its time to import: an ordinary user's program starts twice
     from nettune import outputs, preview, wiring
     from nettune.watch import Watch

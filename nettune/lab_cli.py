@@ -1,5 +1,6 @@
 """The verbs of `nettune lab`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,19 +40,28 @@ def enter(command: Annotated[list[str], typer.Argument(help="The command; write 
 
 
 @lab_app.command()
-def reap(as_json: JsonOption = False) -> None:
+def reap(
+    inventory: Annotated[Path | None, typer.Option(help="On the machines of this file too.", metavar="FILE")] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Remove what dead runs left on this machine; labs of living runs stay."""
-    from nettune import wiring
+    from nettune import able, wiring
 
     screen = Screen(quiet=as_json)
     done = wiring.reap(places())
     for each in done:
         what = f"removed {', '.join(each.removed)}" if each.removed else "nothing of it is left"
         screen.line(f"lease {each.lease_id}: {each.problem or what}", "red" if each.problem else "")
-    if not done:
+    told = able.left(inventory) if inventory is not None else ()
+    for line in told:
+        screen.line(line)
+    if not done and not told:
         screen.line("nothing to reap")
     if as_json:
-        rows = [{"lease": each.lease_id, "removed": list(each.removed), "problem": each.problem} for each in done]
+        rows: list[dict[str, object]] = [
+            {"lease": each.lease_id, "removed": list(each.removed), "problem": each.problem} for each in done
+        ]
+        rows += [{"told": line} for line in told]
         screen.document(rows)
     if any(each.problem for each in done):
         raise typer.Exit(1)

@@ -20,8 +20,13 @@ class Places:
 
     @property
     def journals(self) -> Path:
-        """What treatments changed."""
+        """What treatments changed on hosts of labs, which `lab reap` removes whole."""
         return self.state / "journals"
+
+    @property
+    def journals_of_hosts(self) -> Path:
+        """What treatments changed on machines that stand; nobody removes what is outstanding there."""
+        return self.state / "journals-of-hosts"
 
 
 def places(store: str = "") -> Places:

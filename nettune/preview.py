@@ -86,9 +86,9 @@ def dry_run(screen: Screen, order: Order) -> None:
     told = {tool: local.run(tool).stdout for probe in order.plan.probes for tool in probe.tools}
     plan = order.plan.with_congestion_control(machine.available_congestion_controls(local)).with_tools(told)
     for topology in plan.topologies:
-        inside = "each line inside its own namespace" if plan.guests is None else "each line inside its own host"
+        inside = "each line inside its own namespace" if plan.deployed is None else "each line inside its own host"
         screen.line(f"\nlab {topology.name}, {inside}:")
-        for host, line in provider.commands(topology, plan.guests):
+        for host, line in provider.commands(topology, plan.deployed):
             screen.line(f"  {host}: {line}")
     for name, specs in plan.treatments.items():
         screen.line(f"\ntreatment {name}:")
@@ -100,7 +100,7 @@ def dry_run(screen: Screen, order: Order) -> None:
         names = (*CURRENT_ARMS, *plan.treatments)
         first = schedule.arms(names, seed=order.seed, topology=topology.name, block=0, attempt=0)
         screen.line(f"\nblock 1 on {topology.name}: {' → '.join(first)}")
-    lab = provider.imagined(plan.topologies[0], plan.guests)
+    lab = provider.imagined(plan.topologies[0], plan.deployed)
     for index, probe in enumerate(plan.probes):
         pair = paired(probe, lab, index, seed=order.seed, block=0)
         screen.line(f"\nprobe {probe.name} in block 1 on {plan.topologies[0].name}, {probe.traffic_s:g} s of traffic:")

@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ from bench.hosts.host import Host
 from bench.hosts.local import Local, go_on_as
 from nettune.places import Places
 from nettune.say import Screen
-from results.errors import NotAble
+from results.errors import NotAble, WrongInput
 
 UNSHARE = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--propagation", "private", "--")
 # Waits for the end of its parent $1, which is the program, and ends what is left in the user namespace. Processes are
@@ -86,6 +87,20 @@ def announce(screen: Screen) -> None:
     """The same as a line for people."""
     for note in notes(Local()):
         screen.line(note, "yellow")
+
+
+def elsewhere(plan: str) -> bool:
+    """True for the file of a plan whose machines stand elsewhere: from a namespace of our own no way leads there.
+
+    Whatever else is wrong with the file is said by the plan's own reader.
+    """
+    from bench.document import read  # noqa: PLC0415 - yaml, which only this question needs before the program goes on
+
+    try:
+        lab = read(Path(plan).read_text(encoding="utf-8"), plan).mapping()["lab"]
+        return lab.mapping()["provider"].text() == "hosts"
+    except (OSError, UnicodeDecodeError, KeyError, WrongInput):
+        return False
 
 
 def enter(where: Places) -> None:

@@ -18,7 +18,7 @@ from bench.labs import lease
 from bench.labs.drawing import drawing
 from bench.labs.provider import Provider, provided
 from bench.plan import Plan
-from nettune import __version__, unprivileged
+from nettune import __version__, able, unprivileged
 from nettune.places import Places
 from results.errors import NotAble
 from results.records import Run
@@ -61,16 +61,15 @@ def carry_out(
     local = Local()
     run_id = order.resumes.run_id if order.resumes else time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
     with lease.only_run(places.state, f"run {run_id}"), contextlib.ExitStack() as stack:
-        ready.check_machine(local)
-        provider = provided(order.plan.guests, cache=places.cache, local=local, say=say)
-        if order.plan.guests is None:
-            ready.check_ends(local, order.plan)  # before anything is made
-        journal = stack.enter_context(kept(places.journals / f"{run_id}-{secrets.token_hex(2)}.jsonl"))
+        able.check(order.plan, local)
+        provider = provided(
+            order.plan.deployed, trial_s=order.plan.trial_most_s, cache=places.cache, local=local, say=say
+        )
+        folder = places.journals if order.plan.inventory is None else places.journals_of_hosts
+        journal = stack.enter_context(kept(folder / f"{run_id}-{secrets.token_hex(2)}.jsonl"))
         treatments = [Settings(name, specs, journal) for name, specs in order.plan.treatments.items()]
         labs, skipped = ready.standing(stack, order.plan, provider, local=local, leases_folder=places.leases)
-        ends = provider.ends_run_on(next(iter(labs.values())), local)
-        told = ready.check_ends(ends, order.plan)
-        plan = order.plan.with_congestion_control(machine.available_congestion_controls(ends)).with_tools(told)
+        plan, told = able.settled(order.plan, next(iter(labs.values())), provider, local, say)
         there = ready.asked(labs, treatments, skipped)
         if order.resumes:
             ready.same_engines(order.resumes, told)
@@ -122,7 +121,7 @@ def _run(
         revision=revision(local),
         skipped=there.skipped,
         machine={**machine.read(local), **provider.facts, **ready.engines(told)},
-        drawings={lab.topology.name: drawing(lab.topology, plan.guests) for lab in labs},
+        drawings={lab.topology.name: drawing(lab.topology, plan.deployed) for lab in labs},
         settings=there.settings(),
         notes=(*chosen, *tools, *unprivileged.notes(local), *provider.notes),
         confirms=order.confirms,

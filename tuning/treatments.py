@@ -8,13 +8,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from bench.facts.scope import device_of
 from bench.facts.sheet import Difference, Sheets, differences
-from bench.hosts.command import Command, HostFault, Outcome
+from bench.hosts.command import Command, CommandFailed, HostFault, Outcome
 from bench.labs.lab import Lab
 from bench.plan import SettingSpec
 from bench.shield import carried_through, uninterrupted
 from bench.treatment import Held
 from results.errors import NotAble, WrongInput
+from tuning import guard
+from tuning.guard import Guard
 from tuning.journal import Intent, Journal
 from tuning.knobs.knob import Change, Knob, NotSettable
 from tuning.knobs.table import KNOBS, knob_for, owner
@@ -29,7 +32,11 @@ class SettingRefused(NotAble):
 
 
 class RestoreFailed(NotAble):
-    """Something could not be put back; it stays in the journal."""
+    """Something could not be put back; it stays in the journal. `ours`: some of that is what we changed."""
+
+    def __init__(self, message: str, *, hint: str = "", ours: bool = True) -> None:
+        super().__init__(message, hint=hint)
+        self.ours = ours
 
 
 class Hosts(Protocol):
@@ -50,6 +57,22 @@ class Runs(Protocol):
     def run_all(self, commands: Sequence[Command]) -> tuple[Outcome, ...]:
         """See Host.run_all."""
         ...
+
+
+class _Through:
+    """A lab whose guarded hosts are written to through their guards."""
+
+    def __init__(self, lab: Lab, hosts: Mapping[str, "Runs"]) -> None:
+        self._lab = lab
+        self._hosts = hosts
+
+    def read(self) -> Sheets:
+        """See Hosts.read."""
+        return self._lab.read()
+
+    def named(self, host: str) -> "Runs":
+        """See Hosts.named."""
+        return self._hosts.get(host) or self._lab.named(host)
 
 
 class Settings:
@@ -79,6 +102,8 @@ class Settings:
             changes = self.changes(lab, baseline)
         except NotSettable as error:
             return str(error)
+        if ridden := _ridden(changes, lab):
+            return ridden
         if all(_holds(change, baseline) for change in changes):
             return "already so on this lab: there is nothing to compare with current"
         return ""
@@ -112,10 +137,13 @@ class Settings:
         changes = [change for change in self.changes(lab, baseline) if not _holds(change, baseline)]
         intent: Intent | None = None
         now: Sheets | None = None
+        guards: dict[str, Guard] = {}
         try:
             with uninterrupted():  # an intent on disk and the undo registered are one step
                 intent = self._journal.intend(changes, baseline)
-                within = write(changes, lab)
+                if lab.guard_s:
+                    guard.arm_all(lab.hosts, changes, baseline, self.explains, lab.guard_s, guards)
+                within = write(changes, _Through(lab, guards))
                 wrong = [change for change in changes if not _holds(change, within)]
                 # What the kernel made of a write is ours too: undo must not take it for somebody else's change.
                 clamped = {(change.host, change.key): _fact(change, within) or "" for change in wrong}
@@ -132,11 +160,48 @@ class Settings:
             now = held.last
         finally:
             if intent is not None:
-                carried_through(functools.partial(self._put_back, intent, lab, now))
+                carried_through(functools.partial(self._put_back, intent, lab, now, guards))
 
-    def _put_back(self, intent: Intent, lab: Lab, now: Sheets | None) -> None:
-        undo(intent, lab, now)
+    def _put_back(self, intent: Intent, lab: Lab, now: Sheets | None, guards: Mapping[str, Guard]) -> None:
+        """Undo, and only then disarm: a host that we cannot reach, or cannot put back, still does it by itself.
+
+        Where one is out of reach nothing can be compared: that is raised at once, and every host does it alone.
+        """
+        for each in guards.values():
+            with contextlib.suppress(guard.NotGuarded, CommandFailed):  # it has fired: undo finds out what is left
+                each.renew(lab.guard_s)
+        try:
+            undo(intent, _Through(lab, guard.locked(guards)), now)
+        except RestoreFailed as error:
+            if not error.ours:  # somebody else's values would be overwritten when the time comes
+                _disarm(guards)
+            raise
         self._journal.undone(intent)
+        _disarm(guards)
+
+
+def _ridden(changes: Sequence[Change], lab: Lab) -> str:
+    """Why a device is left alone: what rides on it; "" where nothing does that the inventory does not allow."""
+    for change in changes:
+        for role in lab.roles.get(change.host, ()):
+            if role.device == device_of(change.key):
+                return (
+                    f"not settable here: on {change.host}, {role.why}; it is left alone unless the inventory says "
+                    f"allow: [{role.role}]"
+                )
+    return ""
+
+
+def _disarm(guards: Mapping[str, Guard]) -> None:
+    """Every one, though another failed; the first failure is raised."""
+    failed: HostFault | None = None
+    for each in guards.values():
+        try:
+            each.disarm()
+        except HostFault as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
 
 
 def write(changes: Sequence[Change], lab: Hosts, troubles: list[str] | None = None) -> Sheets:
@@ -195,6 +260,7 @@ def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> None:
         raise RestoreFailed(
             f"not everything could be put back ({len(left) + len(foreign)} facts): {'; '.join(said)}",
             hint="the journal keeps the originals; a lab of namespaces is removed whole by `nettune lab reap`",
+            ours=bool(left),
         )
 
 

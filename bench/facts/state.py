@@ -104,7 +104,9 @@ def parse(outcomes: Sequence[Outcome]) -> dict[str, str]:
             case ("ip", "-j", "-6", "rule", *_):
                 facts |= parse_rules("6", _document(outcome))
             case ("ip", "route", *_):
-                facts |= dict.fromkeys((f"route/{line}" for line in _lines(outcome)), "present")
+                # Of routes that a router announced the lifetime is printed, which runs down each second.
+                routes = (re.sub(r" expires \S+", "", line) for line in _lines(outcome))
+                facts |= dict.fromkeys((f"route/{line}" for line in routes), "present")
             case ("tc", *_):
                 facts |= parse_qdiscs(_lines(outcome))
             case ("nft", *_):

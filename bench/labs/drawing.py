@@ -1,15 +1,18 @@
 """A Topology as a picture: SVG text in the colour of the text around it, with every address and what nodes do."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from bench.labs.blueprint import Blueprint, drawn_up
 from bench.labs.guests import Guests
+from bench.labs.inventory import Inventory
 from bench.labs.names import FAR, NODE
 from bench.labs.topology import PAIRED_MODES, Topology
 
 _WIDTH, _GAP, _LINE, _EDGE = 158, 40, 15, 10  # of a box, between boxes, of a line of text, around all
+_SHOWN = 3  # lines of text in a box
 _STYLE = 'fill="none" stroke="currentColor"'
 
 
@@ -42,8 +45,11 @@ class _Box:
         )
 
 
-def drawing(topology: Topology, guests: Guests | None = None) -> str:
-    """The path from a on the left to b, and whoever else stands there, on the right; `guests` are the endpoints."""
+def drawing(topology: Topology, of: Guests | Inventory | None = None) -> str:
+    """The path from a on the left to b, and whoever else stands there, on the right; `of` are the endpoints."""
+    if isinstance(of, Inventory):
+        return _standing(topology, of)
+    guests = of
     plan = drawn_up(topology)
     ends = plan.hosts[: topology.ends]
     left = (
@@ -58,7 +64,6 @@ def drawing(topology: Topology, guests: Guests | None = None) -> str:
             boxes[name] = box
             y += box.height + 12
     height = max(box.y + box.height for box in boxes.values()) + 26
-    width = 2 * _EDGE + len(columns) * _WIDTH + (len(columns) - 1) * _GAP
     links = [_link(boxes[one], boxes[other], lines) for one, other, lines in _links(topology, plan)]
     hosts = "veth pairs between network namespaces"
     if guests is not None:
@@ -66,13 +71,36 @@ def drawing(topology: Topology, guests: Guests | None = None) -> str:
     devices = f"{hosts}, MTU {topology.mtu}"
     if topology.port_mtu:
         devices += f" ({topology.port_mtu} below the tags)"
-    said = [devices, *_shaped(topology)]
+    title = f"{topology.name}: {plan.ends[0].address} to {plan.ends[1].address}"
+    return _picture(title, boxes.values(), links, [devices, *_shaped(topology)], len(columns), height)
+
+
+def _standing(topology: Topology, inventory: Inventory) -> str:
+    """Machines that stand, with the devices that the inventory names."""
+    a, b = inventory.ends
+    boxes = []
+    for number, machine in enumerate((a, *inventory.nodes, b)):
+        what = "endpoint" if machine.address else "node"
+        lines = (machine.address, *machine.devices) if machine.address else machine.devices
+        shown = lines if len(lines) <= _SHOWN else (*lines[: _SHOWN - 1], f"and {len(lines) - _SHOWN + 1} more")
+        boxes.append(_Box(f"{what} {machine.name}", shown, _EDGE + number * (_WIDTH + _GAP), _EDGE))
+    links = [_link(one, other, 1) for one, other in itertools.pairwise(boxes)]
+    title = f"{topology.name}: {a.address} to {b.address}"
+    said = [f"machines that already stood, MTU {topology.mtu}"]
+    return _picture(title, boxes, links, said, len(boxes), boxes[0].y + boxes[0].height + 38)
+
+
+def _picture(
+    title: str, boxes: Iterable[_Box], links: Sequence[str], said: Sequence[str], columns: int, height: float
+) -> str:
+    """Boxes, links and lines of text below them as one SVG."""
+    width = 2 * _EDGE + columns * _WIDTH + (columns - 1) * _GAP
     whole = height + _LINE * (len(said) - 1)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {whole:g}" role="img" '
         f'font-family="sans-serif" font-size="12" fill="currentColor" style="max-width:{width:g}px;width:100%">'
-        f"<title>{escape(topology.name)}: {escape(plan.ends[0].address)} to {escape(plan.ends[1].address)}</title>"
-        + "".join(box.drawn() for box in boxes.values())
+        f"<title>{escape(title)}</title>"
+        + "".join(box.drawn() for box in boxes)
         + "".join(links)
         + "".join(
             f'<text x="{width / 2:g}" y="{height - 8 + _LINE * number:g}" text-anchor="middle" font-size="11">'

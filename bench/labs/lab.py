@@ -1,11 +1,12 @@
 """Lab: a standing Topology. Endpoints one can run Commands on, the nodes under them, the devices on the path."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.facts import state
-from bench.facts.sheet import Sheets
+from bench.facts import scope, state
+from bench.facts.roles import Role
+from bench.facts.sheet import FactSheet, Sheets
 from bench.hosts.host import Host
 from bench.labs.cable import Ends
 from bench.labs.topology import Topology
@@ -48,14 +49,19 @@ class Lab:
     met: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     # (host, device) -> the cable on that device, where the provider can make it fail
     cables: Ends = field(default_factory=dict)
-    machine: Host | None = None  # runs the guests, and is no host of the path itself; None: all share one kernel
+    machine: Host | None = None  # its CPUs are the ones that are counted; None: all share one kernel
+    # Of machines that already stand: seconds after which each puts itself back, 0 where we made the hosts; what rides
+    # on a path device and forbids changes; the devices whose facts are kept. The last two by host name.
+    guard_s: float = 0.0
+    roles: Mapping[str, Sequence[Role]] = field(default_factory=dict)
+    scope: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def own_kernels(self) -> tuple[Host, ...]:
         """One host for each kernel of the lab, first the one whose CPUs carry everything."""
         if self.machine is None:
             return (self.a.host,)
-        return (self.machine, *(host for host in self.hosts if not host.local))
+        return tuple(dict.fromkeys((self.machine, *(host for host in self.hosts if not host.local))))
 
     @property
     def counted(self) -> tuple[Host, ...]:
@@ -122,7 +128,10 @@ class Lab:
         for device in self.path:
             if device.counts:  # the features of others are not on the path
                 by_host[device.host].append(device.device)
-        return state.read(by_host, bridged=self.nodes, filtered=self.nodes if self.topology.filters else ())
+        sheets = state.read(by_host, bridged=self.nodes, filtered=self.nodes if self.topology.filters else ())
+        if not self.scope:
+            return sheets
+        return {name: FactSheet(name, scope.within(each.facts, self.scope[name])) for name, each in sheets.items()}
 
     def named(self, host: str) -> Host:
         """The host of that name; KeyError when the lab has none."""

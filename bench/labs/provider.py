@@ -14,8 +14,9 @@ from bench.labs import standing as stood
 from bench.labs.blueprint import Blueprint, drawn_up
 from bench.labs.cabling import PATCH, cables, cabling, needs
 from bench.labs.guests import Guests, notes
+from bench.labs.inventory import Inventory
 from bench.labs.kit import Kit, prepared
-from bench.labs.lab import Lab
+from bench.labs.lab import Endpoint, Lab
 from bench.labs.topology import Topology
 
 _PACKAGES = {"tc": "iproute2", "nft": "nftables"}
@@ -115,19 +116,68 @@ class Qemu:
         return lab.a.host
 
 
-def provided(of: Guests | None, *, cache: Path, local: Host, say: Callable[[str], None]) -> Provider:
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """The endpoints are machines that already stand; `trial_s` is the longest that one trial may take."""
+
+    inventory: Inventory
+    trial_s: float
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See Provider.notes."""
+        from bench.labs import hosts  # noqa: PLC0415 - paramiko, as for Qemu
+
+        return hosts.NOTES
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """See Provider.facts."""
+        return {f"host {each.name}": f"{each.login}, {', '.join(each.devices)}" for each in self.inventory.machines}
+
+    def lacking(self, topology: Topology, local: Host, leases_folder: Path) -> str:
+        """See Provider.lacking: this machine's kernel has no part in it."""
+        del topology, local, leases_folder
+        return ""
+
+    def standing(self, topology: Topology, *, leases_folder: Path) -> AbstractContextManager[Lab]:
+        """See Provider.standing: nothing is made, so no lease is held."""
+        from bench.labs import hosts  # noqa: PLC0415 - paramiko, as for Qemu
+
+        del leases_folder
+        return hosts.standing(topology, self.inventory, trial_s=self.trial_s)
+
+    def ends_run_on(self, lab: Lab, local: Host) -> Host:
+        """See Provider.ends_run_on."""
+        del local
+        return lab.a.host
+
+
+def provided(
+    of: Guests | Inventory | None, *, trial_s: float, cache: Path, local: Host, say: Callable[[str], None]
+) -> Provider:
     """The provider of a plan; for guests the image is built here where it is not there. Raises NotAble."""
+    if isinstance(of, Inventory):
+        return Hosts(of, trial_s)
     return Namespaces() if of is None else Qemu(prepared(of, cache=cache, local=local, say=say))
 
 
-def imagined(topology: Topology, of: Guests | None) -> Lab:
+def imagined(topology: Topology, of: Guests | Inventory | None) -> Lab:
     """The Lab as it would be, on hosts that do not stand: for `--dry-run`."""
+    if isinstance(of, Inventory):
+        hosts = {each.name: Local(each.name) for each in of.machines}
+        ends = tuple(Endpoint(hosts[each.name], each.devices[0], each.address) for each in of.ends)
+        return Lab(topology, ends, tuple(hosts[each.name] for each in of.nodes), ())
     plan = _drawn(topology, of)
     return stood.lab_of(topology, plan, {name: Local(name) for name in plan.hosts})
 
 
-def commands(topology: Topology, of: Guests | None) -> list[tuple[str, str]]:
+def commands(topology: Topology, of: Guests | Inventory | None) -> list[tuple[str, str]]:
     """(host, line) of everything that makes a Topology, for `--dry-run`."""
+    if isinstance(of, Inventory):
+        from bench.labs import hosts  # noqa: PLC0415 - paramiko, as for Qemu
+
+        return hosts.commands(of)
     if of is None:
         return stood.lines(drawn_up(topology))
     cabled = cabling(topology, nodes=of.nodes)

@@ -9,7 +9,7 @@ from bench.labs import rulesets
 from bench.labs.addressing import PREFIX_4, PREFIX_6, Network, NoRoom
 from bench.labs.blueprint import drawn_up
 from bench.labs.lab import ENDS
-from bench.labs.topology import BOND_MODES, IPV6_LEAST_MTU, KINDS, MTU_RANGE, Kind, Shape, Topology
+from bench.labs.topology import BOND_MODES, IPV6_LEAST_MTU, KINDS, MTU_RANGE, STANDING, Kind, Shape, Topology
 from bench.options import Option, Options, number, switch, taken, whole, word
 from results.json_schema import Schema, mapping
 
@@ -129,9 +129,10 @@ OPTIONS: Mapping[str, Options] = {  # by kind
     "nat": {"forward": switch("b is inside and the node forwards ports to it; off: a is inside, masqueraded"),
             **_COMMON, **_SHAPED, **_FIXED},
     "firewall": {**_RULES, **_BRIDGED, **_FIXED},
+    STANDING: {"mtu": whole(*MTU_RANGE, "bytes", 1500, "that the path must have (provider hosts)")},
 }  # fmt: skip
 _REQUIRED = {"vlan": ("id",)}
-_BARE = tuple(kind for kind in KINDS if kind not in _REQUIRED)  # need no option: a word will do
+_BARE = tuple(kind for kind in (*KINDS, STANDING) if kind not in _REQUIRED)  # need no option: a word will do
 
 
 def topologies(node: Node) -> tuple[Topology, ...]:
@@ -146,7 +147,7 @@ def topologies(node: Node) -> tuple[Topology, ...]:
             if key not in members:
                 item.wrong(f"a {word_of} needs its {key}", hint=f"{{kind: {word_of}, {key}: 10}}")
         bare = not isinstance(item.value, dict)
-        kind = members["kind"].choice(_BARE if bare else KINDS)
+        kind = members["kind"].choice(_BARE if bare else (*KINDS, STANDING))
         if not bare:
             item.mapping(("kind", "name", *OPTIONS[kind]))
         made = _made(cast("Kind", kind), members, item)
@@ -160,6 +161,8 @@ def topologies(node: Node) -> tuple[Topology, ...]:
 
 def _made(kind: Kind, members: Mapping[str, Node], item: Node) -> Topology:
     given = taken(members, OPTIONS[kind])
+    if kind == STANDING:
+        return Topology(kind, given["mtu"], members["name"].name() if "name" in members else "")
     shape = Shape(*(given.get(key, 0.0) for key in _SHAPED))
     if shape.reorder_pct and not shape.delay_ms:
         members["reorder_pct"].wrong("packets can overtake only where there is a delay", hint="give delay_ms too")
@@ -250,6 +253,6 @@ def schemas(name: Schema) -> list[Schema]:
                 {"kind": {"const": kind}, "name": name, **{key: each.schema for key, each in OPTIONS[kind].items()}},
                 optional=("name", *(key for key in OPTIONS[kind] if key not in _REQUIRED.get(kind, ()))),
             )
-            for kind in KINDS
+            for kind in OPTIONS
         ),
     ]

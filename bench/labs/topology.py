@@ -5,8 +5,9 @@ from typing import Literal, get_args
 
 from bench.labs.addressing import PREFIX_4, PREFIX_6, Network
 
-Kind = Literal["direct", "bridge", "vlan", "bond", "routed", "nat", "firewall"]
-KINDS: tuple[str, ...] = get_args(Kind)
+Kind = Literal["direct", "bridge", "vlan", "bond", "routed", "nat", "firewall", "standing"]
+STANDING = "standing"  # what is there already, between machines of an inventory
+KINDS: tuple[str, ...] = tuple(kind for kind in get_args(Kind) if kind != STANDING)  # those that a lab builds
 IPV6_LEAST_MTU = 1280  # RFC 8200, section 5: on a link below it there is no IPv6
 MTU_RANGE = (576, 65535)  # RFC 791's smallest reassembly size; IPv4's largest packet
 Hook = Literal["bridge", "inet", "br_netfilter"]

@@ -123,7 +123,7 @@ BAD = {
         "topologies: [nat]\nprobes:\n  - {kind: tcp, from: b, to: a,",
         "b cannot connect to a, who is behind NAT on nat", "forward: on"),
     "later: proxmox": ("provider: netns", "provider: proxmox",
-        "my.yaml:3: lab.provider: provider 'proxmox' is not in this version", "provider: qemu, or netns"),
+        "my.yaml:3: lab.provider: provider 'proxmox' is not in this version", "provider: hosts, qemu"),
     "guests of namespaces": ("provider: netns", "provider: netns, cpus: 2", "unknown key 'cpus'", ""),
     "an odd ring": ("provider: netns", "provider: qemu, ring: 300", "300 entries are no power of two", "256, 512"),
     "queues of vmxnet3": ("provider: netns", "provider: qemu, nic: vmxnet3, queues: 2", "only virtio-net has queues",

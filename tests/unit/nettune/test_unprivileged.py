@@ -34,6 +34,20 @@ def gone_on(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sequence[str], Mappin
     return seen
 
 
+HOSTS = "name: x\nlab: {provider: hosts, inventory: y.yaml}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "leads"), [(HOSTS, True), (HOSTS.replace("hosts", "netns"), False), ("name: x\n", False), ("[", False)]
+)
+def test_a_plan_whose_machines_stand_elsewhere_is_run_where_it_is(tmp_path: Path, text: str, leads: bool) -> None:
+    """A namespace of our own has no way to them; what is no plan is left to its reader."""
+    (tmp_path / "plan.yaml").write_text(text, encoding="utf-8")
+
+    assert unprivileged.elsewhere(str(tmp_path / "plan.yaml")) is leads
+    assert not unprivileged.elsewhere("quick")
+
+
 def test_root_stays_where_it_is(monkeypatch: pytest.MonkeyPatch, gone_on: list[object]) -> None:
     """Also the root of a user namespace: nobody enters twice."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)

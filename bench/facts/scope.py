@@ -1,0 +1,33 @@
+"""Which facts of a host belong to which device: on a machine that others use too, theirs come and go. Pure."""
+
+import re
+from collections.abc import Container, Mapping
+
+_OF_A_DEVICE = frozenset(
+    {"link", "address", "feature", "queue", "napi", "qdisc", "neighbour", "fdb", "ring", "channel"}
+)
+# sysctl(8) writes a dot of a device's name as a slash: net.ipv4.conf.eth0/10.mtu
+_SYSCTL = re.compile(r"sysctl/net\.(?:ipv4|ipv6|mpls)\.(?:conf|neigh)\.([^.]+)\.")
+_ROUTE = re.compile(r" dev (\S+)")
+_EVERYBODYS = frozenset({"all", "default", "?"})  # of sysctls, and of a qdisc that no parser knows
+
+
+def device_of(key: str) -> str:
+    """The device that a fact is about; "" for one that is the whole host's."""
+    kind, _, rest = key.partition("/")
+    if kind in _OF_A_DEVICE:
+        device = rest.partition("/")[0]
+    elif kind == "sysctl":
+        found = _SYSCTL.match(key)
+        device = found[1].replace("/", ".") if found else ""
+    elif kind == "route":
+        devices = _ROUTE.findall(rest)
+        device = devices[0] if len(devices) == 1 else ""  # one of several next hops changes with all of them
+    else:
+        device = ""
+    return "" if device in _EVERYBODYS else device
+
+
+def within(facts: Mapping[str, str], devices: Container[str]) -> dict[str, str]:
+    """The facts of these devices, and those of the whole host."""
+    return {key: value for key, value in facts.items() if not (device := device_of(key)) or device in devices}

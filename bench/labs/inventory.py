@@ -1,0 +1,158 @@
+"""Inventory: machines that already stand, and what of them is measured. A YAML file, validated here alone."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from pathlib import Path
+
+from bench import document
+from bench.document import Node
+from bench.facts.roles import WORDS
+from bench.hosts.login import Login
+from bench.labs.lab import ENDS
+from bench.options import Options, switch, taken
+from results.errors import WrongInput
+
+_DEVICE = re.compile(r"[^/\s]{1,15}")  # IFNAMSIZ - 1; dev_valid_name in net/core/dev.c
+_HINT = "ends: {a: {ssh: ssh://root@pve1, device: enp1s0, address: 192.0.2.1}, b: {…}}"
+_LOGIN = ("ssh", "keys", "known_hosts", "jump", "sudo")
+_SUDO: Options = {"sudo": switch("commands run as root through sudo -n")}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One machine: how it is reached, and which of its devices are on the path.
+
+    devices    in the order of the path; of an end, its route's device first and then those below it
+    address    of an end: what the probes use; "" for a node
+    allow      roles (bench.facts.roles) that may ride on a device whose settings are changed
+    """
+
+    name: str
+    login: Login
+    devices: tuple[str, ...]
+    address: str = ""
+    allow: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Both ends, and the nodes between them in the order of the path.
+
+    grace_s   seconds beyond a trial's own time after which a host restores itself
+    """
+
+    ends: tuple[Machine, Machine]
+    nodes: tuple[Machine, ...] = ()
+    grace_s: int = 30
+
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        """All of them, ends first."""
+        return (*self.ends, *self.nodes)
+
+    @property
+    def ip(self) -> int:
+        """The family of the ends' addresses."""
+        return ip_address(self.ends[0].address).version
+
+
+def load(path: Path) -> Inventory:
+    """The inventory in a file. Raises WrongInput naming file, line and key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongInput(
+            f"no inventory {str(path)!r}: {getattr(error, 'strerror', None) or 'it is no text'}",
+            hint="a path is relative to the folder that nettune runs in; docs/hosts.md has an example",
+        ) from error
+    return parse(document.read(text, path.name), folder=path.parent)
+
+
+def parse(root: Node, *, folder: Path) -> Inventory:
+    """The inventory in a document; paths in it are relative to `folder`."""
+    top = root.mapping(("ends", "nodes"))
+    if "ends" not in top:
+        root.wrong("the inventory has no 'ends'", hint=_HINT)
+    given = top["ends"].mapping(ENDS[:2])
+    for name in ENDS[:2]:
+        if name not in given:
+            top["ends"].wrong(f"it has no end {name!r}: there are two, a and b", hint=_HINT)
+    a, b = (_end(name, given[name], folder) for name in ENDS[:2])
+    if ip_address(a.address).version != ip_address(b.address).version:
+        given["b"].mapping()["address"].wrong(f"{b.address} is of another family than a's {a.address}")
+    if a.address == b.address:
+        given["b"].mapping()["address"].wrong(f"{b.address} is a's address too")
+    nodes = []
+    for name, node in (top["nodes"].mapping() if "nodes" in top else {}).items():
+        if not document.NAME.fullmatch(name) or name in ENDS:
+            node.wrong(f"{name!r} cannot be a node's name: small letters, digits, . _ -; not {', '.join(ENDS)}")
+        nodes.append(_node(name, node, folder))
+    return Inventory((a, b), tuple(nodes))
+
+
+def _end(name: str, node: Node, folder: Path) -> Machine:
+    members = node.mapping((*_LOGIN, "device", "below", "address", "allow"))
+    for key in ("ssh", "device", "address"):
+        if key not in members:
+            node.wrong(f"end {name} has no {key!r}", hint=_HINT)
+    below = tuple(_device(each) for each in members["below"].items()) if "below" in members else ()
+    address = members["address"]
+    try:
+        found = ip_address(address.text())
+    except ValueError:
+        address.wrong(f"{address.text()!r} is no IP address", hint="without a prefix length: 192.0.2.1")
+    if found.is_loopback or found.is_multicast or found.is_unspecified or found.is_link_local:
+        address.wrong(f"{found} is of no use between hosts")
+    devices = (_device(members["device"]), *below)
+    return Machine(name, _login(members, folder), devices, str(found), _allowed(members))
+
+
+def _node(name: str, node: Node, folder: Path) -> Machine:
+    members = node.mapping((*_LOGIN, "devices", "allow"))
+    for key in ("ssh", "devices"):
+        if key not in members:
+            node.wrong(f"node {name} has no {key!r}", hint="{ssh: ssh://root@pve1, devices: [vmbr0, tap100i0]}")
+    devices = tuple(_device(each) for each in members["devices"].items())
+    if not devices:
+        members["devices"].wrong("a node without a device is on no path")
+    return Machine(name, _login(members, folder), devices, "", _allowed(members))
+
+
+def _device(node: Node) -> str:
+    if not _DEVICE.fullmatch(node.text()) or node.text() in {".", ".."}:
+        node.wrong(f"{node.text()!r} is no name of a network device")
+    return node.text()
+
+
+def _allowed(members: Mapping[str, Node]) -> frozenset[str]:
+    return frozenset(each.choice(WORDS) for each in members["allow"].items()) if "allow" in members else frozenset()
+
+
+def _login(members: Mapping[str, Node], folder: Path) -> Login:
+    """How a machine is reached; a jump host given as a bare address takes the same keys and known_hosts."""
+    keys = tuple(_path(each, folder) for each in members["keys"].items()) if "keys" in members else ()
+    known = _path(members["known_hosts"], folder) if "known_hosts" in members else None
+    jump = members.get("jump")
+    way = None
+    if jump is not None and isinstance(jump.value, dict):
+        inner = jump.mapping(("ssh", "keys", "known_hosts", "jump"))
+        if "ssh" not in inner:
+            jump.wrong("the jump host has no 'ssh'", hint="jump: ssh://root@gateway")
+        way = _login(inner, folder)
+    elif jump is not None:
+        way = replace(_parsed(jump), keys=keys, known_hosts=known)
+    sudo = bool(taken(members, _SUDO)["sudo"])
+    return replace(_parsed(members["ssh"]), keys=keys, known_hosts=known, jump=way, sudo=sudo)
+
+
+def _parsed(node: Node) -> Login:
+    try:
+        return Login.parse(node.text())
+    except WrongInput as error:
+        node.wrong(str(error), hint=error.hint)
+
+
+def _path(node: Node, folder: Path) -> Path:
+    return folder / Path(node.text()).expanduser()

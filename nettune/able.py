@@ -1,0 +1,55 @@
+"""Whether what a plan is measured on can do it: this machine, or those that already stand; and what dead runs left."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from bench import ready
+from bench.facts import machine
+from bench.hosts.command import Command
+from bench.hosts.local import Local
+from bench.hosts.ssh import connected
+from bench.labs.inventory import load
+from bench.labs.lab import Lab
+from bench.labs.provider import Provider
+from bench.plan import Plan
+from results.errors import NotAble
+from tuning import guard
+
+
+def check(plan: Plan, local: Local) -> None:
+    """Raise NotAble, naming what this machine lacks, before anything is made."""
+    if plan.inventory is not None:
+        if machine.in_user_namespace(local):
+            # A new run is never here (unprivileged.elsewhere), but --resume names no plan.
+            raise NotAble("a run without root has no network that leads to other machines", hint="run it with sudo")
+        return
+    ready.check_machine(local)
+    if plan.guests is None:
+        ready.check_ends(local, plan)
+
+
+def settled(
+    plan: Plan, lab: Lab, provider: Provider, local: Local, say: Callable[[str], None]
+) -> tuple[Plan, Mapping[Command, str]]:
+    """The plan as the tools and kernels at its ends can run it, and what those tools say of themselves."""
+    if plan.inventory is None:
+        ends = provider.ends_run_on(lab, local)
+        told = ready.check_ends(ends, plan)
+        return plan.with_congestion_control(machine.available_congestion_controls(ends)).with_tools(told), told
+    for host in lab.hosts:
+        for line in guard.settled(host):
+            say(line)
+    by_end = {end.host.name: ready.check_ends(end.host, plan) for end in lab.endpoints}
+    offered = [machine.available_congestion_controls(end.host) for end in lab.endpoints]
+    common = [word for word in offered[0] if all(word in each for each in offered)]
+    told = by_end[lab.a.host.name]
+    return plan.with_congestion_control(common).with_tools(told, by_end), told
+
+
+def left(inventory: Path) -> tuple[str, ...]:
+    """What guards of dead runs had left on the machines of an inventory. Raises NotAble where one is armed."""
+    said: list[str] = []
+    for each in load(inventory).machines:
+        with connected(each.name, each.login) as host:
+            said += guard.settled(host)
+    return tuple(said)

@@ -1,0 +1,91 @@
+"""Guards: nothing is written where none can be armed; what a dead run left is told."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.facts.roles import Role
+from bench.hosts.command import Command
+from bench.plan import SettingSpec
+from tests.unit.bench.fakes import FakeHost
+from tests.unit.tuning import kernel
+from tuning import guard
+from tuning.guard import NotGuarded
+from tuning.journal import kept
+from tuning.treatments import Settings
+
+SPECS = (SettingSpec("mtu", "1400", None), SettingSpec("net.ipv4.tcp_ecn", "1", None))
+
+
+def test_nothing_is_written_where_a_guard_cannot_be_armed(tmp_path: Path) -> None:
+    """On no host, also not on those whose guard stands; the journal has nothing outstanding."""
+    lab = replace(kernel.lab(), guard_s=5.0)
+    before = lab.read()
+    with kept(tmp_path / "journal") as journal:
+        settings = Settings("t", SPECS, journal)
+        with (
+            pytest.raises(NotGuarded, match="cannot be armed, so nothing was changed") as raised,
+            settings.holds(lab, before),
+        ):
+            pass
+        assert journal.clean
+    asked = [command.argv for host in lab.kernels for command in host.asked]
+
+    assert "/var/lib/nettune/guard must be writable" in raised.value.hint
+    assert {name: sheet.facts for name, sheet in before.items()} == {
+        name: sheet.facts for name, sheet in lab.read().items()
+    }
+    assert [argv for argv in asked if argv[0] in {"tee", "ip", "ethtool"}] == []
+
+
+def test_a_device_with_a_role_is_refused_by_name(tmp_path: Path) -> None:
+    """The reason says who rides there and the words that would allow it; a sysctl of the whole host is none."""
+    lab = replace(kernel.lab("direct"), roles={"b": (Role("eth0", "ssh", "eth0 has 192.0.2.1"),)})
+    with kept(tmp_path / "journal") as journal:
+        refused = Settings("t", SPECS, journal).refusal(lab, lab.read())
+        sysctl = Settings("t", SPECS[1:], journal).refusal(lab, lab.read())
+
+    assert refused == (
+        "not settable here: on b, eth0 has 192.0.2.1; it is left alone unless the inventory says allow: [ssh]"
+    )
+    assert sysctl == ""
+
+
+def _left(*lines: str, log: str = "") -> FakeHost:
+    def answer(command: Command) -> tuple[int, str]:
+        return 0, {guard.LEFT: "\n".join(lines), guard.DISARM: log}.get(command.argv[2], "")
+
+    return FakeHost("pve1", answer)
+
+
+@pytest.mark.parametrize("state", ["armed -1", "armed 25"])
+def test_a_guard_that_is_armed_stops_the_next_run(state: str) -> None:
+    """Somebody measures there, or was killed a moment ago: the hint says how long and how."""
+    with pytest.raises(NotGuarded, match=r"on pve1: another run has changed this host") as raised:
+        guard.settled(_left(f"0a1b {state}"))
+    assert "sh /var/lib/nettune/guard/0a1b/restore now" in raised.value.hint
+
+
+def test_what_a_dead_run_left_is_told_and_taken_away() -> None:
+    """It had run; it never could (its watcher was killed); the host was booted since."""
+    host = _left("aa restored -9", "bb armed -99", "cc booted -5", log="exit 0: x\nexit 2: y\n")
+    said = guard.settled(host)
+    ran = [command.argv for command in host.asked if command.argv[1].endswith("/restore")]
+
+    assert [words.rpartition(": ")[2] for words in said] == [
+        "it had put itself back (1 lines had nothing to do or failed)",
+        "it was put back now (1 lines had nothing to do or failed)",
+        "it was booted since, which undid the changes (1 lines had nothing to do or failed)",
+    ]
+    assert ran == [("sh", "/var/lib/nettune/guard/bb/restore", "now")]
+    assert [command.argv[-1] for command in host.asked if command.argv[2] == guard.DISARM] == ["aa", "bb", "cc"]
+
+
+def test_a_write_after_the_guard_has_fired_is_none() -> None:
+    """The host says so by its exit code, and the error does too."""
+    host = FakeHost("pve1", lambda _: (76, ""))
+    with pytest.raises(NotGuarded, match="the guard had fired before the write"):
+        guard.Guard(host, "0a1b").run_all((Command(("true",)),))
+    with pytest.raises(NotGuarded, match="the guard had fired"):
+        guard.Guard(host, "0a1b").renew(5)

@@ -1,0 +1,211 @@
+"""The script that puts a host back, run through a real sh with tools that only write down what they were told."""
+
+import shutil
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.facts.sheet import Difference, FactSheet
+from bench.facts.state import sysctl_path
+from bench.hosts.command import Command
+from bench.hosts.local import Local
+from tuning.knobs.knob import Change
+from tuning.restoring import script, undoing
+
+# $FAKE holds what was written: a file per path for tee, lines of arguments for the others. `sync` is not worth a wait.
+_TEE = 'cat >"$FAKE/$(printf %s "$1" | tr / _)"'
+_TOLD = """\
+{ for word do printf '%s\\037' "$word"; done; echo; } >>"$FAKE/${0##*/}"
+exit "${FAKE_CODE:-0}\""""
+_TOOLS = {"tee": _TEE, "ip": _TOLD, "ethtool": _TOLD, "tc": _TOLD, "sync": ":"}
+NAMES = st.text(
+    st.characters(codec="utf-8", exclude_characters="/.\n\r\t \0", min_codepoint=33), min_size=1, max_size=9
+)
+VALUES = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=30).map(
+    lambda text: " ".join(text.split()) or "0"
+)
+
+
+def _nothing(_: Difference) -> bool:
+    return False
+
+
+def _everything(_: Difference) -> bool:
+    return True
+
+
+class Ran:
+    """A script run once in its folder, `now` unless said otherwise."""
+
+    def __init__(self, folder: Path, lines: Sequence[str], *words: str, code: int = 0, shell: str = "sh") -> None:
+        self.fake = folder / "fake"
+        self.guard = folder / "root" / "id"
+        self.guard.mkdir(parents=True, exist_ok=True)
+        if not self.fake.exists():
+            self.fake.mkdir()
+            for name, text in _TOOLS.items():
+                tool = folder / "tools" / name
+                tool.parent.mkdir(exist_ok=True)
+                tool.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+                tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+            (self.guard / "restore").write_text(script(lines), encoding="utf-8")
+            (self.guard / "deadline").write_text("0\n", encoding="utf-8")
+        environment = (f"PATH={folder}/tools:/usr/bin:/bin", f"FAKE={self.fake}", f"FAKE_CODE={code}")
+        argv = ("env", "-i", *environment, *shell.split(), str(self.guard / "restore"), *(words or ("now",)))
+        self.outcome = Local().run(Command(argv))
+
+    def written(self, path: str) -> str:
+        """What tee was given for a file."""
+        return (self.fake / path.replace("/", "_")).read_text(encoding="utf-8")
+
+    def told(self, tool: str) -> list[list[str]]:
+        """The arguments of each call of a tool."""
+        path = self.fake / tool
+        lines = path.read_text(encoding="utf-8").split("\037\n") if path.exists() else []
+        return [line.split("\037") for line in lines if line]
+
+
+def _lines(originals: Mapping[str, str], changed: Sequence[str] | None = None) -> tuple[str, ...]:
+    changes = [Change("a", key, "1") for key in (originals if changed is None else changed)]
+    return undoing(changes, FactSheet("a", dict(originals)), _nothing)
+
+
+@settings(max_examples=25)  # each is a process or ten
+@given(
+    st.dictionaries(st.sampled_from(["tcp_rmem", "tcp_ecn", "ip_forward", "conf.eth0/5.mtu"]), VALUES, min_size=1),
+    st.dictionaries(NAMES, st.integers(576, 65535).map(str), max_size=4),
+    st.dictionaries(NAMES, st.sampled_from(["on", "off", "off [requested on]"]), max_size=4),
+)
+def test_any_originals_arrive_as_they_were(
+    sysctls: dict[str, str], mtus: dict[str, str], features: dict[str, str]
+) -> None:
+    """Whatever a value or device is called, quotes, dollars and all: the tools get exactly that."""
+    originals = {
+        **{f"link/{device}/mtu": value for device, value in mtus.items()},
+        **{f"feature/{device}/tx-tcp-segmentation": value for device, value in features.items()},
+        **{f"sysctl/net.ipv4.{name}": value for name, value in sysctls.items()},
+    }
+    with TemporaryDirectory() as folder:
+        ran = Ran(Path(folder), _lines(originals))
+
+        assert (ran.outcome.returncode, ran.outcome.stderr) == (0, "")
+        assert sysctls == {name: ran.written(sysctl_path(f"net.ipv4.{name}")) for name in sysctls}
+        assert mtus == {words[3]: words[5] for words in ran.told("ip")}
+        wanted = {device: "on" if value.endswith("on]") else value for device, value in features.items()}
+        assert wanted == {words[1]: words[3] for words in ran.told("ethtool")}
+        assert (ran.guard / "restored").exists()
+
+
+def test_changes_are_undone_in_reverse_order(tmp_path: Path) -> None:
+    """What was written last goes first, as in every undo."""
+    ran = Ran(tmp_path, _lines({"link/eth0/mtu": "1500", "link/eth1/mtu": "9000"}))
+
+    assert [f"link set dev {device}" for device in ("eth1 mtu 9000", "eth0 mtu 1500")] == [
+        " ".join(words) for words in ran.told("ip")
+    ]
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash --posix"])
+def test_any_posix_shell_will_do(tmp_path: Path, shell: str) -> None:
+    """What /bin/sh is elsewhere; a value with every quote arrives. Not busybox: it takes its own tee."""
+    if shutil.which(shell.split(maxsplit=1)[0]) is None:
+        pytest.skip(f"not installed: {shell.split(maxsplit=1)[0]}")
+    value = "a 'b' \"c\" $d `e` \\n %s *"
+    ran = Ran(tmp_path, _lines({"sysctl/net.ipv4.tcp_ecn": value}), shell=shell)
+
+    assert (ran.outcome.returncode, ran.outcome.stderr) == (0, "")
+    assert ran.written("/proc/sys/net/ipv4/tcp_ecn") == value
+    assert (ran.guard / "restored").exists()
+
+
+def test_a_line_that_fails_stops_no_other_and_is_in_the_log(tmp_path: Path) -> None:
+    """The log has every line with its exit code."""
+    originals = {"link/eth0/mtu": "1500", "feature/eth0/rx-gro": "on", "sysctl/net.ipv4.tcp_ecn": "2"}
+    ran = Ran(tmp_path, _lines(originals), code=3)
+    log = (ran.guard / "log").read_text(encoding="utf-8")
+
+    assert ran.written("/proc/sys/net/ipv4/tcp_ecn") == "2"
+    assert [len(ran.told("ip")), len(ran.told("ethtool"))] == [1, 1]
+    assert "exit 3: ip link set dev eth0 mtu 1500" in log
+    assert "exit 0: printf %s 2 | tee /proc/sys/net/ipv4/tcp_ecn" in log
+
+
+def test_what_was_restored_once_is_not_restored_again(tmp_path: Path) -> None:
+    """By hand after the timer, or the other way round: what changed since is somebody's own."""
+    lines = _lines({"link/eth0/mtu": "1500"})
+    Ran(tmp_path, lines)
+    again = Ran(tmp_path, lines)
+
+    assert again.outcome.returncode == 0
+    assert len(again.told("ip")) == 1
+
+
+@pytest.mark.parametrize("words", ["wait", "now"])
+def test_a_guard_that_was_disarmed_does_nothing(tmp_path: Path, words: str) -> None:
+    """No deadline: the timer that comes too late ends; only by hand is it restored all the same."""
+    lines = _lines({"link/eth0/mtu": "1500"})
+    folder = tmp_path / "root" / "id"
+    Ran(tmp_path, lines, "wait").guard.joinpath("restored").unlink()
+    (folder / "restoring").unlink()
+    (tmp_path / "fake" / "ip").unlink()
+    ran = Ran(tmp_path, lines, words)
+
+    assert ran.outcome.returncode == 0
+    assert len(ran.told("ip")) == (1 if words == "now" else 0)
+
+
+def test_it_waits_for_its_deadline_and_for_the_one_that_was_renewed(tmp_path: Path) -> None:
+    """Uptime counts; a deadline that moves while it waits is the one that holds."""
+    Ran(tmp_path, _lines({"link/eth0/mtu": "1500"}), "wait")
+    folder = tmp_path / "root" / "id"
+    for name in ("restored", "restoring"):
+        (folder / name).unlink()
+    now_s = int(float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0]))
+    (folder / "deadline").write_text(f"{now_s + 1}\n", encoding="utf-8")
+    ran = Ran(tmp_path, (), "wait")
+
+    assert ran.outcome.elapsed_s > 0.9
+    assert len(ran.told("ip")) == 2
+
+
+def test_what_may_be_dragged_along_is_put_back_only_where_it_differs(tmp_path: Path) -> None:
+    """A sysctl that reads what it read, a route that is there: untouched. An address is added, never replaced."""
+    real = " ".join(Path("/proc/sys/net/ipv4/tcp_rmem").read_text(encoding="utf-8").split())
+    facts = {
+        "link/eth0/mtu": "1500",
+        "link/br0/mtu": "1500", "link/br0/kind": "bridge",
+        "link/eth0.5/mtu": "1500", "link/eth0.5/kind": "vlan",
+        "sysctl/net.ipv4.tcp_rmem": real,
+        "sysctl/net.ipv4.tcp_wmem": "1 2 3",
+        "address/eth0/192.0.2.1/24": "scope global",
+        "address/eth0/192.0.2.7/24": "scope global dynamic True",
+        "route/192.0.2.0/24 dev eth0 proto kernel scope link src 192.0.2.1": "present",
+        "route/default via 192.0.2.254 dev eth0": "present",
+        "feature/eth0/rx-gro": "on", "feature/eth0/highdma": "on [fixed]",
+    }  # fmt: skip
+    ran = Ran(tmp_path, undoing([Change("a", "link/eth0/mtu", "1400")], FactSheet("a", facts), _everything))
+    told = [" ".join(words) for words in ran.told("ip")]
+
+    assert told[0] == "link set dev eth0 mtu 1500"
+    assert "address add 192.0.2.1/24 dev eth0 scope global" in told
+    assert "-4 route append default via 192.0.2.254 dev eth0" in told
+    assert [line for line in told if "br0" in line or "192.0.2.7" in line or "proto kernel" in line] == []
+    assert ran.written("/proc/sys/net/ipv4/tcp_wmem") == "1 2 3"
+    assert not (ran.fake / "_proc_sys_net_ipv4_tcp_rmem").exists()
+    assert ran.told("ethtool") == [["-K", "eth0", "rx-gro", "on"]]
+
+
+def test_a_bridge_that_follows_its_ports_is_not_written(tmp_path: Path) -> None:
+    """Its MTU once set by hand is never free again; `lo` stands for one that is as it was."""
+    mtu = Path("/sys/class/net/lo/mtu").read_text(encoding="utf-8").strip()
+    changes = [Change("a", "link/lo/mtu", "1400", follows=True)]
+    same = Ran(tmp_path / "same", undoing(changes, FactSheet("a", {"link/lo/mtu": mtu}), _nothing))
+    other = Ran(tmp_path / "other", undoing(changes, FactSheet("a", {"link/lo/mtu": "1234"}), _nothing))
+
+    assert same.told("ip") == []
+    assert other.told("ip") == [["link", "set", "dev", "lo", "mtu", "1234"]]

@@ -1,0 +1,211 @@
+"""Guard: a host that we did not create puts itself back, whatever becomes of us or of the way to it.
+
+Before the first write the host gets a folder (script, deadline; fsynced) and a timer that needs nobody: systemd's where
+it runs, otherwise a process of its own session. Writes pass only while the timer stands, and under the same lock that
+the script takes, so that no late write undoes an undo. ADR 0017.
+"""
+
+import math
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.facts.sheet import Sheets
+from bench.hosts import shell
+from bench.hosts.command import Command, HostFault, Outcome
+from bench.hosts.host import Host
+from tuning.knobs.knob import Change
+from tuning.restoring import Explains, per_host
+
+ROOT = "/var/lib/nettune/guard"
+_BUSY, _FIRED = 75, 76  # exit codes of the scripts below: the lock was not to be had; the guard is not armed
+_LOCK_S = 30
+_SLOW_S = 60.0  # deadline of a command that may wait for the lock
+# $1 root, $2 id, $3 seconds, $4 size in bytes of the script on standard input. A guard that cannot be armed leaves
+# nothing. `sync FILE` is fsync(2) (coreutils 8.24); the watcher says its process id once it watches.
+ARM = """\
+set -eu
+umask 077
+root=$1 id=$2 seconds=$3 size=$4 folder=$1/$2
+export LC_ALL=C
+mkdir -p "$root"
+exec 9>>"$root/lock"
+flock -w 10 9
+mkdir "$folder"
+trap '[ "$?" = 0 ] || { set +e; systemctl stop "nettune-guard-$id.timer"; rm -rf "$folder"; } 2>/dev/null' EXIT
+cat >"$folder/restore"
+[ "$(wc -c <"$folder/restore")" -eq "$size" ]
+cat /proc/sys/kernel/random/boot_id >"$folder/boot"
+read -r now rest </proc/uptime
+echo "$((${now%.*} + seconds))" >"$folder/deadline"
+sync "$folder/restore" "$folder/boot" "$folder/deadline" "$folder" "$root"
+if [ -d /run/systemd/system ]; then
+  systemd-run --quiet --collect --unit="nettune-guard-$id" --on-active="$seconds" \\
+    --timer-property=AccuracySec=100ms /bin/sh "$folder/restore" 9>&-
+  systemctl --quiet is-active "nettune-guard-$id.timer"
+else
+  setsid /bin/sh "$folder/restore" </dev/null >/dev/null 2>&1 9>&- &
+  tries=0
+  until [ -s "$folder/watcher" ]; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 200 ] || { echo "its watcher did not start" >&2; exit 1; }
+    sleep 0.02
+  done
+fi
+"""
+RENEW = """\
+exec 9>>"$1/lock"; flock -w 30 9 || exit 75
+[ -e "$1/$2/deadline" ] || exit 76
+read -r now rest </proc/uptime
+echo "$((${now%.*} + $3))" >"$1/$2/next" && mv "$1/$2/next" "$1/$2/deadline"
+"""
+# $2 is "" for what may be written in any case: originals.
+BEHIND = """\
+exec 9>>"$1/lock"; flock -w 30 9 || exit 75
+[ -z "$2" ] || [ -e "$1/$2/deadline" ] || exit 76
+shift 2
+"$@" 9>&-
+"""
+# Prints the log of a script that has run. A watcher sees within a second that its deadline is gone.
+DISARM = """\
+exec 9>>"$1/lock"; flock -w 30 9 || exit 75
+[ ! -e "$1/$2/restored" ] || cat "$1/$2/log"
+rm -f "$1/$2/deadline"
+[ ! -d /run/systemd/system ] || systemctl stop "nettune-guard-$2.timer" 2>/dev/null
+rm -rf "$1/$2"
+"""
+# A line for each folder: id, state, seconds until its deadline. After a boot nothing of what was changed is left.
+LEFT = """\
+read -r now rest </proc/uptime
+read -r boot </proc/sys/kernel/random/boot_id
+for folder in "$1"/*/; do
+  folder=${folder%/}
+  [ -e "$folder/restore" ] || continue
+  deadline= was=
+  [ ! -e "$folder/deadline" ] || read -r deadline <"$folder/deadline"
+  [ ! -e "$folder/boot" ] || read -r was <"$folder/boot"
+  state=armed
+  [ -n "$deadline" ] || state=begun
+  [ ! -e "$folder/restored" ] || state=restored
+  [ "$was" = "$boot" ] || state=booted
+  echo "${folder##*/} $state $((${deadline:-0} - ${now%.*}))"
+done
+"""
+
+
+class NotGuarded(HostFault):
+    """A guard could not be armed, or had fired: nothing is written then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """An armed guard on one host; undone by `disarm`, or by the host itself."""
+
+    host: Host
+    guard_id: str
+
+    def run_all(self, commands: Sequence[Command]) -> tuple[Outcome, ...]:
+        """Host.run_all under the host's lock, while the guard is armed. Raises NotGuarded when it is not."""
+        return _behind(self.host, self.guard_id, commands)
+
+    def renew(self, seconds: float) -> None:
+        """The host waits that long from now on. Raises NotGuarded where it has put itself back."""
+        self._required(self.host.run(_told(RENEW, self.guard_id, str(math.ceil(seconds)))))
+
+    def disarm(self) -> str:
+        """Timer and folder are gone; the log of the restoring where the host had put itself back, "" otherwise."""
+        return self._required(self.host.run(_told(DISARM, self.guard_id))).stdout
+
+    def _required(self, outcome: Outcome) -> Outcome:
+        if outcome.returncode == _FIRED:
+            raise NotGuarded(f"on {self.host.name}: the guard had fired: the host put itself back")
+        return outcome.require(f"its folder is {ROOT}/{self.guard_id}")
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A host to which only originals are written: under its lock, whether its guard is armed or has fired."""
+
+    host: Host
+
+    def run_all(self, commands: Sequence[Command]) -> tuple[Outcome, ...]:
+        """Host.run_all under the host's lock."""
+        return _behind(self.host, "", commands)
+
+
+def arm(host: Host, script: str, seconds: float) -> Guard:
+    """A guard that runs `script` on the host in so many seconds. Raises NotGuarded; nothing is left there then."""
+    guard_id = secrets.token_hex(6)
+    size = str(len(script.encode()))
+    words = ("sh", "-c", ARM, "sh", ROOT, guard_id, str(math.ceil(seconds)), size)
+    outcome = host.run(Command(words, stdin=script, deadline_s=_SLOW_S))
+    if not outcome.ok:
+        said = (outcome.stderr.strip() or outcome.stdout.strip() or f"exit {outcome.returncode}")[:300]
+        raise NotGuarded(
+            f"on {host.name}: the guard that would put the host back cannot be armed, so nothing was changed: {said}",
+            hint=f"{ROOT} must be writable, and flock, setsid and sync be there (util-linux, coreutils)",
+        )
+    return Guard(host, guard_id)
+
+
+def arm_all(
+    hosts: Iterable[Host],
+    changes: Sequence[Change],
+    originals: Sheets,
+    explains: Explains,
+    seconds: float,
+    into: dict[str, Guard],
+) -> None:
+    """A guard on every host that is changed, each noted in `into` at once. Raises NotGuarded where one fails."""
+    scripts = per_host(changes, originals, explains)
+    for host in hosts:
+        if host.name in scripts:
+            into[host.name] = arm(host, scripts[host.name], seconds)
+
+
+def settled(host: Host) -> tuple[str, ...]:
+    """What guards of dead runs had left on a host, in words; afterwards nothing is left, and it is as it was.
+
+    Raises NotGuarded where one is armed and its time has not come: somebody may be measuring there.
+    """
+    said = []
+    for line in host.run(Command(("sh", "-c", LEFT, "sh", ROOT))).require().stdout.splitlines():
+        guard_id, state, left_s = line.split()
+        if state == "armed" and int(left_s) > -_LOCK_S:
+            raise NotGuarded(
+                f"on {host.name}: another run has changed this host, or was killed while it did: guard {guard_id}",
+                hint=f"the host puts itself back in {max(0, int(left_s))} s; or now: sh {ROOT}/{guard_id}/restore now",
+            )
+        if state in {"armed", "begun"}:  # its watcher was killed
+            host.run(Command(("sh", f"{ROOT}/{guard_id}/restore", "now"), deadline_s=2 * _SLOW_S)).require()
+        log = Guard(host, guard_id).disarm()
+        failed = [each for each in log.splitlines() if each.startswith("exit ") and not each.startswith("exit 0:")]
+        how = {"restored": "it had put itself back", "booted": "it was booted since, which undid the changes"}.get(
+            state, "it was put back now"
+        )
+        more = f" ({len(failed)} lines had nothing to do or failed)" if failed else ""
+        said.append(f"on {host.name}: a run ended without undoing its changes (guard {guard_id}): {how}{more}")
+    return tuple(said)
+
+
+def _told(script: str, *words: str) -> Command:
+    return Command(("sh", "-c", script, "sh", ROOT, *words), deadline_s=_SLOW_S)
+
+
+def _behind(host: Host, guard_id: str, commands: Sequence[Command]) -> tuple[Outcome, ...]:
+    """A batch under the host's lock; with an id, only while that guard is armed."""
+    if not commands:
+        return ()
+    batch = shell.batch(commands)
+    words = ("sh", "-c", BEHIND, "sh", ROOT, guard_id, *batch.argv)
+    outcome = host.run(Command(words, deadline_s=batch.deadline_s + _SLOW_S))
+    if outcome.returncode == _FIRED:
+        raise NotGuarded(f"on {host.name}: the guard had fired before the write: the host put itself back")
+    if outcome.returncode == _BUSY:
+        raise NotGuarded(f"on {host.name}: its lock was held for {_LOCK_S} s", hint=f"who holds {ROOT}/lock?")
+    return shell.unpack(commands, outcome)
+
+
+def locked(guards: Mapping[str, Guard]) -> Mapping[str, Original]:
+    """The same hosts for undo."""
+    return {name: Original(guard.host) for name, guard in guards.items()}

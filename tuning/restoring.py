@@ -1,0 +1,165 @@
+"""The script that puts one host back, alone: POSIX sh, with the originals in it. Pure; tuning/guard.py arms it.
+
+It waits for its deadline, takes the host's lock, and runs every undo though another failed; its log has each line with
+its exit code. `sh restore now` does not wait. Nothing is compared afterwards: whoever comes next does that.
+"""
+
+import functools
+import itertools
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from bench.facts.scope import device_of
+from bench.facts.sheet import Difference, FactSheet
+from bench.facts.state import sysctl_path
+from bench.hosts.command import Command
+from tuning.knobs.feature import Feature
+from tuning.knobs.knob import Change
+from tuning.knobs.table import owner
+from tuning.surroundings import repairs
+
+Explains = Callable[[Difference], bool]
+
+# Uptime, not the clock: a host whose time is set meanwhile must not wait for hours, nor restore in mid-trial.
+# $0 is the file itself, in its own folder; the lock lies beside that.
+_BEFORE = """\
+#!/bin/sh
+# nettune guard: puts back what a treatment changed on this host. By hand, at any time: sh THIS-FILE now
+folder=${0%/*} root=${0%/*/*}
+export PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin" LC_ALL=C
+due() {
+  [ -e "$folder/deadline" ] || exit 0
+  read -r deadline <"$folder/deadline"
+  read -r now rest </proc/uptime
+  left=$((${deadline:-0} - ${now%.*}))
+}
+try() { (eval "$1") >>"$folder/log" 2>&1; echo "exit $?: $1" >>"$folder/log"; }
+differs() {
+  [ -e "$1" ] || return 1
+  wanted=$2; set -f; set -- $(cat "$1"); set +f
+  [ "$*" != "$wanted" ]
+}
+lacks() { ! ip route show table all | sed 's/ expires [^ ]*//; s/ *$//' | grep -Fxq -- "$1"; }
+if [ "${1:-}" != now ]; then
+  echo -900 2>/dev/null >/proc/self/oom_score_adj
+  echo "$$" >"$folder/watcher"
+  due
+  while [ "$left" -gt 0 ]; do sleep 1; due; done
+fi
+exec 9>>"$root/lock"
+flock -w 60 9 || echo "the lock was not to be had in 60 s" >>"$folder/log"
+[ ! -e "$folder/restored" ] || exit 0
+if [ "${1:-}" != now ]; then
+  due
+  [ "$left" -le 0 ] || exec /bin/sh "$0" 9>&-
+fi
+mv "$folder/deadline" "$folder/restoring" 2>/dev/null || [ "${1:-}" = now ] || exit 0
+read -r now rest </proc/uptime
+echo "began at uptime $now" >>"$folder/log"
+"""
+_AFTER = """\
+read -r now rest </proc/uptime
+echo "ended at uptime $now" >>"$folder/log"
+: >"$folder/restored"
+sync
+"""
+
+
+def script(lines: Iterable[str]) -> str:
+    """The whole file, from `undoing`'s lines."""
+    return "".join((_BEFORE, *(f"{line}\n" for line in lines), _AFTER))
+
+
+def undoing(changes: Sequence[Change], original: FactSheet, explains: Explains) -> tuple[str, ...]:
+    """The lines that put one host back: its changes in reverse order, then what they may have dragged along.
+
+    `explains` says of a difference whether the treatment may have made it. What is dragged is written only where it
+    differs, or in words that are refused where it is there already (`ip address add`).
+    """
+    mine = [change for change in reversed(changes) if change.host == original.host]
+    back = [
+        Change(change.host, change.key, original.facts[change.key], change.follows)
+        for change in mine
+        if change.key in original.facts
+    ]
+    lines: list[str] = []
+    for knob, listed in itertools.groupby(back, key=lambda change: owner(change.key)):
+        group = tuple(listed)
+        lines += [_tried(command) for command in knob.writes([each for each in group if not each.follows])]
+        lines += [
+            _where_it_differs(each, command) for each in group if each.follows for command in knob.writes((each,))
+        ]
+    return (*lines, *_dragged(original, {change.key for change in mine}, explains))
+
+
+def _dragged(original: FactSheet, changed: set[str], explains: Explains) -> list[str]:
+    """What the kernel may have coupled to the changes, in the order in which `repairs` works."""
+    facts = original.facts
+    may = {
+        key: value
+        for key, value in facts.items()
+        if key not in changed and explains(Difference(original.host, key, value, None))
+    }
+    lines = [
+        _where_it_differs(Change(original.host, key, value), command)
+        for key, value in may.items()
+        if re.fullmatch(r"link/[^/]+/mtu", key) and facts.get(f"link/{device_of(key)}/kind") != "bridge"
+        for command in owner(key).writes((Change(original.host, key, value),))
+    ]
+    free = [Change(original.host, key, value) for key, value in may.items() if _settable_feature(key, value)]
+    lines += [_tried(command) for command in Feature().writes(free)]
+    lines += [
+        f"differs {shlex.quote(sysctl_path(name))} {shlex.quote(value)} && {_tried(command)}"
+        for key, value in may.items()
+        if key.startswith("sysctl/")
+        for name in (key.removeprefix("sysctl/"),)
+        for command in repairs((Difference(original.host, key, value, None),))
+    ]
+    lost = [
+        Difference(original.host, key, value, None)
+        for key, value in may.items()
+        if key.startswith(("address/", "neighbour/")) and "dynamic True" not in value
+    ]
+    lines += [_tried(_as_an_addition(command)) for command in repairs(lost)]
+    # The kernel's own routes come back with their addresses; `append` of one that is there makes a second (IPv6).
+    routes = sorted((key for key in may if key.startswith("route/") and " proto kernel" not in key), key=_through)
+    return [
+        *lines,
+        *(
+            f"lacks {shlex.quote(key.removeprefix('route/'))} && {_tried(command)}"
+            for key in routes
+            for command in repairs((Difference(original.host, key, may[key], None),))
+        ),
+    ]
+
+
+def _through(route: str) -> tuple[bool, str]:
+    """A route through a gateway needs the one to the gateway first."""
+    return " via " in route, route
+
+
+def _settable_feature(key: str, value: str) -> bool:
+    return key.startswith("feature/") and "[fixed]" not in value
+
+
+def _tried(command: Command) -> str:
+    return f"try {shlex.quote(str(command))}"
+
+
+def _where_it_differs(change: Change, command: Command) -> str:
+    """A bridge's MTU that is written stays so for good; one that the kernel moved back is left alone."""
+    return f"differs /sys/class/net/{shlex.quote(device_of(change.key))}/mtu {change.wanted} && {_tried(command)}"
+
+
+def _as_an_addition(command: Command) -> Command:
+    """`replace` would give an address that is still there a new lifetime; `add` is refused then, as it should be."""
+    words = command.argv
+    return Command(("ip", "address", "add", *words[3:])) if words[1:3] == ("address", "replace") else command
+
+
+def per_host(changes: Sequence[Change], originals: Mapping[str, FactSheet], explains: Explains) -> Mapping[str, str]:
+    """The script of every host that is changed."""
+    hosts = dict.fromkeys(change.host for change in changes)
+    lines = functools.partial(undoing, changes, explains=explains)
+    return {host: script(lines(original=originals[host])) for host in hosts}
