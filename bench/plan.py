@@ -20,6 +20,7 @@ from bench.probes.failover import MODES, Failover
 from bench.probes.iperf3 import Tcp
 from bench.probes.isolation import Isolation, companion, vlan_of
 from bench.probes.latency import Latency
+from bench.probes.path_mtu import PathMtu
 from bench.probes.probe import Probe
 from bench.probes.udp import HEADERS_BYTES, Udp
 from results.errors import WrongInput
@@ -287,6 +288,12 @@ def _on_every_path(probe: Probe, node: Node, topologies: Sequence[Topology]) -> 
             _reachable(topology, probe.load_ends, members.get("load", node))
         if isinstance(probe, Latency) and probe.tool == "sockperf" and topology.ip == 6:
             node.wrong(f"sockperf (3.7) knows no IPv6, which {topology.name} is measured by", hint="tool: irtt")
+        if isinstance(probe, PathMtu) and topology.kind == STANDING:
+            node.wrong(
+                "path-mtu makes its ends forget what they have learned of every path, which is not ours to take from "
+                "machines that stand",
+                hint="ping -M do -s 8972 ADDRESS, by hand",
+            )
         if isinstance(probe, Failover):
             _has_legs(topology, probe, node)
         if isinstance(probe, Isolation):

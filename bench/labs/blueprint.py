@@ -193,11 +193,17 @@ class _Building:
             self.pairs.append(Wire(here, device, there, peer))
             return [f"link add {device} {mine} type veth peer name {peer} {theirs} netns {room}"]
         self.wires.append(Wire(here, device, there, peer))
+        self._still(there, peer)
         self.ip(there, f"link set {peer} mtu {mtu}")
         if here in self.guests:
+            self._still(here, device)
             return [f"link set {device} mtu {mtu}"]
         many = " multi_queue" if self.queues > 1 else ""  # a tap takes what it was made for, and nothing else
         return [f"tuntap add dev {device} mode tap{many}", f"link set {device} address {mac(here, device)} mtu {mtu}"]
+
+    def _still(self, host: str, device: str) -> None:
+        """As `quiet`, for a NIC that stood before: defaults are for devices that come after them."""
+        self.set(host, f"net/ipv6/conf/{device}/accept_dad", "0")
 
     def _bridge(self, host: str, mtu: int) -> list[str]:
         if self.topology.routes:

@@ -77,6 +77,12 @@ def check(lab: Lab, *, within_s: float) -> None:
             for each in lab.path
             if sheets[each.host.name].facts.get(f"link/{each.device}/operstate") != "UP"
         ]
+        waiting += [
+            f"{name}/{key.split('/')[1]} has a tentative address"
+            for name, sheet in sheets.items()
+            for key, value in sheet.facts.items()
+            if key.startswith("address/") and "tentative" in value
+        ]
         if not waiting:
             break
         if time.monotonic() > deadline:

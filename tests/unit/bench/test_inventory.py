@@ -135,6 +135,15 @@ def test_a_standing_path_needs_machines_that_stand() -> None:
         plans.parse(document.read(text, "plan.yaml"), check=lambda _s, _v: ("", ""))
 
 
+def test_what_would_make_a_standing_machine_forget_is_refused(tmp_path: Path) -> None:
+    """A table of learned MTUs is everybody's there; only a lab's own is emptied."""
+    (tmp_path / "hosts.yaml").write_text(GOOD, encoding="utf-8")
+    text = PLAN.format(file=tmp_path / "hosts.yaml", topology="standing")
+    text = text.replace("{kind: latency}", "{kind: path-mtu}")
+    with pytest.raises(WrongInput, match="path-mtu makes its ends forget"):
+        plans.parse(document.read(text, "plan.yaml"), check=lambda _s, _v: ("", ""))
+
+
 def test_the_path_goes_from_a_to_b_and_bridges_between_do_not_count() -> None:
     """An end's bridge has the end's own traffic in its counters; one that only forwards has not."""
     hosts = {name: FakeHost(name) for name in ("a", "b", "middle")}
