@@ -39,7 +39,7 @@ def test_a_bond_fails_over_where_it_sees_the_carrier_and_stays_cut_where_it_does
     assert differences(before, after) == ()
 
 
-@pytest.mark.parametrize("trunk", [False, True], ids=["one bridge", "trunk"])
+@pytest.mark.parametrize("trunk", [True], ids=["trunk"])  # both of its bridges do what one alone does
 def test_vlans_of_a_bridge_keep_every_kind_of_frame_apart(tmp_path: Path, *, trunk: bool) -> None:
     """Each with its twin, which passed; and the ends' whole MTU passes within a VLAN."""
     apart = Topology("vlan", vlan_id=10, ends=4, vlans=(("c", 20), ("d", 20)), trunk=trunk)

@@ -110,8 +110,7 @@ def test_a_number_beyond_the_nic_is_refused_by_name(lab: Lab, tmp_path: Path) ->
 
 # On guests from end to end: what this machine's own kernel may lack.
 PATHS = topologies(document.read("""\
-- {kind: vlan, id: 20, tagged: on, ip: 6}
-- {kind: vlan, id: 30, trunk: on}
+- {kind: vlan, id: 30, trunk: on, tagged: on, ip: 6}
 - {kind: bond, mode: 802.3ad, xmit_hash_policy: layer3+4, vlan: 40}
 """, "paths.yaml"))  # fmt: skip
 

@@ -22,7 +22,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_vm_offloads_from_plan_to_profile(tmp_path: Path) -> None:
     """Without its NICs' offloads a pair of guests is slower by far; the report says what its CPU was."""
     out = tmp_path / "out"
-    done = nettune("run", "vm-offloads", "--blocks", "3", "--seed", "1", "--out", str(out))
+    done = nettune("run", "vm-offloads", "--blocks", "2", "--seed", "1", "--out", str(out))
     document = measured_or_named(out, done.returncode, done.stderr)
     found = {each["treatment"]: each for each in document["treatments"] if each["primary"]}
 
