@@ -3,7 +3,9 @@
 The version is alembic's. A store that is newer than this tool is refused by name; an older one is migrated.
 """
 
+import time
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -148,6 +150,29 @@ facts = Table(
     Column("host", String(80), nullable=False),
     Column("body", LargeBinary, nullable=False),  # zlib of JSON
 )
+
+
+_WAL_S = 10.0  # as long as busy_timeout
+
+
+def set_up_sqlite(connection: Any, record: object) -> None:  # Any: the driver's own connection
+    """Write-ahead log, and waiting for the locks of others, on a connection just made."""
+    del record
+    cursor = connection.cursor()
+    for pragma in ("busy_timeout=10000", "synchronous=NORMAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    # Two who make one store: whatever the timeout, SQLite does not wait for the other's lock where that could end in a
+    # deadlock (sqlite3_busy_handler), and here it does not.
+    deadline = time.monotonic() + _WAL_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except Exception as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+    cursor.close()
 
 
 def prepare(engine: Engine, shown: str) -> None:

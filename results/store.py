@@ -11,7 +11,6 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sql
 from sqlalchemy import exc
@@ -64,7 +63,7 @@ def opened(url: str) -> Iterator["Store"]:
             Path(str(address.database)).parent.mkdir(parents=True, exist_ok=True)
         engine = sql.create_engine(address)
         if engine.dialect.name == "sqlite":
-            sql.event.listen(engine, "connect", _set_up_sqlite)
+            sql.event.listen(engine, "connect", schema.set_up_sqlite)
     try:
         with _named(shown):
             schema.prepare(engine, shown)
@@ -95,14 +94,6 @@ def _named(shown: str) -> Iterator[None]:
         if error.filename is None:
             raise
         raise NotAble(f"{shown}: {error.strerror}: {error.filename}") from error
-
-
-def _set_up_sqlite(connection: Any, record: object) -> None:  # Any: the driver's own connection
-    del record
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 class Store:

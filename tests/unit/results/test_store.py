@@ -2,6 +2,7 @@
 
 import sqlite3
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -461,3 +462,18 @@ def test_two_processes_write_one_store(tmp_path: Path) -> None:
 
     assert ended == [(0, ""), (0, "")]
     assert counts == {"r1": 24, "r2": 24}
+
+
+def test_a_store_that_somebody_is_just_making_is_waited_for(tmp_path: Path) -> None:
+    """SQLite's own timeout does not hold for the change to a write-ahead log."""
+    path = tmp_path / "x.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.3, other.execute, ("ROLLBACK",))
+    release.start()
+    try:
+        with opened(str(path)) as store:
+            assert store.run_ids() == []
+    finally:
+        release.join()
+        other.close()
