@@ -68,7 +68,7 @@ def check_ends(host: Host, plan: Plan) -> dict[Command, str]:
 
 
 def engines(told: Mapping[Command, str]) -> dict[str, str]:
-    """The version of each engine among the tools that `check_machine` found, by the engine's name."""
+    """The version of each engine among the tools that `check_ends` found, by the engine's name."""
     return {name: told[each.version] for name, each in ENGINES.items() if each.version in told}
 
 

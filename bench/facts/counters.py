@@ -5,10 +5,10 @@ A queue that is full drops without the device counting it, so queues are asked t
 """
 
 import json
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from bench.facts import tailed
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host, ask_everywhere
 from results.errors import NotAble
@@ -64,7 +64,7 @@ def parse_queues(outcome: Outcome) -> dict[str, int]:
 
 def parse(outcome: Outcome) -> Counters:
     """Counters from the Outcome of QUESTION; raises NotAble when a file is missing or is not what it should be."""
-    files = dict(re.findall(r"^==> (\S+) <==\n(.*?)(?=^==> |\Z)", outcome.stdout, re.MULTILINE | re.DOTALL))
+    files = tailed.files(outcome.stdout)
     try:
         return Counters(
             uptime_s=float(files["/proc/uptime"].split()[0]),

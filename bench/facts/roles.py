@@ -164,11 +164,6 @@ def routes(*tables: Sequence[Mapping[str, Any]]) -> Routes:  # Any: JSON
     return Routes(tuple(hops))
 
 
-def files(text: str) -> dict[str, str]:
-    """`tail -v -n +1` of several files, by their paths."""
-    return dict(re.findall(r"^==> (\S+) <==\n(.*?)(?=^==> |\Z)", text, re.MULTILINE | re.DOTALL))
-
-
 def began(stack: Stack, by: Routes, told: Mapping[str, str], ssh: Sequence[str]) -> tuple[Role, ...]:
     """Where roles begin. `told` are the files of QUESTIONS, `ssh` the four words of CONNECTION."""
     found = [*_ours(stack, by, ssh)]

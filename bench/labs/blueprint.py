@@ -221,19 +221,13 @@ class _Building:
             own = dict(self.topology.vlans)
             lines = [f"vlan add dev port-{end} vid {own.get(end, vid)}{how}" for end in self.ends
                      if self.home(end) == host]  # fmt: skip
-            lines += [f"vlan add dev {leg} vid {each}" for leg in self._legs for each in dict.fromkeys(
+            lines += [f"vlan add dev {leg} vid {each}" for leg in self.topology.leg_names for each in dict.fromkeys(
                 (vid, *own.values()))]  # fmt: skip
             if host in self.hosts:
                 self.steps.append((host, Command(("bridge", "-batch", "-"), stdin="\n".join(lines) + "\n")))
 
-    @property
-    def _legs(self) -> list[str]:
-        """The links between two nodes: of a bond, of policy routing, a trunk."""
-        count = self.topology.legs or (2 if self.topology.policy else 1 if self.topology.trunk else 0)
-        return [f"leg-{n}" for n in range(1, count + 1)]
-
     def _between(self, mtu: int) -> None:
-        names = self._legs
+        names = self.topology.leg_names
         for name in names:
             self.ip(NODE, *self._link(NODE, name, FAR, name, mtu))
         for host in (NODE, FAR) if names else ():

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -57,7 +57,7 @@ def by_commands(breaks: tuple[tuple[Host, Command], ...], mends: tuple[tuple[Hos
         functools.partial(_each, (step,)) for step in mends]))  # fmt: skip
 
 
-def all_of(works: list[Callable[[], None]]) -> None:
+def all_of(works: Sequence[Callable[[], object]]) -> None:
     """Every one is done though another fails; the first failure is raised at the end."""
     failed: NotAble | None = None
     for work in works:

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bench.facts import roles
+from bench.facts import roles, tailed
 from bench.facts.roles import Role, Stack
 from bench.hosts.command import Command
 from bench.hosts.host import Host
@@ -122,7 +122,7 @@ def _asked(host: Host, machine: Machine) -> tuple[Stack, tuple[Role, ...]]:
     try:
         stack = Stack(roles.links(roles.rows(addresses.require().stdout)))
         by = roles.routes(roles.rows(four.require().stdout), roles.rows(six.stdout))
-        begun = roles.began(stack, by, roles.files(texts.stdout), told)
+        begun = roles.began(stack, by, tailed.files(texts.stdout), told)
         ridden = roles.resolved(stack, begun, ours=machine.devices)
     except (ValueError, KeyError, TypeError) as error:
         raise LabBroken(

@@ -10,6 +10,7 @@ from bench.labs.names import FAR, NODE
 from results.errors import NotAble
 
 BONDED = NODE  # the node that has the bond in every mode
+BUNDLED = Command(("cat", "/sys/class/net/bond0/bonding/ad_num_ports"))  # the legs that LACP put into one
 _LOOK_S = 0.3
 _LEAST = 20  # packets of a leg in that time, above LACP's and ARP's own
 _FOUND_S = 15.0
@@ -22,7 +23,7 @@ class NotWhole(NotAble):
 
 def carrying(lab: Lab) -> str:
     """The leg that most packets pass, once there are some. Raises NotWhole where none does."""
-    node, names = lab.named(BONDED), _names(lab)
+    node, names = lab.named(BONDED), lab.topology.leg_names
     deadline = time.monotonic() + _FOUND_S
     before = _passed(node, names)
     while True:
@@ -41,7 +42,7 @@ def whole(lab: Lab) -> None:
     """Wait until every leg has its carrier and LACP, where it is used, has all of them. Raises NotWhole."""
     nodes = [node for node in lab.nodes if node.name in {NODE, FAR}]
     bonds = [node for node in nodes if node.name == BONDED or lab.topology.paired]
-    asked = {node: [*_states(lab), *(_ports() if node in bonds and lab.topology.bond_mode == "802.3ad" else [])]
+    asked = {node: [*_states(lab), *([BUNDLED] if node in bonds and lab.topology.bond_mode == "802.3ad" else [])]
              for node in nodes}  # fmt: skip
     wanted = ["up"] * lab.topology.legs
     deadline = time.monotonic() + _WHOLE_S
@@ -58,16 +59,8 @@ def whole(lab: Lab) -> None:
         time.sleep(0.05)
 
 
-def _names(lab: Lab) -> list[str]:
-    return [f"leg-{number}" for number in range(1, lab.topology.legs + 1)]
-
-
 def _states(lab: Lab) -> list[Command]:
-    return [Command(("cat", f"/sys/class/net/{name}/operstate")) for name in _names(lab)]
-
-
-def _ports() -> list[Command]:
-    return [Command(("cat", "/sys/class/net/bond0/bonding/ad_num_ports"))]
+    return [Command(("cat", f"/sys/class/net/{name}/operstate")) for name in lab.topology.leg_names]
 
 
 def _passed(node: Host, names: Sequence[str]) -> dict[str, int]:

@@ -8,13 +8,14 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from bench.hosts.command import Command, HostFault
+from bench.hosts.command import Command
 from bench.hosts.host import Host
 from bench.hosts.local import Local
 from bench.hosts.namespace import Namespace, entered
 from bench.labs import lease as leases
 from bench.labs import standing as stood
 from bench.labs.blueprint import drawn_up
+from bench.labs.cable import all_of
 from bench.labs.lab import Lab
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
@@ -73,14 +74,7 @@ def rooms(lease: leases.Lease, names: Sequence[str]) -> Iterator[dict[str, Names
 
 def _remove(local: Host, names: Iterable[str], lease: leases.Lease) -> None:
     """Every one is tried though another fails; the first failure is raised, and the lease stays."""
-    failed: HostFault | None = None
-    for name in names:
-        try:
-            leases.remove_namespace(local, name)
-        except HostFault as error:
-            failed = failed or error
-    if failed is not None:
-        raise failed
+    all_of([functools.partial(leases.remove_namespace, local, name) for name in names])
     lease.release()
 
 

@@ -168,6 +168,8 @@ def imagined(topology: Topology, of: Guests | Inventory | None) -> Lab:
         hosts = {each.name: Local(each.name) for each in of.machines}
         ends = tuple(Endpoint(hosts[each.name], each.devices[0], each.address) for each in of.ends)
         return Lab(topology, ends, tuple(hosts[each.name] for each in of.nodes), ())
+    if of is None:
+        return namespaces.imagined(topology)
     plan = _drawn(topology, of)
     return stood.lab_of(topology, plan, {name: Local(name) for name in plan.hosts})
 
@@ -179,7 +181,7 @@ def commands(topology: Topology, of: Guests | Inventory | None) -> list[tuple[st
 
         return hosts.commands(of)
     if of is None:
-        return stood.lines(drawn_up(topology))
+        return namespaces.commands(topology)
     cabled = cabling(topology, nodes=of.nodes)
     patched = [(PATCH, line) for command in cables(cabled.patched, of.queues) for line in command.stdin.splitlines()]
     started = [(cabled.homes[name], f"QEMU guest {name}: {of.words}, " + ", ".join(
@@ -189,9 +191,7 @@ def commands(topology: Topology, of: Guests | Inventory | None) -> list[tuple[st
     return [*here, *patched, *started, *((host, line) for host, line in told if host in cabled.guests)]
 
 
-def _drawn(topology: Topology, of: Guests | None) -> Blueprint:
-    if of is None:
-        return drawn_up(topology)
+def _drawn(topology: Topology, of: Guests) -> Blueprint:
     return drawn_up(topology, guests=cabling(topology, nodes=of.nodes).guests, queues=of.queues)
 
 

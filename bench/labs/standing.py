@@ -8,6 +8,7 @@ from bench.hosts.host import Host
 from bench.labs.blueprint import Blueprint
 from bench.labs.cable import Ends
 from bench.labs.lab import Endpoint, Lab, PathDevice
+from bench.labs.legs import BUNDLED
 from bench.labs.topology import Topology
 from results.errors import NotAble
 
@@ -107,11 +108,10 @@ def check(lab: Lab, *, within_s: float) -> None:
 
 def _agreed(lab: Lab) -> None:
     """LACP has put every leg into one aggregator, on both sides; a bond of one leg would be another topology."""
-    question = Command(("cat", "/sys/class/net/bond0/bonding/ad_num_ports"))
     deadline = time.monotonic() + _AGREE_S
     bonded = {each.host.name: each.host for each in lab.path if each.device == "bond0"}
     while True:
-        told = {name: host.run(question).require().stdout.strip() for name, host in bonded.items()}
+        told = {name: host.run(BUNDLED).require().stdout.strip() for name, host in bonded.items()}
         if set(told.values()) == {str(lab.topology.legs)}:
             return
         if time.monotonic() > deadline:

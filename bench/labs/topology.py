@@ -100,6 +100,12 @@ class Topology:
         return (4, 6) if self.mtu >= IPV6_LEAST_MTU else (4,)
 
     @property
+    def leg_names(self) -> tuple[str, ...]:
+        """The links between two nodes: of a bond, of policy routing, a trunk."""
+        count = self.legs or (2 if self.policy else 1 if self.trunk else 0)
+        return tuple(f"leg-{number}" for number in range(1, count + 1))
+
+    @property
     def paired(self) -> bool:
         """True where both ends of a bond must know of it; else its partner is a switch."""
         return self.bond_mode in PAIRED_MODES

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.facts.roles import CONNECTION, Link, Role, Stack, Word, began, files, links, resolved, routes, rows
+from bench.facts.roles import CONNECTION, Link, Role, Stack, Word, began, links, resolved, routes, rows
+from bench.facts.tailed import files
 from bench.hosts.command import Command
 from bench.hosts.local import Local
 
