@@ -5,7 +5,7 @@ import fnmatch
 import functools
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from bench.facts.scope import device_of
@@ -17,7 +17,7 @@ from bench.shield import carried_through, uninterrupted
 from bench.treatment import Held
 from results.errors import NotAble, WrongInput
 from tuning import guard
-from tuning.guard import Guard
+from tuning.guard import Guard, Original
 from tuning.journal import Intent, Journal
 from tuning.knobs.knob import Change, Knob, NotSettable
 from tuning.knobs.table import KNOBS, knob_for, owner
@@ -40,39 +40,32 @@ class RestoreFailed(NotAble):
 
 
 class Hosts(Protocol):
-    """What undo needs: hosts by name, and their state. A Lab is one."""
+    """What undo needs: the state of hosts, and a way to write to each. A Lab is one."""
 
     def read(self) -> Sheets:
         """The state of every host now."""
         ...
 
-    def named(self, host: str) -> "Runs":
-        """The host of that name."""
-        ...
-
-
-class Runs(Protocol):
-    """The part of a Host that undo uses."""
-
-    def run_all(self, commands: Sequence[Command]) -> tuple[Outcome, ...]:
-        """See Host.run_all."""
+    def begin(self, host: str, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
+        """Commands on their way on the host of that name; see bench.hosts.host.begun."""
         ...
 
 
 class _Through:
     """A lab whose guarded hosts are written to through their guards."""
 
-    def __init__(self, lab: Lab, hosts: Mapping[str, "Runs"]) -> None:
+    def __init__(self, lab: Lab, guards: Mapping[str, Guard | Original]) -> None:
         self._lab = lab
-        self._hosts = hosts
+        self._guards = guards
 
     def read(self) -> Sheets:
         """See Hosts.read."""
         return self._lab.read()
 
-    def named(self, host: str) -> "Runs":
-        """See Hosts.named."""
-        return self._hosts.get(host) or self._lab.named(host)
+    def begin(self, host: str, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
+        """See Hosts.begin."""
+        guarded = self._guards.get(host)
+        return guarded.begin(commands) if guarded else self._lab.begin(host, commands)
 
 
 class Settings:
@@ -246,8 +239,8 @@ def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> None:
             left = _left(intent, now, foreign)
         if not left:
             break
-        for host, listed in itertools.groupby(left, key=lambda difference: difference.host):
-            _told(lab, host, repairs(tuple(listed)), troubles)
+        by_host = itertools.groupby(left, key=lambda difference: difference.host)
+        _tell(lab, {host: repairs(tuple(listed)) for host, listed in by_host}, troubles)
         now = lab.read()
         left = _left(intent, now, foreign)
     if left or foreign:
@@ -265,21 +258,38 @@ def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> None:
 
 
 def _run(changes: Sequence[Change], lab: Hosts, troubles: list[str] | None) -> None:
-    """Write without judging exit codes: ethtool exits with 1 when nothing changes; the state read back decides."""
-    for host, by_host in itertools.groupby(changes, key=lambda change: change.host):
-        commands: list[Command] = []
-        for knob, listed in itertools.groupby(by_host, key=lambda change: owner(change.key)):
-            commands += knob.writes(tuple(listed))
-        _told(lab, host, commands, troubles)
+    """Write without judging exit codes: ethtool exits with 1 when nothing changes; the state read back decides.
+
+    Each host's in order, all hosts at the same time: no change of one host needs that of another.
+    """
+    by_host: dict[str, list[Change]] = {}
+    for change in changes:
+        by_host.setdefault(change.host, []).append(change)
+    commands: dict[str, list[Command]] = {}
+    for host, own in by_host.items():
+        for knob, listed in itertools.groupby(own, key=lambda change: owner(change.key)):
+            commands.setdefault(host, []).extend(knob.writes(tuple(listed)))
+    _tell(lab, commands, troubles)
 
 
-def _told(lab: Hosts, host: str, commands: Sequence[Command], troubles: list[str] | None) -> None:
-    try:
-        lab.named(host).run_all(commands)
-    except HostFault as error:
-        if troubles is None:
-            raise
-        troubles.append(str(error))
+def _tell(lab: Hosts, commands: Mapping[str, Sequence[Command]], troubles: list[str] | None) -> None:
+    """All of them, though one host fails; its fault is raised at the end, or noted in `troubles`."""
+    faults: list[HostFault] = []
+    waiting = []
+    for host, listed in commands.items():
+        try:
+            waiting.append(lab.begin(host, listed))
+        except HostFault as error:
+            faults.append(error)
+    for awaited in waiting:
+        try:
+            awaited()
+        except HostFault as error:
+            faults.append(error)
+    if faults and troubles is None:
+        raise faults[0]
+    if troubles is not None:
+        troubles += [str(error) for error in faults]
 
 
 def _left(intent: Intent, now: Sheets, foreign: Sequence[Change]) -> list[Difference]:

@@ -1,13 +1,14 @@
 """Lab: a standing Topology. Endpoints one can run Commands on, the nodes under them, the devices on the path."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from bench.facts import scope, state
 from bench.facts.roles import Role
 from bench.facts.sheet import FactSheet, Sheets
-from bench.hosts.host import Host
+from bench.hosts.command import Command, Outcome
+from bench.hosts.host import Host, begun
 from bench.labs.cable import Ends
 from bench.labs.topology import Topology
 
@@ -136,3 +137,7 @@ class Lab:
     def named(self, host: str) -> Host:
         """The host of that name; KeyError when the lab has none."""
         return {each.name: each for each in self.hosts}[host]
+
+    def begin(self, host: str, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
+        """Commands on their way on the host of that name; see bench.hosts.host.begun."""
+        return begun(self.named(host), commands)

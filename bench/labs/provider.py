@@ -95,7 +95,7 @@ class Qemu:
             "guests": self.kit.guests.words,
             "guest kernel": image.release,
             "guest image": image.digest[:16],
-            "guest CPU": "emulated (TCG)" if self.kit.accelerator == "tcg" else "the machine's (KVM)",
+            "guest CPU": "emulated (TCG), mitigations off" if self.kit.accelerator == "tcg" else "the machine's (KVM)",
             "vhost": "on" if self.kit.vhost else "off: QEMU itself moves every packet",
         }
 

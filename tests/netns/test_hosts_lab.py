@@ -298,11 +298,11 @@ def test_where_systemd_runs_its_timer_restores(untouched: Machines, tmp_path: Pa
         changes = [Change("a", f"sysctl/{RMEM}", HELD)]
         lines = undoing(changes, FactSheet("a", {f"sysctl/{RMEM}": before}), lambda _: False)
         armed = guard.arm(host, script(lines), 5)
-        armed.run_all((Command(("tee", "/proc/sys/net/ipv4/tcp_rmem"), stdin=HELD),))
+        armed.begin((Command(("tee", "/proc/sys/net/ipv4/tcp_rmem"), stdin=HELD),))()
         held = value(host, RMEM)
         waited(lambda: restored(host), 15)
         with pytest.raises(guard.NotGuarded):
-            armed.run_all((Command(("tee", "/proc/sys/net/ipv4/tcp_rmem"), stdin=HELD),))
+            armed.begin((Command(("tee", "/proc/sys/net/ipv4/tcp_rmem"), stdin=HELD),))()
         log = armed.disarm()
         asked, told = (host.run(Command(("cat", f"/run/{name}"))).stdout for name in ("asked", "told"))
     finally:
