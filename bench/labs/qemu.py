@@ -174,7 +174,10 @@ class _Guest:
 
     def console(self) -> str:
         """Its last lines, and how QEMU ended where it has."""
-        lines = self._job.output().replace("\r", "").strip().splitlines()[-_CONSOLE_LINES:]
+        shown = self._job.output().replace("\r", "").strip().splitlines()
+        lines = shown[-_CONSOLE_LINES:]
+        # What a panic is about is said before its registers and calls, which are more lines than are shown.
+        lines = [*(each for each in shown[:-_CONSOLE_LINES] if "Kernel panic" in each), *lines]
         if self._job.finished():
             outcome = self._job.wait()
             lines += [*outcome.stderr.strip().splitlines()[-3:], f"QEMU {ended(outcome.returncode)}"]

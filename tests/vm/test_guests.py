@@ -151,6 +151,20 @@ def test_a_guest_that_is_killed_is_named_with_its_console(tmp_path: Path) -> Non
     assert not list((tmp_path / "state" / "guests").iterdir())
 
 
+def test_a_guest_that_runs_out_of_memory_or_panics_says_so(tmp_path: Path) -> None:
+    """Memory ends with the program that took it, and the guest answers on; a panic's last lines are in the error."""
+    with qemu.standing(Topology("direct"), kit(SMALL), leases_folder=leases(tmp_path)) as made:
+        guest = made.b.host
+        greedy = guest.run(Command(("python3", "-c", "[b'1' * (32 << 20) for _ in range(99)]"), deadline_s=60.0))
+        alive = guest.run(Command(("true",)))
+        with pytest.raises(Unreachable) as raised:
+            guest.run(Command(("tee", "/proc/sysrq-trigger"), stdin="c", deadline_s=60.0))
+
+    assert greedy.returncode == -signal.SIGKILL
+    assert alive.ok
+    assert "Kernel panic - not syncing: sysrq triggered crash" in str(raised.value)
+
+
 def test_two_labs_at_once_do_not_meet(lab: Lab, tmp_path: Path) -> None:
     """Names, ports and addresses are the same in both, and each has its own guests behind them."""
     with qemu.standing(Topology("direct"), kit(SMALL), leases_folder=leases(tmp_path)) as other:
@@ -191,18 +205,19 @@ def test_a_panic_and_a_lack_of_memory_are_shown(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_leaves_no_guest_and_what_is_left_is_reaped(tmp_path: Path) -> None:
-    """SIGKILL with guests running: QEMU goes with it; namespaces, taps and keys go with `lab reap`."""
+    """SIGKILL with four guests running: QEMU goes with it; namespaces, taps and keys go with `lab reap`."""
     code = (
         "import sys, time; from pathlib import Path; from bench.labs import qemu\n"
         "from bench.labs.guests import Guests\n"
         "from bench.labs.topology import Topology; from tests.vm.kit import kit, leases\n"
-        "with qemu.standing(Topology('direct'), kit(Guests(memory_mb=384)), leases_folder=leases(Path(sys.argv[1]))):\n"
+        "made = kit(Guests(memory_mb=384))\n"
+        "with qemu.standing(Topology('bridge', ends=4), made, leases_folder=leases(Path(sys.argv[1]))):\n"
         "    print('up', flush=True); time.sleep(600)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "up\n"
-    (name,) = [each for each in lease.namespaces(Local()) if each.endswith("-patch")]
+    (name,) = [each for each in lease.namespaces(Local()) if each.endswith("-node")]
     before = _guests(name)
     child.kill()
     child.communicate()
@@ -216,7 +231,7 @@ def test_a_killed_run_leaves_no_guest_and_what_is_left_is_reaped(tmp_path: Path)
 
     (done,) = lease.reap(leases(tmp_path), remove)
 
-    assert sorted(before.values()) == ["a", "b"]
+    assert sorted(before.values()) == ["a", "b", "c", "d"]
     assert left == {}
     assert done.problem == ""
     assert name in done.removed
