@@ -171,6 +171,8 @@ def _trial(campaign: Campaign, treatment: Treatment, topology: str, block: int, 
         turn = 0 if carryover.neutralise(lab) else position + 1
         with treatment.holds(lab, baseline) as held:
             ended = _probed(campaign, treatment, lab, baseline, held, (block, turn))
+        if ended.status == "done":
+            trust.none_moved(held.moved)
     except NotAble as error:
         if differences(baseline, lab.read()):
             raise

@@ -20,10 +20,12 @@ from tuning import guard
 from tuning.guard import Guard, Original
 from tuning.journal import Intent, Journal
 from tuning.knobs.knob import Change, Knob, NotSettable
+from tuning.knobs.mtu import Mtu
 from tuning.knobs.table import KNOBS, knob_for, owner
 from tuning.surroundings import repairs
 
 _SETTLE_S = 4.0  # duplicate address detection of an IPv6 address that came back: 1 s, up to 2 with its random delay
+_MTU = KNOBS[Mtu.kind]
 _ROUNDS = 3  # of repair: a route may need the address that the round before brought back
 
 
@@ -129,7 +131,7 @@ class Settings:
         """See Treatment.holds. Raises SettingRefused, or RestoreFailed (the journal keeps what is outstanding)."""
         changes = [change for change in self.changes(lab, baseline) if not _holds(change, baseline)]
         intent: Intent | None = None
-        now: Sheets | None = None
+        held: Held | None = None
         guards: dict[str, Guard] = {}
         try:
             with uninterrupted():  # an intent on disk and the undo registered are one step
@@ -148,14 +150,14 @@ class Settings:
                     f"{_fact(first, within)!r}",
                     hint="the kernel clamps or couples it; choose a value that it takes",
                 )
-            held = Held(lab, within)
+            # A machine that others use as well is always read whole.
+            held = Held(lab, within, () if lab.guard_s else ((each.host, each.key) for each in changes))
             yield held
-            now = held.last
         finally:
             if intent is not None:
-                carried_through(functools.partial(self._put_back, intent, lab, now, guards))
+                carried_through(functools.partial(self._put_back, intent, lab, held, guards))
 
-    def _put_back(self, intent: Intent, lab: Lab, now: Sheets | None, guards: Mapping[str, Guard]) -> None:
+    def _put_back(self, intent: Intent, lab: Lab, held: Held | None, guards: Mapping[str, Guard]) -> None:
         """Undo, and only then disarm: a host that we cannot reach, or cannot put back, still does it by itself.
 
         Where one is out of reach nothing can be compared: that is raised at once, and every host does it alone.
@@ -164,11 +166,13 @@ class Settings:
             with contextlib.suppress(guard.NotGuarded, CommandFailed):  # it has fired: undo finds out what is left
                 each.renew(lab.guard_s)
         try:
-            undo(intent, _Through(lab, guard.locked(guards)), now)
+            left = undo(intent, _Through(lab, guard.locked(guards)), None if held is None else held.last)
         except RestoreFailed as error:
             if not error.ours:  # somebody else's values would be overwritten when the time comes
                 _disarm(guards)
             raise
+        if held is not None:
+            held.moved = tuple(each for each in left if not self.explains(each))
         self._journal.undone(intent)
         _disarm(guards)
 
@@ -211,10 +215,11 @@ def write(changes: Sequence[Change], lab: Hosts, troubles: list[str] | None = No
     return now
 
 
-def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> None:
+def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> tuple[Difference, ...]:
     """Put everything back that the intent changed or dragged along, and compare the whole state.
 
-    `now` is the state as just read, None to read it here.
+    `now` is the state as just read, at least of what the intent changed; None to read it here. Gives what was not as
+    before once that was written back: what it had dragged along, and what others did meanwhile; it is put back too.
     Raises RestoreFailed naming what is not as it was; a value that somebody else changed meanwhile is not overwritten.
     """
     now = lab.read() if now is None else now
@@ -228,9 +233,9 @@ def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> None:
         if (original := intent.original(change)) is not None
     ]
     troubles: list[str] = []
-    if back:
-        now = write(back, lab, troubles)
+    now = write(back, lab, troubles) if back else lab.read()
     left = _left(intent, now, foreign)
+    found = tuple(left)
     settled_by = time.monotonic() + _SETTLE_S
     for _ in range(_ROUNDS):
         while any("tentative" in (each.after or "") for each in left) and time.monotonic() < settled_by:
@@ -255,21 +260,23 @@ def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> None:
             hint="the journal keeps the originals; a lab of namespaces is removed whole by `nettune lab reap`",
             ours=bool(left),
         )
+    return found
 
 
 def _run(changes: Sequence[Change], lab: Hosts, troubles: list[str] | None) -> None:
     """Write without judging exit codes: ethtool exits with 1 when nothing changes; the state read back decides.
 
-    Each host's in order, all hosts at the same time: no change of one host needs that of another.
+    Each host's in order, all hosts at the same time, but for MTUs, whose order along the path counts (ADR 0004).
     """
-    by_host: dict[str, list[Change]] = {}
-    for change in changes:
-        by_host.setdefault(change.host, []).append(change)
-    commands: dict[str, list[Command]] = {}
-    for host, own in by_host.items():
-        for knob, listed in itertools.groupby(own, key=lambda change: owner(change.key)):
-            commands.setdefault(host, []).extend(knob.writes(tuple(listed)))
-    _tell(lab, commands, troubles)
+    for _, wave in itertools.groupby(changes, key=lambda change: change.host if owner(change.key) is _MTU else ""):
+        by_host: dict[str, list[Change]] = {}
+        for change in wave:
+            by_host.setdefault(change.host, []).append(change)
+        commands: dict[str, list[Command]] = {}
+        for host, own in by_host.items():
+            for knob, listed in itertools.groupby(own, key=lambda change: owner(change.key)):
+                commands.setdefault(host, []).extend(knob.writes(tuple(listed)))
+        _tell(lab, commands, troubles)
 
 
 def _tell(lab: Hosts, commands: Mapping[str, Sequence[Command]], troubles: list[str] | None) -> None:

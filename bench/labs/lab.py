@@ -1,14 +1,14 @@
 """Lab: a standing Topology. Endpoints one can run Commands on, the nodes under them, the devices on the path."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.facts import scope, state
+from bench.facts import part, scope, state
 from bench.facts.roles import Role
 from bench.facts.sheet import FactSheet, Sheets
 from bench.hosts.command import Command, Outcome
-from bench.hosts.host import Host, begun
+from bench.hosts.host import Host, ask_everywhere, begun
 from bench.labs.cable import Ends
 from bench.labs.topology import Topology
 
@@ -130,9 +130,25 @@ class Lab:
             if device.counts:  # the features of others are not on the path
                 by_host[device.host].append(device.device)
         sheets = state.read(by_host, bridged=self.nodes, filtered=self.nodes if self.topology.filters else ())
-        if not self.scope:
-            return sheets
-        return {name: FactSheet(name, scope.within(each.facts, self.scope[name])) for name, each in sheets.items()}
+        return {name: self._scoped(name, each.facts) for name, each in sheets.items()}
+
+    def reread(self, sheets: Sheets, keys: Iterable[tuple[str, str]]) -> Sheets:
+        """`sheets` with these facts (host, key), and what is told together with them, as they are now."""
+        by_host: dict[str, set[str]] = {}
+        for host, key in keys:
+            by_host.setdefault(host, set()).add(key)
+        asked: dict[Host, tuple[Command, ...]] = {}
+        for host, own in by_host.items():
+            questions = part.questions(own)
+            if questions is None:
+                return self.read()
+            asked[self.named(host)] = questions
+        answers = ask_everywhere(asked)
+        found = {host.name: part.renewed(sheets[host.name].facts, by_host[host.name], answers[host]) for host in asked}
+        return {**sheets, **{name: self._scoped(name, facts) for name, facts in found.items()}}
+
+    def _scoped(self, host: str, facts: Mapping[str, str]) -> FactSheet:
+        return FactSheet(host, scope.within(facts, self.scope[host]) if self.scope else facts)
 
     def named(self, host: str) -> Host:
         """The host of that name; KeyError when the lab has none."""

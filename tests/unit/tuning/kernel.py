@@ -1,6 +1,6 @@
 """A lab whose kernels are dictionaries: they take the Commands of the knobs and of undo, and can misbehave."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bench.facts.sheet import FactSheet, Sheets
@@ -87,6 +87,14 @@ class KernelLab(Lab):
     def read(self) -> Sheets:
         """See Lab.read."""
         return {host.name: FactSheet(host.name, dict(host.facts)) for host in self.kernels}
+
+    def reread(self, sheets: Sheets, keys: Iterable[tuple[str, str]]) -> Sheets:
+        """See Lab.reread; nothing else is told with them."""
+        now, facts = self.read(), {name: dict(sheet.facts) for name, sheet in sheets.items()}
+        for host, key in keys:
+            facts[host].pop(key, None)
+            facts[host] |= {key: now[host].facts[key]} if key in now[host].facts else {}
+        return {name: FactSheet(name, own) for name, own in facts.items()}
 
     def begin(self, host: str, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
         """See Lab.begin; each is done at once."""
