@@ -286,7 +286,7 @@ until [ -e /run/slept ]; do sleep 0.02; done
 
 
 def test_where_systemd_runs_its_timer_restores(untouched: Machines, tmp_path: Path) -> None:
-    """With a stand-in for systemd-run, since no machine of ours boots it: unit, time and accuracy are as documented."""
+    """With a stand-in: unit, time and accuracy are as documented; tests/vm/test_disk.py has the real systemd-run."""
     host = untouched.a
     for name, text in (("systemd-run", _SYSTEMD_RUN), ("systemctl", '#!/bin/sh\necho "$@" >>/run/told\n')):
         (tmp_path / name).write_text(text, encoding="utf-8")
