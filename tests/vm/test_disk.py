@@ -99,7 +99,7 @@ def _held(host: Ssh, before: FactSheet, tmp_path: Path, seconds: float) -> guard
         guard.arm_all((host,), changes, {host.name: before}, explains, seconds, guards)
     armed = guards[host.name]
     for each in changes:
-        armed.run_all(owner(each.key).writes((each,)))
+        armed.begin(owner(each.key).writes((each,)))()
     return armed
 
 
