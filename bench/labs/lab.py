@@ -9,6 +9,7 @@ from bench.facts.roles import Role
 from bench.facts.sheet import FactSheet, Sheets
 from bench.hosts.host import Host
 from bench.labs.cable import Ends
+from bench.labs.restarting import Restarting
 from bench.labs.topology import Topology
 
 ENDS = ("a", "b", "c", "d", "e", "f", "g", "h")  # names of endpoints, in the order in which a topology has them
@@ -55,6 +56,7 @@ class Lab:
     guard_s: float = 0.0
     roles: Mapping[str, Sequence[Role]] = field(default_factory=dict)
     scope: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    restarting: Restarting | None = None  # where a plan's treatments start its guests anew
 
     @property
     def own_kernels(self) -> tuple[Host, ...]:
@@ -129,6 +131,9 @@ class Lab:
             if device.counts:  # the features of others are not on the path
                 by_host[device.host].append(device.device)
         sheets = state.read(by_host, bridged=self.nodes, filtered=self.nodes if self.topology.filters else ())
+        if self.restarting is not None:
+            started = {name: self.restarting.facts(name) for name in sheets}
+            return {name: FactSheet(name, {**each.facts, **started[name]}) for name, each in sheets.items()}
         if not self.scope:
             return sheets
         return {name: FactSheet(name, scope.within(each.facts, self.scope[name])) for name, each in sheets.items()}
