@@ -22,6 +22,7 @@ CONTROL = "mgmt0"  # the name of the control NIC inside
 CONTROL_ADDRESS = "10.0.2.15/24"  # of QEMU's user network (qemu-options: "the first address the DHCP server gives")
 CONTROL_MAC = "52:54:00:6e:74:01"  # of every guest: each is alone on its user network
 USUAL_MTU = 9000  # the least that a guest's NIC can be set to: host_mtu caps what the driver takes
+QUEUES_MOST = 16
 RINGS = (256, 1024)  # receive entries that QEMU takes, a power of two; transmit ones stay 256 (hw/net/virtio-net.c)
 RING = 256  # receive entries where nothing is said
 FOR_EVER_S = 1e9

@@ -9,8 +9,9 @@ from bench.facts.roles import Role
 from bench.facts.sheet import FactSheet, Sheets
 from bench.hosts.host import Host
 from bench.labs.cable import Ends
-from bench.labs.restarting import Restarting
+from bench.labs.restarting import Restarting, Wanted
 from bench.labs.topology import Topology
+from results.errors import NotAble
 
 ENDS = ("a", "b", "c", "d", "e", "f", "g", "h")  # names of endpoints, in the order in which a topology has them
 Target = Literal["guest", "node", "path"]  # the endpoints, the nodes between them, every device on the path
@@ -137,6 +138,15 @@ class Lab:
         if not self.scope:
             return sheets
         return {name: FactSheet(name, scope.within(each.facts, self.scope[name])) for name, each in sheets.items()}
+
+    def restart(self, wanted: Wanted) -> None:
+        """Start these guests anew with that, or all of them as they are. Raises NotAble with a guest's console."""
+        if self.restarting is None:
+            raise NotAble(f"lab {self.topology.name} has no guests that nettune could start anew")
+        if wanted:
+            self.restarting.restart(wanted)
+        else:
+            self.restarting.fresh()
 
     def named(self, host: str) -> Host:
         """The host of that name; KeyError when the lab has none."""
