@@ -17,6 +17,7 @@ from bench.facts.sheet import FactSheet, Sheets, differences
 from bench.labs.lab import Lab
 from bench.plan import Plan
 from bench.probes.probe import Measured, Pair, Probe, ProbeFailed, ToolBroke
+from bench.restarts import UNCOUNTED
 from bench.treatment import Held, Nothing, Treatment
 from results.errors import NotAble
 from results.looks import look
@@ -179,7 +180,7 @@ def _begun(
 ) -> tuple[Sheets, str]:
     """Guests that have just been started, for one group of arms: their facts, and why it cannot be measured.
 
-    One trial is measured and not counted: what a guest does for the first time takes longer. ADR 0021.
+    Some trials are measured and not counted: what a guest does for the first time takes longer. ADR 0021.
     """
     lab, baseline = campaign.labs[topology], campaign.baselines[topology]
     held = Held(lab, baseline)
@@ -196,8 +197,9 @@ def _begun(
             raise
         return baseline, str(error)
     with contextlib.suppress(NotAble):  # a trial that counts tells it again
-        carryover.neutralise(lab)
-        _probed(campaign, outer or Nothing(CURRENT), lab, baseline, held, (block, 0))
+        for _ in range(UNCOUNTED):
+            carryover.neutralise(lab)
+            _probed(campaign, outer or Nothing(CURRENT), lab, baseline, held, (block, 0))
     return held.within, ""
 
 

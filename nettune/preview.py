@@ -85,7 +85,7 @@ def _told(groups: Sequence[Sequence[str]], states: Mapping[str, str]) -> str:
     if len(groups) == 1:
         return " → ".join(groups[0])
     begun = (f"guests started anew{f' ({states[group[0]]})' if states[group[0]] else ''}" for group in groups)
-    return " → ".join(f"{start}, one trial that is not counted → {' → '.join(group)}"
+    return " → ".join(f"{start}, {restarts.UNCOUNTED} trials that are not counted → {' → '.join(group)}"
                       for start, group in zip(begun, groups, strict=True))  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def test_guests_that_are_so_already_need_no_new_start() -> None:
 def test_new_starts_are_in_the_estimate() -> None:
     """Two a state, and one for the plain group where it comes first; a trial after each that is not counted."""
     assert restarts.block_s({"usual": PLAN["usual"]}, 3.0) == 0.0
-    assert restarts.block_s({"many": QUEUES, "many-jumbo": BOTH}, 3.0) == 2.5 * restarts.START_S + 2 * 3.0
+    assert restarts.block_s({"many": QUEUES, "many-jumbo": BOTH}, 3.0) == 2.5 * restarts.START_S + 2 * 2 * 3.0
 
 
 @dataclass
