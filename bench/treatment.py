@@ -42,12 +42,19 @@ class Treatment(Protocol):
         """Its settings as {setting, value, target, was}, for the store and the report."""
         ...
 
-    def refusal(self, lab: Lab, baseline: Sheets) -> str:
-        """Why it cannot be held on this lab, in words; "" when it can."""
+    def outer(self, lab: Lab, baseline: Sheets) -> "Treatment | None":
+        """Its part that starts guests anew: held around all arms of a block that have the same, which its name tells.
+
+        None where it has none, or where guests are so already.
+        """
+        ...
+
+    def refusal(self, lab: Lab, baseline: Sheets, within: Sheets | None = None) -> str:
+        """Why it cannot be held on this lab, in words; "" when it can. `within`: the facts that its outer part made."""
         ...
 
     def holds(self, lab: Lab, baseline: Sheets) -> AbstractContextManager[Held]:
-        """Applied within the block, undone and checked against `baseline` on leaving; gives the facts it made.
+        """All but its outer part: applied, undone and checked against `baseline` on leaving; gives the facts it made.
 
         Raises NotAble when it cannot be applied (everything is undone then) or not be undone.
         """
@@ -64,9 +71,13 @@ class Nothing:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def refusal(self, lab: Lab, baseline: Sheets) -> str:
-        """Nothing can always be held."""
+    def outer(self, lab: Lab, baseline: Sheets) -> None:
+        """Nothing takes a new start."""
         del lab, baseline
+
+    def refusal(self, lab: Lab, baseline: Sheets, within: Sheets | None = None) -> str:
+        """Nothing can always be held."""
+        del lab, baseline, within
         return ""
 
     @contextlib.contextmanager

@@ -11,8 +11,11 @@ from typing import Protocol
 from bench.facts.scope import device_of
 from bench.facts.sheet import Difference, Sheets, differences
 from bench.hosts.command import Command, CommandFailed, HostFault, Outcome
+from bench.labs.guests import STARTED_WITH
 from bench.labs.lab import Lab
+from bench.labs.restarting import Wanted
 from bench.plan import SettingSpec
+from bench.restarts import state
 from bench.shield import carried_through, uninterrupted
 from bench.treatment import Held
 from results.errors import NotAble, WrongInput
@@ -22,6 +25,7 @@ from tuning.journal import Intent, Journal
 from tuning.knobs.knob import Change, Knob, NotSettable
 from tuning.knobs.mtu import Mtu
 from tuning.knobs.table import KNOBS, knob_for, owner
+from tuning.knobs.vm import wanted_of
 from tuning.surroundings import repairs
 
 _SETTLE_S = 4.0  # duplicate address detection of an IPv6 address that came back: 1 s, up to 2 with its random delay
@@ -42,7 +46,7 @@ class RestoreFailed(NotAble):
 
 
 class Hosts(Protocol):
-    """What undo needs: the state of hosts, and a way to write to each. A Lab is one."""
+    """What undo needs: the state of hosts, a way to write to each, and a new start of guests. A Lab is one."""
 
     def read(self) -> Sheets:
         """The state of every host now."""
@@ -50,6 +54,10 @@ class Hosts(Protocol):
 
     def begin(self, host: str, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
         """Commands on their way on the host of that name; see bench.hosts.host.begun."""
+        ...
+
+    def restart(self, wanted: Wanted) -> None:
+        """Start guests anew with these facts. Raises NotAble."""
         ...
 
 
@@ -69,13 +77,20 @@ class _Through:
         guarded = self._guards.get(host)
         return guarded.begin(commands) if guarded else self._lab.begin(host, commands)
 
+    def restart(self, wanted: Wanted) -> None:
+        """See Hosts.restart."""
+        self._lab.restart(wanted)
+
 
 class Settings:
-    """A treatment: settings of a plan, held through their knobs."""
+    """A treatment: settings of a plan, held through their knobs; `outer` is the part that is held around them."""
 
-    def __init__(self, name: str, specs: Sequence[SettingSpec], journal: Journal) -> None:
+    def __init__(
+        self, name: str, specs: Sequence[SettingSpec], journal: Journal, outer: "Settings | None" = None
+    ) -> None:
         self.name = name
         self._journal = journal
+        self._outer = outer
         self._known: list[tuple[Lab, Sheets, tuple[Change, ...]]] = []
         self._parts = [(spec, _knob(spec)) for spec in specs]
         order = list(KNOBS)
@@ -83,23 +98,36 @@ class Settings:
 
     def described(self, lab: Lab, now: Sheets) -> tuple[Mapping[str, str], ...]:
         """See Treatment.described."""
-        rows = []
+        rows = [] if self._outer is None else [*self._outer.described(lab, now)]
         for spec, knob in self._parts:
             target = spec.target or knob.target
-            changes = knob.changes(spec.setting, spec.value, lab, target, now)
+            try:
+                changes = knob.changes(spec.setting, spec.value, lab, target, now)
+            except NotSettable:  # only guests that were started anew can have it
+                changes = ()
             was = sorted({_fact(change, now) or "absent" for change in changes})
             rows.append({"setting": spec.setting, "value": spec.value, "target": target, "was": " | ".join(was)})
         return tuple(rows)
 
-    def refusal(self, lab: Lab, baseline: Sheets) -> str:
+    def outer(self, lab: Lab, baseline: Sheets) -> "Settings | None":
+        """See Treatment.outer."""
+        if self._outer is None:
+            return None
+        try:
+            changes = self._outer.changes(lab, baseline)
+        except NotSettable:  # which its refusal tells
+            return self._outer
+        return None if all(_holds(change, baseline) for change in changes) else self._outer
+
+    def refusal(self, lab: Lab, baseline: Sheets, within: Sheets | None = None) -> str:
         """See Treatment.refusal."""
         try:
-            changes = self.changes(lab, baseline)
+            changes = self.changes(lab, baseline if within is None else within)
         except NotSettable as error:
             return str(error)
         if ridden := _ridden(changes, lab):
             return ridden
-        if all(_holds(change, baseline) for change in changes):
+        if within is None and all(_holds(change, baseline) for change in changes):
             return "already so on this lab: there is nothing to compare with current"
         return ""
 
@@ -119,11 +147,14 @@ class Settings:
                     f"not settable here: {change.key} on {change.host} is asked to be both {first!r} and "
                     f"{change.wanted!r}"
                 )
-        self._known.append((lab, now, tuple(found)))
+        # The last of each lab: that after a new start is another each time.
+        self._known = [*(each for each in self._known if each[0] is not lab), (lab, now, tuple(found))]
         return tuple(found)
 
     def explains(self, difference: Difference) -> bool:
         """See Treatment.explains."""
+        if self._outer is not None and self._outer.explains(difference):
+            return True
         return any(knob.explains(spec.setting, difference) for spec, knob in self._parts)
 
     @contextlib.contextmanager
@@ -177,6 +208,16 @@ class Settings:
         _disarm(guards)
 
 
+def treatments(plan: Mapping[str, Sequence[SettingSpec]], journal: Journal) -> list[Settings]:
+    """A plan's treatments, their settings that start guests anew apart."""
+    found = []
+    for name, specs in plan.items():
+        around = [spec for spec in specs if spec.setting in STARTED_WITH]
+        within = [spec for spec in specs if spec not in around]
+        found.append(Settings(name, within, journal, Settings(state(specs), around, journal) if around else None))
+    return found
+
+
 def _ridden(changes: Sequence[Change], lab: Lab) -> str:
     """Why a device is left alone: what rides on it; "" where nothing does that the inventory does not allow."""
     for change in changes:
@@ -206,6 +247,8 @@ def write(changes: Sequence[Change], lab: Hosts, troubles: list[str] | None = No
 
     With `troubles` a host that fails is noted there, and the others are written all the same.
     """
+    if anew := wanted_of(changes):
+        lab.restart(anew)
     _run([change for change in changes if not change.follows], lab, troubles)
     now = lab.read()
     late = [change for change in changes if change.follows and not _holds(change, now)]

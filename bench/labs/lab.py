@@ -10,7 +10,9 @@ from bench.facts.sheet import FactSheet, Sheets
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host, ask_everywhere, begun
 from bench.labs.cable import Ends
+from bench.labs.restarting import Restarting, Wanted
 from bench.labs.topology import Topology
+from results.errors import NotAble
 
 ENDS = ("a", "b", "c", "d", "e", "f", "g", "h")  # names of endpoints, in the order in which a topology has them
 Target = Literal["guest", "node", "path"]  # the endpoints, the nodes between them, every device on the path
@@ -56,6 +58,7 @@ class Lab:
     guard_s: float = 0.0
     roles: Mapping[str, Sequence[Role]] = field(default_factory=dict)
     scope: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    restarting: Restarting | None = None  # where a plan's treatments start its guests anew
 
     @property
     def own_kernels(self) -> tuple[Host, ...]:
@@ -130,6 +133,9 @@ class Lab:
             if device.counts:  # the features of others are not on the path
                 by_host[device.host].append(device.device)
         sheets = state.read(by_host, bridged=self.nodes, filtered=self.nodes if self.topology.filters else ())
+        if self.restarting is not None:
+            started = {name: self.restarting.facts(name) for name in sheets}
+            sheets = {name: FactSheet(name, {**each.facts, **started[name]}) for name, each in sheets.items()}
         return {name: self._scoped(name, each.facts) for name, each in sheets.items()}
 
     def reread(self, sheets: Sheets, keys: Iterable[tuple[str, str]]) -> Sheets:
@@ -149,6 +155,15 @@ class Lab:
 
     def _scoped(self, host: str, facts: Mapping[str, str]) -> FactSheet:
         return FactSheet(host, scope.within(facts, self.scope[host]) if self.scope else facts)
+
+    def restart(self, wanted: Wanted) -> None:
+        """Start these guests anew with that, or all of them as they are. Raises NotAble with a guest's console."""
+        if self.restarting is None:
+            raise NotAble(f"lab {self.topology.name} has no guests that nettune could start anew")
+        if wanted:
+            self.restarting.restart(wanted)
+        else:
+            self.restarting.fresh()
 
     def named(self, host: str) -> Host:
         """The host of that name; KeyError when the lab has none."""

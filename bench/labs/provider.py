@@ -183,7 +183,9 @@ def commands(topology: Topology, of: Guests | Inventory | None) -> list[tuple[st
     if of is None:
         return namespaces.commands(topology)
     cabled = cabling(topology, nodes=of.nodes)
-    patched = [(PATCH, line) for command in cables(cabled.patched, of.queues) for line in command.stdin.splitlines()]
+    patched = [
+        (PATCH, line) for command in cables(cabled.patched, of.tap_queues) for line in command.stdin.splitlines()
+    ]
     started = [(cabled.homes[name], f"QEMU guest {name}: {of.words}, " + ", ".join(
         f"{nic} on tap {tap}" for nic, tap in cabled.nics(name))) for name in cabled.guests]  # fmt: skip
     told = stood.lines(_drawn(topology, of))
@@ -192,7 +194,7 @@ def commands(topology: Topology, of: Guests | Inventory | None) -> list[tuple[st
 
 
 def _drawn(topology: Topology, of: Guests) -> Blueprint:
-    return drawn_up(topology, guests=cabling(topology, nodes=of.nodes).guests, queues=of.queues)
+    return drawn_up(topology, guests=cabling(topology, nodes=of.nodes).guests, queues=of.tap_queues)
 
 
 def _lacking(needed: Sequence[str], tools: Sequence[str], local: Host, leases_folder: Path) -> str:

@@ -61,7 +61,7 @@ def _started(machines: Machines, plan: str) -> "subprocess.Popen[str]":
     seed = next(
         seed
         for seed in range(1000)
-        if schedule.arms(names, seed=seed, topology="standing", block=0, attempt=0)[0] == "held"
+        if schedule.groups(dict.fromkeys(names, ""), seed=seed, topology="standing", block=0, attempt=0)[0][0] == "held"
     )
     return start("run", plan, "--seed", str(seed), prefix=machines.prefix)
 

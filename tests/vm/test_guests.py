@@ -45,7 +45,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield made
 
 
-def _carries(lab: Lab) -> None:
+def carries(lab: Lab) -> None:
     """A second of TCP from a to b over the devices of the path; nothing is left of it."""
     facts = lab.read()
     before = counters.read(lab.counted)
@@ -62,7 +62,7 @@ def _carries(lab: Lab) -> None:
 def test_two_guests_on_taps_of_a_bridge(lab: Lab) -> None:
     """Debian's kernel at the ends, the machine's own between them; iperf3 and irtt over SSH."""
     releases = [host.run(Command(("uname", "-r"))).stdout.strip() for host in lab.hosts]
-    _carries(lab)
+    carries(lab)
     measured = Latency("latency", 1.0, 0.005, 60).measure(Pair(lab.a, lab.b, 20002, 30002))
 
     assert releases[0] == releases[1] == kit(SMALL).image.release
@@ -119,7 +119,7 @@ PATHS = topologies(document.read("""\
 def test_paths_of_guests_alone(topology: Topology, tmp_path: Path) -> None:
     """Bridges, tags and bonds on Debian's kernel in guests; LACP agrees through a cable of two taps."""
     with qemu.standing(topology, kit(replace(SMALL, nodes=True)), leases_folder=leases(tmp_path)) as made:
-        _carries(made)
+        carries(made)
         partner = made.nodes[0].run(Command(("cat", "/sys/class/net/bond0/bonding/ad_partner_mac"))).stdout.strip()
         own = made.nodes[-1].run(Command(("cat", "/sys/class/net/bond0/bonding/ad_actor_system"))).stdout.strip()
 
@@ -128,7 +128,7 @@ def test_paths_of_guests_alone(topology: Topology, tmp_path: Path) -> None:
         assert own
 
 
-def _guests(netns: str) -> dict[int, str]:
+def guests_in(netns: str) -> dict[int, str]:
     """The QEMU processes of a namespace, which is a lab's own, with their guests' names."""
     pids = Local().run(Command(("ip", "netns", "pids", netns))).require().stdout.split()
     lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0") for pid in pids}
@@ -140,7 +140,7 @@ def test_a_guest_that_is_killed_is_named_with_its_console(tmp_path: Path) -> Non
     with qemu.standing(Topology("bridge"), kit(SMALL), leases_folder=leases(tmp_path)) as made:
         node = made.nodes[0]
         assert isinstance(node, Namespace)
-        (pid,) = [pid for pid, name in _guests(node.netns).items() if name == "a"]
+        (pid,) = [pid for pid, name in guests_in(node.netns).items() if name == "a"]
         with made.a.host.start(Command(("sleep", "100"), deadline_s=200)) as job:
             os.kill(pid, signal.SIGKILL)
             with pytest.raises(Unreachable) as raised:
@@ -171,7 +171,7 @@ def test_two_labs_at_once_do_not_meet(lab: Lab, tmp_path: Path) -> None:
         for each, word in ((lab, "first"), (other, "second")):
             each.a.host.run(Command(("tee", "/tmp/who"), stdin=word)).require()  # noqa: S108 - in a guest
         said = [each.a.host.run(Command(("cat", "/tmp/who"))).stdout for each in (lab, other)]  # noqa: S108
-        _carries(other)
+        carries(other)
 
     assert said == ["first", "second"]
 
@@ -218,11 +218,11 @@ def test_a_killed_run_leaves_no_guest_and_what_is_left_is_reaped(tmp_path: Path)
     assert child.stdout is not None
     assert child.stdout.readline() == "up\n"
     (name,) = [each for each in lease.namespaces(Local()) if each.endswith("-node")]
-    before = _guests(name)
+    before = guests_in(name)
     child.kill()
     child.communicate()
     time.sleep(1.0)
-    left = _guests(name)
+    left = guests_in(name)
     folder = tmp_path / "state"
 
     def remove(kind: str, name: str) -> bool:
