@@ -168,6 +168,6 @@ DISK_KIND = Kind(
         **({} if os.geteuid() == 0 else {"fakeroot": "fakeroot"}),
     },
     room_bytes=1_800_000_000,  # measured: 1.5 GB at most, for tree and tar archives and the disk
-    takes="one to two minutes, 120 MB of downloads, 128 MB kept",
+    takes="one to two minutes, 113 MB of downloads, 127 MB kept",
     pack=pack,
 )
