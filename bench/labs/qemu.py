@@ -49,6 +49,7 @@ _BUFFERS = (
     Command(("tee", "/proc/sys/net/ipv4/tcp_wmem"), stdin="4096 16384 4194304"),
 )
 _CONSOLE_LINES = 15  # in an error
+_ENDING_S = 1.0
 
 
 @contextlib.contextmanager
@@ -200,6 +201,9 @@ class _Guest:
 
     def console(self) -> str:
         """Its last lines, and how QEMU ended where it has."""
+        asked = time.monotonic()  # the kernel closes its sockets a little before the process is seen to have ended
+        while not self._job.finished() and time.monotonic() < asked + _ENDING_S:
+            time.sleep(0.01)
         lines = self._job.output().replace("\r", "").strip().splitlines()[-_CONSOLE_LINES:]
         if self._job.finished():
             outcome = self._job.wait()
