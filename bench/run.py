@@ -159,10 +159,10 @@ def _block(campaign: Campaign, tally: _Tally, topology: str, block: int, attempt
     store.begin_block(run_id, topology, block, attempt, [arm for group in order for arm in group])
     position = 0
     for group in order:
-        campaign.watch(tally.progress(topology, block, group[0]))
         with contextlib.ExitStack() as stack:
             within, cause = baseline, ""
             if len(order) > 1:
+                campaign.watch(replace(tally.progress(topology, block, "guests are started anew"), note=""))
                 within, cause = _begun(stack, campaign, outer[group[0]], topology, block, first=position == 0)
             for arm in group:
                 campaign.watch(tally.progress(topology, block, arm))

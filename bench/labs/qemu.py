@@ -49,6 +49,7 @@ _BUFFERS = (
     Command(("tee", "/proc/sys/net/ipv4/tcp_wmem"), stdin="4096 16384 4194304"),
 )
 _CONSOLE_LINES = 15  # in an error
+_ENDING_S = 1.0
 
 
 @contextlib.contextmanager
@@ -75,7 +76,7 @@ def standing(topology: Topology, kit: Kit, *, leases_folder: Path) -> Iterator[L
             guest.wait()
         for guest in waiting:
             hosts[guest.machine.name] = stack.enter_context(guest.reached(folder / "client"))
-        furnish = functools.partial(_furnished, plan, hosts)
+        furnish = functools.partial(_furnished, topology, plan, hosts)
         furnish(cabled.guests)
         machine = next(iter(found.values()))
         failing = {**of_pairs(plan, found), **patched(plan, cabled, found.get(PATCH), folder)}
@@ -84,11 +85,14 @@ def standing(topology: Topology, kit: Kit, *, leases_folder: Path) -> Iterator[L
         yield _restartable(lab, kit.guests, waiting, furnish) if kit.guests.settings else lab
 
 
-def _furnished(plan: Blueprint, hosts: Mapping[str, Host], guests: Collection[str]) -> None:
+def _furnished(topology: Topology, plan: Blueprint, hosts: Mapping[str, Host], guests: Collection[str]) -> None:
     """What a guest that has just come up is given."""
     for name in guests:
         for outcome in hosts[name].run_all(_BUFFERS):
             outcome.require()
+    for name in guests if topology.tracks else ():
+        if name in plan.nodes:  # the first question loads the module, whose sysctls shall be there from the start
+            hosts[name].run(Command(("conntrack", "-C")))
     stood.run_steps(plan, hosts, "does the guest's kernel have it?", of=guests.__contains__)
 
 
@@ -197,6 +201,9 @@ class _Guest:
 
     def console(self) -> str:
         """Its last lines, and how QEMU ended where it has."""
+        asked = time.monotonic()  # the kernel closes its sockets a little before the process is seen to have ended
+        while not self._job.finished() and time.monotonic() < asked + _ENDING_S:
+            time.sleep(0.01)
         shown = self._job.output().replace("\r", "").strip().splitlines()
         lines = shown[-_CONSOLE_LINES:]
         # What a panic is about is said before its registers and calls, which are more lines than are shown.

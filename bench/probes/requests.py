@@ -245,7 +245,7 @@ def parse(outcome: Outcome, raw: Mapping[str, str]) -> dict[str, Any]:  # Any: J
         raise ToolBroke(
             f"on {outcome.host}: wrk (exit {outcome.returncode}) told no result but {said!r}", raw=raw
         ) from None
-    if not all(map(real, (*counts, *bins))) or not found["micros"] > 0:
+    if not all(map(real, (*counts, *bins))) or not found["micros"] >= 1:  # it prints whole ones
         raise ToolBroke(f"on {outcome.host}: wrk told numbers that cannot be: {lines[-1][:200]!r}", raw=raw)
     return dict(found)
 

@@ -112,6 +112,7 @@ def test_a_number_beyond_the_nic_is_refused_by_name(lab: Lab, tmp_path: Path) ->
 PATHS = topologies(document.read("""\
 - {kind: vlan, id: 30, trunk: on, tagged: on, ip: 6}
 - {kind: bond, mode: 802.3ad, xmit_hash_policy: layer3+4, vlan: 40}
+- routed
 """, "paths.yaml"))  # fmt: skip
 
 
