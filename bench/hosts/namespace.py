@@ -88,6 +88,18 @@ class Namespace:
             raise failed[0]
         return made[0]
 
+    def dial_file(self, path: str) -> socket.socket:
+        """A connection to a unix socket of this machine, whose names are no network's; raises OSError."""
+        self._check()
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.settimeout(_DIAL_S)
+            sock.connect(path)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
     def close(self) -> None:
         """End the shell; the namespace itself stays."""
         self._session.close()
