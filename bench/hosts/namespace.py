@@ -41,6 +41,11 @@ class Namespace:
         return self._netns
 
     @property
+    def machine(self) -> str:
+        """The machine that it is on, as errors name it."""
+        return "this machine"
+
+    @property
     def local(self) -> bool:
         """See Host.local. Its mount namespace has the machine's files, with another /sys."""
         return True

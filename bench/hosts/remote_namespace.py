@@ -66,6 +66,11 @@ class RemoteNamespace:
         return self._netns
 
     @property
+    def machine(self) -> str:
+        """The machine that it is on, as errors name it."""
+        return self._machine.name
+
+    @property
     def local(self) -> bool:
         """See Host.local: its files are the other machine's."""
         return False

@@ -183,8 +183,9 @@ class _Guest:
         if self._job.finished():
             try:
                 outcome = self._job.wait()
-            except Unreachable as error:  # its machine is gone
-                return "\n".join([*lines, str(error)])
+            except Unreachable:
+                gone = f"the SSH connection to {self.room.machine}, where it ran, is lost too"
+                return "\n".join([f"the console of guest {self.machine.name}:", *lines, gone])
             lines += [*outcome.stderr.strip().splitlines()[-3:], f"QEMU {ended(outcome.returncode)}"]
         return "\n".join(["the console of guest " + self.machine.name + ":", *(lines or ["nothing"])])
 

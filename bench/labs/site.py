@@ -23,6 +23,11 @@ class Room(Host, Protocol):
         """The namespace's name below /run/netns."""
         ...
 
+    @property
+    def machine(self) -> str:
+        """The machine that it is on, as errors name it."""
+        ...
+
     def dial(self, address: str, port: int) -> Stream:
         """A TCP connection made from inside; raises OSError or HostFault."""
         ...
