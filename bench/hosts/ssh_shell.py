@@ -99,7 +99,11 @@ class Shells:
         """
         pipe = self._taken()
         self._busy.append(pipe)
-        return Job(self, pipe, name or self._name, command, prefix)
+        try:
+            return Job(self, pipe, name or self._name, command, prefix)
+        except Unreachable as error:
+            self.drop(pipe)
+            raise self._refusal(pipe, error) from error
 
     def stream(self, argv: Sequence[str]) -> Stream:
         """The standard input and output of a program, as a socket. Raises Unreachable."""
@@ -145,8 +149,18 @@ class Shells:
                 return pipe
             pipe.close()
         pipe = self._connection.pipe(self._program)
-        pipe.send(PRELUDE.encode())
+        try:
+            pipe.send(PRELUDE.encode())
+        except Unreachable as error:
+            pipe.close()
+            raise self._refusal(pipe, error) from error
         return pipe
+
+    def _refusal(self, pipe: Pipe, error: Unreachable) -> HostFault:
+        """What took nothing from us may have said why: sudo is gone before our first line where the machine is busy."""
+        pipe.take(0.0)
+        said = bytes(pipe.err).decode("utf-8", "backslashreplace").strip()
+        return refused(self._name, said) if said and pipe.connected else error
 
 
 class Job:
