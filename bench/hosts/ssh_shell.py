@@ -102,8 +102,9 @@ class Shells:
         try:
             return Job(self, pipe, name or self._name, command, prefix)
         except Unreachable as error:
+            why = self._refusal(pipe, error)
             self.drop(pipe)
-            raise self._refusal(pipe, error) from error
+            raise why from error
 
     def stream(self, argv: Sequence[str]) -> Stream:
         """The standard input and output of a program, as a socket. Raises Unreachable."""
@@ -152,8 +153,9 @@ class Shells:
         try:
             pipe.send(PRELUDE.encode())
         except Unreachable as error:
+            why = self._refusal(pipe, error)
             pipe.close()
-            raise self._refusal(pipe, error) from error
+            raise why from error
         return pipe
 
     def _refusal(self, pipe: Pipe, error: Unreachable) -> HostFault:
