@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import cast
 
-from bench import document
+from bench import document, restarts
 from bench.document import Node, from_plain
 from bench.hosts.command import Command
 from bench.labs import deploying, reading
@@ -70,7 +70,9 @@ class Plan:
     @property
     def deployed(self) -> Guests | Inventory | None:
         """What the endpoints are; None: network namespaces."""
-        return self.guests if self.inventory is None else self.inventory
+        if self.guests is not None:
+            return replace(self.guests, settings=restarts.words(self.treatments))
+        return self.inventory
 
     @property
     def elsewhere(self) -> bool:
@@ -93,6 +95,7 @@ class Plan:
         )
         trial_s = sum(probe.traffic_s + probe.tool_s for probe in self.probes)
         trial_s += TRIAL_OVERHEAD_S if self.guests is None and self.inventory is None else WITH_GUESTS_S
+        anew_s = restarts.block_s(self.treatments, trial_s) if self.guests is not None else 0.0
         return Design(
             topologies=tuple(topology.name for topology in self.topologies),
             treatments=tuple(self.treatments),
@@ -103,7 +106,7 @@ class Plan:
             goal=self.goal,
             blocks=self.blocks,
             sequential=self.sequential,
-            block_s=trial_s * (len(self.treatments) + len(CURRENT_ARMS)),
+            block_s=trial_s * (len(self.treatments) + len(CURRENT_ARMS)) + anew_s,
             definitions={
                 f"{probe.name}.{metric}": words for probe in self.probes for metric, words in probe.definitions.items()
             },

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.facts.sheet import Sheets
+from bench.facts.sheet import Sheets, differences
 from bench.hosts.command import Command
 from bench.hosts.host import Host
 from bench.labs.lab import Lab
@@ -103,15 +103,34 @@ def standing(
 
 
 def asked(labs: Mapping[str, Lab], treatments: Sequence[Treatment], skipped: Sequence[tuple[str, str]]) -> Ready:
-    """Every treatment asked about each lab: what may be measured, and what is left out."""
+    """Every treatment asked about each lab: what may be measured, and what is left out.
+
+    Those that start guests anew are asked on guests that were: what QEMU refuses is known before the first trial.
+    """
     skipped = list(skipped)
     baselines = {name: lab.read() for name, lab in labs.items()}
-    live: dict[str, list[Treatment]] = {name: [] for name in labs}
+    live: dict[str, list[Treatment]] = {}
     for topology_name, lab in labs.items():
-        for treatment in treatments:
-            reason = treatment.refusal(lab, baselines[topology_name])
-            if reason:
-                skipped.append((f"{topology_name}/{treatment.name}", reason))
-            else:
-                live[topology_name].append(treatment)
+        refused = _refusals(lab, baselines[topology_name], treatments)
+        skipped += [(f"{topology_name}/{name}", reason) for name, reason in refused.items() if reason]
+        live[topology_name] = [each for each in treatments if not refused[each.name]]
     return Ready(labs, baselines, live, tuple(skipped))
+
+
+def _refusals(lab: Lab, baseline: Sheets, treatments: Sequence[Treatment]) -> dict[str, str]:
+    """Why each cannot be held, "" where it can, in the plan's order."""
+    outer = {each.name: around for each in treatments if (around := each.outer(lab, baseline)) is not None}
+    found = {each.name: "" if each.name in outer else each.refusal(lab, baseline) for each in treatments}
+    for around in {each.name: each for each in outer.values()}.values():
+        of_it = [each for each in treatments if each.name in outer and outer[each.name].name == around.name]
+        if reason := around.refusal(lab, baseline):
+            found |= {each.name: reason for each in of_it}
+            continue
+        try:
+            with around.holds(lab, baseline) as held:
+                found |= {each.name: each.refusal(lab, baseline, held.within) for each in of_it}
+        except NotAble as error:
+            if differences(baseline, lab.read()):
+                raise
+            found |= {each.name: str(error) for each in of_it}
+    return found

@@ -4,6 +4,7 @@ It knows no knob and no table: treatments come as a Protocol, numbers go to the 
 measured afresh by `--resume`; complete blocks are never measured again.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,10 +17,11 @@ from bench.facts.sheet import FactSheet, Sheets, differences
 from bench.labs.lab import Lab
 from bench.plan import Plan
 from bench.probes.probe import Measured, Pair, Probe, ProbeFailed, ToolBroke
+from bench.restarts import UNCOUNTED
 from bench.treatment import Held, Nothing, Treatment
 from results.errors import NotAble
 from results.looks import look
-from results.records import CURRENT_ARMS, Histogram, Sample, TrialStatus
+from results.records import CURRENT, CURRENT_ARMS, Histogram, Sample, TrialStatus
 from results.store import Ended, Store
 
 
@@ -148,31 +150,79 @@ def _look(campaign: Campaign, tally: _Tally, topology: str, block: int) -> None:
 def _block(campaign: Campaign, tally: _Tally, topology: str, block: int, attempt: int) -> None:
     """One round over all live arms of a topology."""
     store, run_id = campaign.store, campaign.run_id
+    lab, baseline = campaign.labs[topology], campaign.baselines[topology]
     treatments: dict[str, Treatment] = {name: Nothing(name) for name in CURRENT_ARMS}
     treatments |= {each.name: each for each in tally.live[topology]}
-    order = schedule.arms(tuple(treatments), seed=campaign.seed, topology=topology, block=block, attempt=attempt)
-    store.begin_block(run_id, topology, block, attempt, order)
-    for position, arm in enumerate(order):
-        campaign.watch(tally.progress(topology, block, arm))
-        trial_id = store.begin_trial(run_id, topology, block, attempt, position, arm)
-        ended = _trial(campaign, treatments[arm], topology, block, position)
-        store.end_trial(trial_id, ended)
-        tally.trials += 1
-        tally.note = "" if ended.status == "done" else f"{arm}: {ended.status}: {ended.cause}"
+    outer = {name: each.outer(lab, baseline) for name, each in treatments.items()}
+    states = {name: each.name if each is not None else "" for name, each in outer.items()}
+    order = schedule.groups(states, seed=campaign.seed, topology=topology, block=block, attempt=attempt)
+    store.begin_block(run_id, topology, block, attempt, [arm for group in order for arm in group])
+    position = 0
+    for group in order:
+        campaign.watch(tally.progress(topology, block, group[0]))
+        with contextlib.ExitStack() as stack:
+            within, cause = baseline, ""
+            if len(order) > 1:
+                within, cause = _begun(stack, campaign, outer[group[0]], topology, block, first=position == 0)
+            for arm in group:
+                campaign.watch(tally.progress(topology, block, arm))
+                trial_id = store.begin_trial(run_id, topology, block, attempt, position, arm)
+                ended = _trial(campaign, treatments[arm], topology, block, position, within, cause)
+                store.end_trial(trial_id, ended)
+                position += 1
+                tally.trials += 1
+                tally.note = "" if ended.status == "done" else f"{arm}: {ended.status}: {ended.cause}"
     store.end_block(run_id, topology, block, attempt)
 
 
-def _trial(campaign: Campaign, treatment: Treatment, topology: str, block: int, position: int) -> Ended:
-    """One arm held once. An undo that failed ends the run: nothing may be measured on a lab that is not baseline."""
+def _begun(
+    stack: contextlib.ExitStack, campaign: Campaign, outer: Treatment | None, topology: str, block: int, *, first: bool
+) -> tuple[Sheets, str]:
+    """Guests that have just been started, for one group of arms: their facts, and why it cannot be measured.
+
+    Some trials are measured and not counted: what a guest does for the first time takes longer. ADR 0021.
+    """
     lab, baseline = campaign.labs[topology], campaign.baselines[topology]
-    started = time.monotonic()
-    ended = Ended("missing", "not begun", 0.0)
+    held = Held(lab, baseline)
     try:
-        turn = 0 if carryover.neutralise(lab) else position + 1
-        with treatment.holds(lab, baseline) as held:
-            ended = _probed(campaign, treatment, lab, baseline, held, (block, turn))
+        if outer is not None:
+            held = stack.enter_context(outer.holds(lab, baseline))
+        elif first:  # the end of the group before has just started them
+            lab.restart({})
+        if outer is None and (odd := differences(baseline, lab.read())):
+            told = "; ".join(str(each) for each in odd[:4])
+            raise NotAble(f"{topology}: guests that were started anew are not what they were: {told}")
     except NotAble as error:
         if differences(baseline, lab.read()):
+            raise
+        return baseline, str(error)
+    with contextlib.suppress(NotAble):  # a trial that counts tells it again
+        for _ in range(UNCOUNTED):
+            carryover.neutralise(lab)
+            _probed(campaign, outer or Nothing(CURRENT), lab, baseline, held, (block, 0))
+    return held.within, ""
+
+
+def _trial(
+    campaign: Campaign, treatment: Treatment, topology: str, block: int, position: int, within: Sheets, cause: str
+) -> Ended:
+    """One arm held once, on a lab that is `within`, or missing with that `cause`.
+
+    An undo that failed ends the run: nothing may be measured on a lab that is not what it was.
+    """
+    lab = campaign.labs[topology]
+    started = time.monotonic()
+    ended = Ended("missing", cause or "not begun", 0.0)
+    if cause:
+        return ended
+    try:
+        turn = 0 if carryover.neutralise(lab) else position + 1
+        with treatment.holds(lab, within) as held:
+            ended = _probed(campaign, treatment, lab, campaign.baselines[topology], held, (block, turn))
+        if ended.status == "done":
+            trust.none_moved(held.moved)
+    except NotAble as error:
+        if differences(within, lab.read()):
             raise
         ended = replace(ended, status="missing", cause=str(error))
     return replace(ended, elapsed_s=time.monotonic() - started)

@@ -1,7 +1,7 @@
 """Schedule: which arm runs when, on which ports. All of it follows from the seed and can be dealt again."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _SERVER_PORTS = (20000, 29000)
@@ -21,11 +21,22 @@ class Ports:
     client: int
 
 
-def arms(names: Sequence[str], *, seed: int, topology: str, block: int, attempt: int) -> tuple[str, ...]:
-    """The arms of one block in random order."""
-    order = list(names)
-    random.Random(f"{seed}/{topology}/{block}/{attempt}").shuffle(order)  # noqa: S311 - an experiment, not a key
-    return tuple(order)
+def groups(
+    states: Mapping[str, str], *, seed: int, topology: str, block: int, attempt: int
+) -> tuple[tuple[str, ...], ...]:
+    """The arms of one block by the state that they run in (`states`: of each arm): groups in random order, arms too.
+
+    Every state is one group: a costly one is brought about once a block, at a random place in it.
+    """
+    dealt = random.Random(f"{seed}/{topology}/{block}/{attempt}")  # noqa: S311 - an experiment, not a key
+    found: dict[str, list[str]] = {}
+    for arm, state in states.items():
+        found.setdefault(state, []).append(arm)
+    order = list(found.values())
+    dealt.shuffle(order)
+    for each in order:
+        dealt.shuffle(each)
+    return tuple(tuple(each) for each in order)
 
 
 def topologies(names: Sequence[str], *, seed: int, block: int) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Treatment as the run loop sees it: something held during a trial. The loop knows no knob."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -10,16 +10,23 @@ from bench.labs.lab import Lab
 
 
 class Held:
-    """A treatment being held: the facts it made, and the last reading of them."""
+    """A treatment being held: the facts it made, and the last reading of them.
 
-    def __init__(self, lab: Lab, within: Sheets) -> None:
+    `touched` are the facts (host, key) that undo writes: only they are read again at the end of a trial, since the
+    whole state is read anyway once they are undone. Nothing touched: the whole state.
+    """
+
+    def __init__(self, lab: Lab, within: Sheets, touched: Iterable[tuple[str, str]] = ()) -> None:
         self.within = within
         self._lab = lab
+        self._touched = tuple(touched)
         self.last: Sheets | None = None
+        # What the undo found that no treatment had changed: it moved during the trial. Known after leaving.
+        self.moved: tuple[Difference, ...] = ()
 
     def read(self) -> Sheets:
-        """The state of every host now; undo takes the last reading when nothing ran after it."""
-        self.last = self._lab.read()
+        """The state of every host now, as far as the undo does not tell it; undo takes the last reading."""
+        self.last = self._lab.reread(self.within, self._touched) if self._touched else self._lab.read()
         return self.last
 
 
@@ -35,12 +42,19 @@ class Treatment(Protocol):
         """Its settings as {setting, value, target, was}, for the store and the report."""
         ...
 
-    def refusal(self, lab: Lab, baseline: Sheets) -> str:
-        """Why it cannot be held on this lab, in words; "" when it can."""
+    def outer(self, lab: Lab, baseline: Sheets) -> "Treatment | None":
+        """Its part that starts guests anew: held around all arms of a block that have the same, which its name tells.
+
+        None where it has none, or where guests are so already.
+        """
+        ...
+
+    def refusal(self, lab: Lab, baseline: Sheets, within: Sheets | None = None) -> str:
+        """Why it cannot be held on this lab, in words; "" when it can. `within`: the facts that its outer part made."""
         ...
 
     def holds(self, lab: Lab, baseline: Sheets) -> AbstractContextManager[Held]:
-        """Applied within the block, undone and checked against `baseline` on leaving; gives the facts it made.
+        """All but its outer part: applied, undone and checked against `baseline` on leaving; gives the facts it made.
 
         Raises NotAble when it cannot be applied (everything is undone then) or not be undone.
         """
@@ -57,9 +71,13 @@ class Nothing:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def refusal(self, lab: Lab, baseline: Sheets) -> str:
-        """Nothing can always be held."""
+    def outer(self, lab: Lab, baseline: Sheets) -> None:
+        """Nothing takes a new start."""
         del lab, baseline
+
+    def refusal(self, lab: Lab, baseline: Sheets, within: Sheets | None = None) -> str:
+        """Nothing can always be held."""
+        del lab, baseline, within
         return ""
 
     @contextlib.contextmanager

@@ -62,7 +62,11 @@ def treatment_explains(treatment: Treatment, baseline: Sheets, within: Sheets) -
 
 def nothing_moved(within: Sheets, after: Sheets) -> None:
     """The facts did not change during the trial. Raises Untrusted naming what did."""
-    odd = differences(within, after)
+    none_moved(differences(within, after))
+
+
+def none_moved(odd: Sequence[Difference]) -> None:
+    """Raises Untrusted where there are any."""
     if odd:
         raise Untrusted(f"facts changed during the trial: {_told(odd)}")
 

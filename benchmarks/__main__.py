@@ -50,6 +50,7 @@ ALL = (
     "trend",
     "failures",
     "power",
+    "starts",
     "plans",
     "store",
     "guests",

@@ -16,16 +16,26 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard outpu
 
 
 @image_app.command()
-def build(as_json: JsonOption = False) -> None:
+def build(
+    disk: Annotated[bool, typer.Option("--disk", help="A qcow2 disk for Proxmox VE, with cloud-init.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """The image of this version of nettune, from Debian's packages; found where it was built before."""
     from bench.hosts.local import Local
     from bench.images import cache
+    from bench.images.disk import DISK_KIND
+    from bench.images.squash import LAB_KIND
 
-    screen, folder = Screen(quiet=as_json), places().cache
-    if cache.found(folder) is None:
-        screen.err.print(f"about a minute, 85 MB of downloads, 105 MB kept in {folder}", markup=False, soft_wrap=True)
-    image = cache.built(folder, Local(), lambda step: screen.err.print(step, markup=False, soft_wrap=True))
-    screen.line(f"{image.folder}: Linux {image.release}, {len(image.packages)} packages, content {image.digest[:12]}")
+    screen, folder, kind = Screen(quiet=as_json), places().cache, DISK_KIND if disk else LAB_KIND
+
+    def say(step: str) -> None:
+        screen.err.print(step, markup=False, soft_wrap=True)
+
+    if cache.found(folder, kind) is None:
+        say(f"{kind.takes} in {folder}")
+    image = cache.built(folder, Local(), say, kind)
+    place = image.disk if disk else image.folder
+    screen.line(f"{place}: Linux {image.release}, {len(image.packages)} packages, content {image.digest[:12]}")
     if as_json:
         screen.document(_document(image))
 
@@ -37,11 +47,11 @@ def list_images(as_json: JsonOption = False) -> None:
 
     screen = Screen(quiet=as_json)
     listed = cache.listed(places().cache)
-    columns = ("folder", "kernel", "#MB", "content", "not used because")
+    columns = ("folder", "for", "kernel", "#MB", "content", "not used because")
     rows = [
-        (folder.name, image.release, f"{image.size_bytes / 1e6:.0f}", image.digest[:12], "")
+        (folder.name, image.kind, image.release, f"{image.size_bytes / 1e6:.0f}", image.digest[:12], "")
         if image is not None
-        else (folder.name, "", "", "", problem)
+        else (folder.name, "", "", "", "", problem)
         for folder, image, problem in listed
     ]
     if rows:
@@ -71,9 +81,8 @@ def _document(image: "Image") -> dict[str, object]:
     return {
         "folder": str(image.folder),
         "usable": True,
-        "kernel": str(image.kernel),
-        "initrd": str(image.initrd),
-        "root": str(image.root),
+        "kind": image.kind,
+        **{name.partition(".")[0]: str(path) for name, path in image.files.items()},
         "release": image.release,
         "digest": image.digest,
         "size_bytes": image.size_bytes,

@@ -1,10 +1,10 @@
 """Before a run and after it: what is ordered, how long it takes, what would be done, what went wrong."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench import plan as plans
-from bench import schedule
+from bench import restarts, schedule
 from bench.facts import machine
 from bench.hosts.local import Local
 from bench.labs import provider
@@ -80,6 +80,15 @@ def estimate(screen: Screen, order: Order) -> None:
     )
 
 
+def _told(groups: Sequence[Sequence[str]], states: Mapping[str, str]) -> str:
+    """The arms in their order, with the starts of guests between."""
+    if len(groups) == 1:
+        return " → ".join(groups[0])
+    begun = (f"guests started anew{f' ({states[group[0]]})' if states[group[0]] else ''}" for group in groups)
+    return " → ".join(f"{start}, {restarts.UNCOUNTED} trials that are not counted → {' → '.join(group)}"
+                      for start, group in zip(begun, groups, strict=True))  # fmt: skip
+
+
 def dry_run(screen: Screen, order: Order) -> None:
     """The exact commands, without running any."""
     local = Local()
@@ -97,9 +106,9 @@ def dry_run(screen: Screen, order: Order) -> None:
             where = spec.target or (knob.target if knob else "")
             screen.line(f"  on {where}: {knob.command(spec.setting, spec.value) if knob else spec.setting}")
     for topology in plan.topologies:
-        names = (*CURRENT_ARMS, *plan.treatments)
-        first = schedule.arms(names, seed=order.seed, topology=topology.name, block=0, attempt=0)
-        screen.line(f"\nblock 1 on {topology.name}: {' → '.join(first)}")
+        states = dict.fromkeys(CURRENT_ARMS, "") | restarts.states(plan.treatments, plan.deployed, topology)
+        first = schedule.groups(states, seed=order.seed, topology=topology.name, block=0, attempt=0)
+        screen.line(f"\nblock 1 on {topology.name}: {_told(first, states)}")
     lab = provider.imagined(plan.topologies[0], plan.deployed)
     for index, probe in enumerate(plan.probes):
         pair = paired(probe, lab, index, seed=order.seed, block=0)

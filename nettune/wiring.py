@@ -23,9 +23,9 @@ from nettune.places import Places
 from results.errors import NotAble
 from results.records import Run
 from results.store import Store
+from tuning import treatments as settings
 from tuning.journal import kept
 from tuning.knobs.table import check
-from tuning.treatments import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def carry_out(
         )
         folder = places.journals if order.plan.inventory is None else places.journals_of_hosts
         journal = stack.enter_context(kept(folder / f"{run_id}-{secrets.token_hex(2)}.jsonl"))
-        treatments = [Settings(name, specs, journal) for name, specs in order.plan.treatments.items()]
+        treatments = settings.treatments(order.plan.treatments, journal)
         labs, skipped = ready.standing(stack, order.plan, provider, local=local, leases_folder=places.leases)
         plan, told = able.settled(order.plan, next(iter(labs.values())), provider, local, say)
         there = ready.asked(labs, treatments, skipped)

@@ -7,7 +7,7 @@ the script takes, so that no late write undoes an undo. ADR 0017.
 
 import math
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.facts.sheet import Sheets
@@ -104,8 +104,8 @@ class Guard:
     host: Host
     guard_id: str
 
-    def run_all(self, commands: Sequence[Command]) -> tuple[Outcome, ...]:
-        """Host.run_all under the host's lock, while the guard is armed. Raises NotGuarded when it is not."""
+    def begin(self, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
+        """As hosts.host.begun, under the host's lock, while the guard is armed: NotGuarded is raised when it is not."""
         return _behind(self.host, self.guard_id, commands)
 
     def renew(self, seconds: float) -> None:
@@ -128,8 +128,8 @@ class Original:
 
     host: Host
 
-    def run_all(self, commands: Sequence[Command]) -> tuple[Outcome, ...]:
-        """Host.run_all under the host's lock."""
+    def begin(self, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
+        """As hosts.host.begun, under the host's lock."""
         return _behind(self.host, "", commands)
 
 
@@ -192,13 +192,22 @@ def _told(script: str, *words: str) -> Command:
     return Command(("sh", "-c", script, "sh", ROOT, *words), deadline_s=_SLOW_S)
 
 
-def _behind(host: Host, guard_id: str, commands: Sequence[Command]) -> tuple[Outcome, ...]:
-    """A batch under the host's lock; with an id, only while that guard is armed."""
+def _behind(host: Host, guard_id: str, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
+    """A batch on its way under the host's lock; with an id, only while that guard is armed."""
     if not commands:
-        return ()
+        return tuple
     batch = shell.batch(commands)
     words = ("sh", "-c", BEHIND, "sh", ROOT, guard_id, *batch.argv)
-    outcome = host.run(Command(words, deadline_s=batch.deadline_s + _SLOW_S))
+    job = host.start(Command(words, deadline_s=batch.deadline_s + _SLOW_S))
+
+    def awaited() -> tuple[Outcome, ...]:
+        with job:
+            return _answers(host, commands, job.wait())
+
+    return awaited
+
+
+def _answers(host: Host, commands: Sequence[Command], outcome: Outcome) -> tuple[Outcome, ...]:
     if outcome.returncode == _FIRED:
         raise NotGuarded(f"on {host.name}: the guard had fired before the write: the host put itself back")
     if outcome.returncode == _BUSY:

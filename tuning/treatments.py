@@ -5,25 +5,31 @@ import fnmatch
 import functools
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from bench.facts.scope import device_of
 from bench.facts.sheet import Difference, Sheets, differences
 from bench.hosts.command import Command, CommandFailed, HostFault, Outcome
+from bench.labs.guests import STARTED_WITH
 from bench.labs.lab import Lab
+from bench.labs.restarting import Wanted
 from bench.plan import SettingSpec
+from bench.restarts import state
 from bench.shield import carried_through, uninterrupted
 from bench.treatment import Held
 from results.errors import NotAble, WrongInput
 from tuning import guard
-from tuning.guard import Guard
+from tuning.guard import Guard, Original
 from tuning.journal import Intent, Journal
 from tuning.knobs.knob import Change, Knob, NotSettable
+from tuning.knobs.mtu import Mtu
 from tuning.knobs.table import KNOBS, knob_for, owner
+from tuning.knobs.vm import wanted_of
 from tuning.surroundings import repairs
 
 _SETTLE_S = 4.0  # duplicate address detection of an IPv6 address that came back: 1 s, up to 2 with its random delay
+_MTU = KNOBS[Mtu.kind]
 _ROUNDS = 3  # of repair: a route may need the address that the round before brought back
 
 
@@ -40,47 +46,51 @@ class RestoreFailed(NotAble):
 
 
 class Hosts(Protocol):
-    """What undo needs: hosts by name, and their state. A Lab is one."""
+    """What undo needs: the state of hosts, a way to write to each, and a new start of guests. A Lab is one."""
 
     def read(self) -> Sheets:
         """The state of every host now."""
         ...
 
-    def named(self, host: str) -> "Runs":
-        """The host of that name."""
+    def begin(self, host: str, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
+        """Commands on their way on the host of that name; see bench.hosts.host.begun."""
         ...
 
-
-class Runs(Protocol):
-    """The part of a Host that undo uses."""
-
-    def run_all(self, commands: Sequence[Command]) -> tuple[Outcome, ...]:
-        """See Host.run_all."""
+    def restart(self, wanted: Wanted) -> None:
+        """Start guests anew with these facts. Raises NotAble."""
         ...
 
 
 class _Through:
     """A lab whose guarded hosts are written to through their guards."""
 
-    def __init__(self, lab: Lab, hosts: Mapping[str, "Runs"]) -> None:
+    def __init__(self, lab: Lab, guards: Mapping[str, Guard | Original]) -> None:
         self._lab = lab
-        self._hosts = hosts
+        self._guards = guards
 
     def read(self) -> Sheets:
         """See Hosts.read."""
         return self._lab.read()
 
-    def named(self, host: str) -> "Runs":
-        """See Hosts.named."""
-        return self._hosts.get(host) or self._lab.named(host)
+    def begin(self, host: str, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
+        """See Hosts.begin."""
+        guarded = self._guards.get(host)
+        return guarded.begin(commands) if guarded else self._lab.begin(host, commands)
+
+    def restart(self, wanted: Wanted) -> None:
+        """See Hosts.restart."""
+        self._lab.restart(wanted)
 
 
 class Settings:
-    """A treatment: settings of a plan, held through their knobs."""
+    """A treatment: settings of a plan, held through their knobs; `outer` is the part that is held around them."""
 
-    def __init__(self, name: str, specs: Sequence[SettingSpec], journal: Journal) -> None:
+    def __init__(
+        self, name: str, specs: Sequence[SettingSpec], journal: Journal, outer: "Settings | None" = None
+    ) -> None:
         self.name = name
         self._journal = journal
+        self._outer = outer
         self._known: list[tuple[Lab, Sheets, tuple[Change, ...]]] = []
         self._parts = [(spec, _knob(spec)) for spec in specs]
         order = list(KNOBS)
@@ -88,23 +98,36 @@ class Settings:
 
     def described(self, lab: Lab, now: Sheets) -> tuple[Mapping[str, str], ...]:
         """See Treatment.described."""
-        rows = []
+        rows = [] if self._outer is None else [*self._outer.described(lab, now)]
         for spec, knob in self._parts:
             target = spec.target or knob.target
-            changes = knob.changes(spec.setting, spec.value, lab, target, now)
+            try:
+                changes = knob.changes(spec.setting, spec.value, lab, target, now)
+            except NotSettable:  # only guests that were started anew can have it
+                changes = ()
             was = sorted({_fact(change, now) or "absent" for change in changes})
             rows.append({"setting": spec.setting, "value": spec.value, "target": target, "was": " | ".join(was)})
         return tuple(rows)
 
-    def refusal(self, lab: Lab, baseline: Sheets) -> str:
+    def outer(self, lab: Lab, baseline: Sheets) -> "Settings | None":
+        """See Treatment.outer."""
+        if self._outer is None:
+            return None
+        try:
+            changes = self._outer.changes(lab, baseline)
+        except NotSettable:  # which its refusal tells
+            return self._outer
+        return None if all(_holds(change, baseline) for change in changes) else self._outer
+
+    def refusal(self, lab: Lab, baseline: Sheets, within: Sheets | None = None) -> str:
         """See Treatment.refusal."""
         try:
-            changes = self.changes(lab, baseline)
+            changes = self.changes(lab, baseline if within is None else within)
         except NotSettable as error:
             return str(error)
         if ridden := _ridden(changes, lab):
             return ridden
-        if all(_holds(change, baseline) for change in changes):
+        if within is None and all(_holds(change, baseline) for change in changes):
             return "already so on this lab: there is nothing to compare with current"
         return ""
 
@@ -124,11 +147,14 @@ class Settings:
                     f"not settable here: {change.key} on {change.host} is asked to be both {first!r} and "
                     f"{change.wanted!r}"
                 )
-        self._known.append((lab, now, tuple(found)))
+        # The last of each lab: that after a new start is another each time.
+        self._known = [*(each for each in self._known if each[0] is not lab), (lab, now, tuple(found))]
         return tuple(found)
 
     def explains(self, difference: Difference) -> bool:
         """See Treatment.explains."""
+        if self._outer is not None and self._outer.explains(difference):
+            return True
         return any(knob.explains(spec.setting, difference) for spec, knob in self._parts)
 
     @contextlib.contextmanager
@@ -136,7 +162,7 @@ class Settings:
         """See Treatment.holds. Raises SettingRefused, or RestoreFailed (the journal keeps what is outstanding)."""
         changes = [change for change in self.changes(lab, baseline) if not _holds(change, baseline)]
         intent: Intent | None = None
-        now: Sheets | None = None
+        held: Held | None = None
         guards: dict[str, Guard] = {}
         try:
             with uninterrupted():  # an intent on disk and the undo registered are one step
@@ -155,14 +181,14 @@ class Settings:
                     f"{_fact(first, within)!r}",
                     hint="the kernel clamps or couples it; choose a value that it takes",
                 )
-            held = Held(lab, within)
+            # A machine that others use as well is always read whole.
+            held = Held(lab, within, () if lab.guard_s else ((each.host, each.key) for each in changes))
             yield held
-            now = held.last
         finally:
             if intent is not None:
-                carried_through(functools.partial(self._put_back, intent, lab, now, guards))
+                carried_through(functools.partial(self._put_back, intent, lab, held, guards))
 
-    def _put_back(self, intent: Intent, lab: Lab, now: Sheets | None, guards: Mapping[str, Guard]) -> None:
+    def _put_back(self, intent: Intent, lab: Lab, held: Held | None, guards: Mapping[str, Guard]) -> None:
         """Undo, and only then disarm: a host that we cannot reach, or cannot put back, still does it by itself.
 
         Where one is out of reach nothing can be compared: that is raised at once, and every host does it alone.
@@ -171,13 +197,25 @@ class Settings:
             with contextlib.suppress(guard.NotGuarded, CommandFailed):  # it has fired: undo finds out what is left
                 each.renew(lab.guard_s)
         try:
-            undo(intent, _Through(lab, guard.locked(guards)), now)
+            left = undo(intent, _Through(lab, guard.locked(guards)), None if held is None else held.last)
         except RestoreFailed as error:
             if not error.ours:  # somebody else's values would be overwritten when the time comes
                 _disarm(guards)
             raise
+        if held is not None:
+            held.moved = tuple(each for each in left if not self.explains(each))
         self._journal.undone(intent)
         _disarm(guards)
+
+
+def treatments(plan: Mapping[str, Sequence[SettingSpec]], journal: Journal) -> list[Settings]:
+    """A plan's treatments, their settings that start guests anew apart."""
+    found = []
+    for name, specs in plan.items():
+        around = [spec for spec in specs if spec.setting in STARTED_WITH]
+        within = [spec for spec in specs if spec not in around]
+        found.append(Settings(name, within, journal, Settings(state(specs), around, journal) if around else None))
+    return found
 
 
 def _ridden(changes: Sequence[Change], lab: Lab) -> str:
@@ -209,6 +247,8 @@ def write(changes: Sequence[Change], lab: Hosts, troubles: list[str] | None = No
 
     With `troubles` a host that fails is noted there, and the others are written all the same.
     """
+    if anew := wanted_of(changes):
+        lab.restart(anew)
     _run([change for change in changes if not change.follows], lab, troubles)
     now = lab.read()
     late = [change for change in changes if change.follows and not _holds(change, now)]
@@ -218,10 +258,11 @@ def write(changes: Sequence[Change], lab: Hosts, troubles: list[str] | None = No
     return now
 
 
-def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> None:
+def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> tuple[Difference, ...]:
     """Put everything back that the intent changed or dragged along, and compare the whole state.
 
-    `now` is the state as just read, None to read it here.
+    `now` is the state as just read, at least of what the intent changed; None to read it here. Gives what was not as
+    before once that was written back: what it had dragged along, and what others did meanwhile; it is put back too.
     Raises RestoreFailed naming what is not as it was; a value that somebody else changed meanwhile is not overwritten.
     """
     now = lab.read() if now is None else now
@@ -235,9 +276,9 @@ def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> None:
         if (original := intent.original(change)) is not None
     ]
     troubles: list[str] = []
-    if back:
-        now = write(back, lab, troubles)
+    now = write(back, lab, troubles) if back else lab.read()
     left = _left(intent, now, foreign)
+    found = tuple(left)
     settled_by = time.monotonic() + _SETTLE_S
     for _ in range(_ROUNDS):
         while any("tentative" in (each.after or "") for each in left) and time.monotonic() < settled_by:
@@ -246,8 +287,8 @@ def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> None:
             left = _left(intent, now, foreign)
         if not left:
             break
-        for host, listed in itertools.groupby(left, key=lambda difference: difference.host):
-            _told(lab, host, repairs(tuple(listed)), troubles)
+        by_host = itertools.groupby(left, key=lambda difference: difference.host)
+        _tell(lab, {host: repairs(tuple(listed)) for host, listed in by_host}, troubles)
         now = lab.read()
         left = _left(intent, now, foreign)
     if left or foreign:
@@ -262,24 +303,43 @@ def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> None:
             hint="the journal keeps the originals; a lab of namespaces is removed whole by `nettune lab reap`",
             ours=bool(left),
         )
+    return found
 
 
 def _run(changes: Sequence[Change], lab: Hosts, troubles: list[str] | None) -> None:
-    """Write without judging exit codes: ethtool exits with 1 when nothing changes; the state read back decides."""
-    for host, by_host in itertools.groupby(changes, key=lambda change: change.host):
-        commands: list[Command] = []
-        for knob, listed in itertools.groupby(by_host, key=lambda change: owner(change.key)):
-            commands += knob.writes(tuple(listed))
-        _told(lab, host, commands, troubles)
+    """Write without judging exit codes: ethtool exits with 1 when nothing changes; the state read back decides.
+
+    Each host's in order, all hosts at the same time, but for MTUs, whose order along the path counts (ADR 0004).
+    """
+    for _, wave in itertools.groupby(changes, key=lambda change: change.host if owner(change.key) is _MTU else ""):
+        by_host: dict[str, list[Change]] = {}
+        for change in wave:
+            by_host.setdefault(change.host, []).append(change)
+        commands: dict[str, list[Command]] = {}
+        for host, own in by_host.items():
+            for knob, listed in itertools.groupby(own, key=lambda change: owner(change.key)):
+                commands.setdefault(host, []).extend(knob.writes(tuple(listed)))
+        _tell(lab, commands, troubles)
 
 
-def _told(lab: Hosts, host: str, commands: Sequence[Command], troubles: list[str] | None) -> None:
-    try:
-        lab.named(host).run_all(commands)
-    except HostFault as error:
-        if troubles is None:
-            raise
-        troubles.append(str(error))
+def _tell(lab: Hosts, commands: Mapping[str, Sequence[Command]], troubles: list[str] | None) -> None:
+    """All of them, though one host fails; its fault is raised at the end, or noted in `troubles`."""
+    faults: list[HostFault] = []
+    waiting = []
+    for host, listed in commands.items():
+        try:
+            waiting.append(lab.begin(host, listed))
+        except HostFault as error:
+            faults.append(error)
+    for awaited in waiting:
+        try:
+            awaited()
+        except HostFault as error:
+            faults.append(error)
+    if faults and troubles is None:
+        raise faults[0]
+    if troubles is not None:
+        troubles += [str(error) for error in faults]
 
 
 def _left(intent: Intent, now: Sheets, foreign: Sequence[Change]) -> list[Difference]:

@@ -37,6 +37,8 @@ _LINK_FIELDS = ("mtu", "txqlen", "qdisc", "operstate", "address", "master", "num
                 "tso_max_size", "tso_max_segs", "promiscuity", "allmulti")  # fmt: skip
 _ADDRESS_FIELDS = ("broadcast", "scope", "label", "dynamic", "noprefixroute", "temporary", "deprecated", "tentative")
 
+# Links with addresses, permanent neighbours and IPv4 rules.
+IDENTITY = Command(("ip", "-d", "-j", "-batch", "-"), stdin="addr show\nneigh show nud permanent\nrule show\n")
 
 # ethtool prints a group of one feature under its own long name in place of the kernel's (off_flag_def, ethtool 6.1).
 _SECTIONS = {"Pre-set maximums": "-most", "Current hardware settings": ""}  # of `ethtool -g` and `-l`
@@ -69,15 +71,20 @@ def questions(
     files = [f"{_DEVICES}{device}/{name}" for device in devices for name in ("queues", *_NAPI)]
     return (
         Command((*(("sh", "-c", _GREP, "sh") if machine else ("grep",)), "-rs", ".", _ROOT + "net", *files)),
-        Command(("ip", "-d", "-j", "-batch", "-"), stdin="addr show\nneigh show nud permanent\nrule show\n"),
+        IDENTITY,
         Command(("ip", "-j", "-6", "rule", "show")),
         Command(("ip", "route", "show", "table", "all")),  # both families
         Command(("tc", "qdisc", "show")),
         *((Command(("bridge", "-j", "fdb", "show")),) if bridges else ()),
         *((Command(("nft", "-s", "list", "ruleset")),) if filters else ()),
-        *(Command(("ethtool", "--json", "-k", device)) for device in devices),
+        *(features(device) for device in devices),
         *(Command(("ethtool", option, device)) for device in devices if machine for option in ("-g", "-l")),
     )
+
+
+def features(device: str) -> Command:
+    """The question for a device's features."""
+    return Command(("ethtool", "--json", "-k", device))
 
 
 def read(

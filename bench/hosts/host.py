@@ -1,7 +1,7 @@
 """The Host protocol that Local, Namespace and Recorded keep (tests/contract/test_host.py)."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -75,3 +75,22 @@ def ask_everywhere(questions: Mapping[Host, Sequence[Command]]) -> dict[Host, tu
             (host, commands, stack.enter_context(host.start(batch(commands)))) for host, commands in questions.items()
         ]
         return {host: unpack(commands, job.wait()) for host, commands, job in running}
+
+
+def begun(host: Host, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
+    """All of them on their way, in order; what is returned awaits their Outcomes. Both raise as `run_all` does.
+
+    For work on several hosts at once that must go on though one of them fails.
+    """
+    from bench.hosts.shell import batch, goes_alone, unpack  # noqa: PLC0415 - as above
+
+    if not commands or any(goes_alone(command) for command in commands):
+        outcomes = host.run_all(commands)
+        return lambda: outcomes
+    job = host.start(batch(commands))
+
+    def awaited() -> tuple[Outcome, ...]:
+        with job:
+            return unpack(commands, job.wait())
+
+    return awaited

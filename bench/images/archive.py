@@ -38,9 +38,9 @@ def link(name: str, target: str) -> Entry:
     return Entry(name, stat.S_IFLNK | 0o777, target.encode())
 
 
-def dropped(name: str) -> bool:
+def dropped(name: str, patterns: Iterable[str]) -> bool:
     """Whether a path of Debian's tree (relative to its root) stays out of the image."""
-    return any(fnmatchcase(name, pattern) for pattern in recipe.DROPPED)
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def normal(name: str) -> str:
@@ -62,13 +62,13 @@ def rewritten(name: str, content: bytes) -> bytes:
     return content
 
 
-def merge(tree: tarfile.TarFile, own: Iterable[Entry], out: tarfile.TarFile) -> None:
+def merge(tree: tarfile.TarFile, own: Iterable[Entry], out: tarfile.TarFile, patterns: Iterable[str]) -> None:
     """Debian's tree without what is dropped, then `own`, which may replace files of it. Owners stay; dates are one."""
-    added = list(own)
+    added, patterns = list(own), tuple(patterns)
     replaced = {entry.name for entry in added} | {""}  # the root's mode is given to sqfstar
     for member in tree:
         name = normal(member.name)
-        if name in replaced or dropped(name):
+        if name in replaced or dropped(name, patterns):
             continue
         member.name = name
         member.mtime = recipe.EPOCH_S
@@ -78,14 +78,15 @@ def merge(tree: tarfile.TarFile, own: Iterable[Entry], out: tarfile.TarFile) -> 
         if not member.isreg():
             out.addfile(member)
             continue
-        content = rewritten(name, _read(tree, member))
-        member.size = len(content)
-        out.addfile(member, io.BytesIO(content))
+        changed = rewritten(name, content(tree, member))
+        member.size = len(changed)
+        out.addfile(member, io.BytesIO(changed))
     for entry in added:
         _add(out, entry)
 
 
-def _read(tree: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+def content(tree: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """A member's content; of what has none, nothing."""
     opened = tree.extractfile(member)
     return b"" if opened is None else opened.read()
 

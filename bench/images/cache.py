@@ -1,6 +1,6 @@
 """What was built, kept by the digest of its recipe; only what is whole and of this recipe is ever given out.
 
-CACHE/images/DIGEST/    an image: kernel, initrd, root.squashfs and manifest.json, renamed into place when whole
+CACHE/images/DIGEST/    an image: the files of its kind and manifest.json, renamed into place when whole
 CACHE/images/lock       held (flock) by the process that builds or removes; the kernel drops it with that process
 CACHE/images/building-* the work of a build; left there only by one that was killed, removed by the next
 """
@@ -17,68 +17,94 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.hosts.host import Host
-from bench.images import build, recipe
+from bench.images import build
+from bench.images.build import Kind
+from bench.images.disk import DISK, DISK_KIND
+from bench.images.squash import INITRD, KERNEL, LAB_KIND, ROOT
 from results.errors import NotAble
 
 _MANIFEST = "manifest.json"
-_FILES = (build.KERNEL, build.INITRD, build.ROOT)
 _UNFINISHED = "building-"
 _KEY_LENGTH = 16
+KINDS = (LAB_KIND, DISK_KIND)
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
     """What a guest boots from."""
 
-    folder: Path
-    kernel: Path
-    initrd: Path
-    root: Path
+    kind: str
+    files: Mapping[str, Path]  # by their names in the cache
     release: str
     digest: str  # of the content: one digest, one guest
     packages: Mapping[str, str]
 
     @property
+    def folder(self) -> Path:
+        """Where all of it lies."""
+        return next(iter(self.files.values())).parent
+
+    @property
+    def kernel(self) -> Path:
+        """The kernel of an image for labs."""
+        return self.files[KERNEL]
+
+    @property
+    def initrd(self) -> Path:
+        """The initrd of an image for labs."""
+        return self.files[INITRD]
+
+    @property
+    def root(self) -> Path:
+        """The root file system of an image for labs."""
+        return self.files[ROOT]
+
+    @property
+    def disk(self) -> Path:
+        """The disk of an image for Proxmox."""
+        return self.files[DISK]
+
+    @property
     def size_bytes(self) -> int:
-        """What its three files take on the disk."""
-        return sum(path.stat().st_size for path in (self.kernel, self.initrd, self.root))
+        """What its files take on the disk."""
+        return sum(path.stat().st_size for path in self.files.values())
 
 
 class Broken(NotAble):
     """A folder of the cache is no image of this recipe; says why."""
 
 
-def found(cache: Path) -> Image | None:
-    """The image of this recipe when it is there and whole, every byte checked; else None.
+def found(cache: Path, kind: Kind = LAB_KIND) -> Image | None:
+    """The image of that kind's recipe when it is there and whole, every byte checked; else None.
 
     SHA-256 of 105 MB takes 0.09 s where the processor has instructions for it (measured), so there is no shortcut.
     """
     try:
-        return checked(_place(cache))
+        return checked(_place(cache, kind), kind)
     except Broken:
         return None
 
 
-def built(cache: Path, local: Host, say: Callable[[str], None]) -> Image:
-    """The image of this recipe, found or built now: about a minute and 85 MB of downloads, 105 MB kept.
+def built(cache: Path, local: Host, say: Callable[[str], None], kind: Kind = LAB_KIND) -> Image:
+    """The image of that kind's recipe, found or built now; `kind.takes` says at what cost.
 
     Two builds at once are one: the second waits, and finds what the first made. Raises NotAble.
     """
     if not local.local:
         raise ValueError("an image is built on this machine: its files are read here")
-    ready = found(cache)
+    ready = found(cache, kind)
     if ready is not None:
         return ready
     with _locked(cache, say):
-        ready = found(cache)
+        ready = found(cache, kind)
         if ready is not None:
             return ready
-        _sweep(cache, say)
-        return _build(cache, local, say)
+        _sweep(cache, say, kind)
+        return _build(cache, local, say, kind)
 
 
-def checked(folder: Path) -> Image:
-    """The image in a folder. Raises Broken, saying why, when it is not whole or of another recipe."""
+def checked(folder: Path, *kinds: Kind) -> Image:
+    """The image in a folder, of one of `kinds`. Raises Broken, saying why, where it is not whole or of none."""
     try:
         told = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         sums, release, packages = dict(told["sha256"]), str(told["release"]), dict(told["packages"])
@@ -87,17 +113,18 @@ def checked(folder: Path) -> Image:
         raise Broken("never finished") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Broken(f"{_MANIFEST} cannot be read: {error}") from error
-    if recipe_digest != recipe.digest():
+    kind = next((each for each in kinds if each.recipe.digest() == recipe_digest), None)
+    if kind is None:
         raise Broken("made by another recipe")
-    for name in _FILES:
+    for name in kind.files:
         try:
             actual = _sha256(folder / name)
         except OSError as error:
             raise Broken(f"{name}: {error.strerror}") from error
         if actual != sums.get(name):
             raise Broken(f"{name} is not what was built (SHA-256 {actual[:12]}…)")
-    kernel, initrd, root = (folder / name for name in _FILES)
-    return Image(folder, kernel, initrd, root, release, _content_digest(sums), packages)
+    content = hashlib.sha256("".join(sums[name] for name in kind.files).encode()).hexdigest()
+    return Image(kind.name, {name: folder / name for name in kind.files}, release, content, packages)
 
 
 def listed(cache: Path) -> tuple[tuple[Path, Image | None, str], ...]:
@@ -105,7 +132,7 @@ def listed(cache: Path) -> tuple[tuple[Path, Image | None, str], ...]:
     rows: list[tuple[Path, Image | None, str]] = []
     for folder in sorted(path for path in _images(cache).glob("*") if path.is_dir()):
         try:
-            rows.append((folder, checked(folder), ""))
+            rows.append((folder, checked(folder, *KINDS), ""))
         except Broken as error:
             rows.append((folder, None, str(error)))
     return tuple(rows)
@@ -121,7 +148,7 @@ def remove(cache: Path, say: Callable[[str], None]) -> tuple[Path, ...]:
     return folders
 
 
-def _build(cache: Path, local: Host, say: Callable[[str], None]) -> Image:
+def _build(cache: Path, local: Host, say: Callable[[str], None], kind: Kind) -> Image:
     whole = _images(cache) / f"{_UNFINISHED}{secrets.token_hex(4)}"
     try:
         (whole / "work").mkdir(parents=True)
@@ -131,37 +158,37 @@ def _build(cache: Path, local: Host, say: Callable[[str], None]) -> Image:
         ) from error
     try:
         free_bytes = shutil.disk_usage(whole).free
-        if free_bytes < build.ROOM_BYTES:
+        if free_bytes < kind.room_bytes:
             raise NotAble(
-                f"{cache} has {free_bytes / 1e6:.0f} MB left; building an image takes {build.ROOM_BYTES / 1e6:.0f} MB",
+                f"{cache} has {free_bytes / 1e6:.0f} MB left; building an image takes {kind.room_bytes / 1e6:.0f} MB",
                 hint="make room, or set NETTUNE_CACHE to a folder on another disk",
             )
-        return _finish(cache, whole, local, say)
+        return _finish(cache, whole, local, say, kind)
     finally:
         if whole.exists():
             _discard(whole)
 
 
-def _finish(cache: Path, whole: Path, local: Host, say: Callable[[str], None]) -> Image:
-    made = build.build(whole / "work", whole, local, say)
+def _finish(cache: Path, whole: Path, local: Host, say: Callable[[str], None], kind: Kind) -> Image:
+    made = build.build(kind, whole / "work", whole, local, say)
     shutil.rmtree(whole / "work")
-    _seal(whole, made)
-    place = _place(cache)
+    _seal(whole, made, kind)
+    place = _place(cache, kind)
     whole.rename(place)
     _on_disk(place.parent)
-    return checked(place)
+    return checked(place, kind)
 
 
-def _seal(folder: Path, made: build.Built) -> None:
+def _seal(folder: Path, made: build.Built, kind: Kind) -> None:
     """Everything on disk, then the manifest that calls it whole. Raises NotAble."""
     told = {
-        "recipe": recipe.digest(),
+        "recipe": kind.recipe.digest(),
         "release": made.release,
-        "sha256": {name: _sha256(folder / name) for name in _FILES},
+        "sha256": {name: _sha256(folder / name) for name in kind.files},
         "packages": dict(made.packages),
     }
     try:
-        for name in _FILES:
+        for name in kind.files:
             _on_disk(folder / name)
         with (folder / _MANIFEST).open("w", encoding="utf-8") as file:
             json.dump(told, file, indent=1)
@@ -179,15 +206,15 @@ def _on_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sweep(cache: Path, say: Callable[[str], None]) -> None:
+def _sweep(cache: Path, say: Callable[[str], None], kind: Kind) -> None:
     """Under the lock nobody else builds: what is unfinished is a killed build's, what is broken is of no use."""
     for folder in _images(cache).glob(f"{_UNFINISHED}*"):
         say(f"removing what a build that was killed left: {folder.name}")
         _discard(folder)
-    place = _place(cache)
+    place = _place(cache, kind)
     if place.exists():
         try:
-            checked(place)
+            checked(place, kind)
         except Broken as error:
             say(f"building again, as what is in {place} is of no use: {error}")
         _discard(place)
@@ -225,14 +252,10 @@ def _images(cache: Path) -> Path:
     return cache / "images"
 
 
-def _place(cache: Path) -> Path:
-    return _images(cache) / recipe.digest()[:_KEY_LENGTH]
+def _place(cache: Path, kind: Kind) -> Path:
+    return _images(cache) / kind.recipe.digest()[:_KEY_LENGTH]
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _content_digest(sums: Mapping[str, str]) -> str:
-    return hashlib.sha256("".join(sums[name] for name in _FILES).encode()).hexdigest()

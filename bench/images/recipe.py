@@ -1,7 +1,11 @@
-"""What a guest image is made of, as data; its digest tells one recipe from the next."""
+"""What a guest image is made of, as data; its digest tells one recipe from the next.
+
+`LAB` is the image that a lab's guests boot from; that of Proxmox's guests is in `disk_recipe`.
+"""
 
 import hashlib
 import json
+from dataclasses import dataclass
 from importlib.resources import files
 
 PACKAGES = (
@@ -98,8 +102,6 @@ OWN_LINKS = (
     ("usr/sbin/reboot", "/usr/bin/busybox"),
 )
 OWN_FOLDERS = (("dev", 0o755), ("proc", 0o555), ("root/.ssh", 0o700), ("run", 0o755), ("sys", 0o555), ("tmp", 0o1777))
-INITRD_INIT = "initrd-init"
-
 # The date of every file, so that two builds are the same bytes (reproducible-builds.org, SOURCE_DATE_EPOCH).
 EPOCH_S = 1_600_000_000
 # Measured, n = 4 each: lz4 packs in 0.5 s and boots in 4.8 s; zstd 15 packs in 17 s, boots in 5.9 s, and is 55 in place
@@ -115,21 +117,58 @@ def text(name: str) -> str:
     return files("bench.images").joinpath("files", name).read_text(encoding="utf-8")
 
 
-def digest() -> str:
-    """SHA-256 of everything above: another recipe, another image."""
-    told = {
-        "format": FORMAT,
-        "packages": PACKAGES,
-        "kernel": KERNEL,
-        "initrd": INITRD_MODULES,
-        "kept": KEPT_MODULES,
-        "dropped": DROPPED,
-        "files": [(path, mode, text(name)) for path, mode, name in OWN_FILES],
-        "links": OWN_LINKS,
-        "folders": OWN_FOLDERS,
-        "init": text(INITRD_INIT),
-        "epoch": EPOCH_S,
-        "compression": COMPRESSION,
-        "cmdline": CMDLINE,
-    }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One kind of image as data; paths are relative to the guest's root."""
+
+    packages: tuple[str, ...]
+    initrd_modules: tuple[str, ...]
+    kept_modules: tuple[str, ...]  # below /lib/modules/RELEASE/kernel
+    dropped: tuple[str, ...]
+    own_files: tuple[tuple[str, int, str], ...]
+    own_links: tuple[tuple[str, str], ...]
+    own_folders: tuple[tuple[str, int], ...]
+    initrd_init: str
+    compression: tuple[str, ...]
+    cmdline: str
+    format: int = FORMAT
+    kernel: str = KERNEL
+    epoch_s: int = EPOCH_S
+    fetched: tuple[str, ...] = ()  # packages that are unpacked for the build and not installed, besides the kernel's
+    layout: tuple[tuple[str, str | int], ...] = ()  # of a disk: what else decides over its bytes
+
+    def digest(self) -> str:
+        """SHA-256 of everything above: another recipe, another image."""
+        told: dict[str, object] = {
+            "format": self.format,
+            "packages": self.packages,
+            "kernel": self.kernel,
+            "initrd": self.initrd_modules,
+            "kept": self.kept_modules,
+            "dropped": self.dropped,
+            "files": [(path, mode, text(name)) for path, mode, name in self.own_files],
+            "links": self.own_links,
+            "folders": self.own_folders,
+            "init": text(self.initrd_init),
+            "epoch": self.epoch_s,
+            "compression": self.compression,
+            "cmdline": self.cmdline,
+        }
+        # left out where there is none: the digests of images that were built before stay what they were
+        told |= {"fetched": self.fetched} if self.fetched else {}
+        told |= {"layout": self.layout} if self.layout else {}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+LAB = Recipe(
+    packages=PACKAGES,
+    initrd_modules=INITRD_MODULES,
+    kept_modules=KEPT_MODULES,
+    dropped=DROPPED,
+    own_files=OWN_FILES,
+    own_links=OWN_LINKS,
+    own_folders=OWN_FOLDERS,
+    initrd_init="initrd-init",
+    compression=COMPRESSION,
+    cmdline=CMDLINE,
+)

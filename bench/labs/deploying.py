@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.document import Node
 from bench.labs import logins
-from bench.labs.guests import MODELS, RINGS, Guests
+from bench.labs.guests import MODELS, QUEUES_MOST, RINGS, Guests
 from bench.labs.inventory import Inventory, load
 from bench.labs.topology import MTU_RANGE
 from bench.options import Option, Options, switch, taken, whole, word
@@ -17,7 +17,7 @@ GUESTS: Options = {
     "cpus": whole(1, 64, "CPUs", 1, "of each guest"),
     "memory_mb": whole(384, 65536, "MB", 512, "MB of each guest; its file system lives there too"),
     "nic": word(MODELS, "virtio-net", "the model of the measured NICs"),
-    "queues": whole(1, 16, "queues", 1, "receive and transmit queues of each measured NIC (virtio-net)"),
+    "queues": whole(1, QUEUES_MOST, "queues", 1, "receive and transmit queues of each measured NIC (virtio-net)"),
     "ring": whole(*RINGS, "entries", 0, "of the receive ring (virtio-net), a power of two; 256 when not given"),
     "host_mtu": whole(MTU_RANGE[0], MTU_RANGE[1], "bytes", 0, "the most that a guest's MTU can be set to (virtio-net)"),
     "nodes": switch("the nodes between the endpoints are guests too: the whole path is Debian's kernel"),

@@ -5,8 +5,8 @@ namespace that QEMU runs in, so it is on no path that is measured, on no network
 further NIC is a tap of that namespace.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -23,11 +23,17 @@ CONTROL = "mgmt0"  # the name of the control NIC inside
 CONTROL_ADDRESS = "10.0.2.15/24"  # of QEMU's user network (qemu-options: "the first address the DHCP server gives")
 CONTROL_MAC = "52:54:00:6e:74:01"  # of every guest: each is alone on its user network
 USUAL_MTU = 9000  # the least that a guest's NIC can be set to: host_mtu caps what the driver takes
+QUEUES_MOST = 16
 RINGS = (256, 1024)  # receive entries that QEMU takes, a power of two; transmit ones stay 256 (hw/net/virtio-net.c)
+RING = 256  # receive entries where nothing is said
 FOR_EVER_S = 1e9
+# Settings of a plan that QEMU takes at its start alone, and the option of ours behind each.
+STARTED_WITH: Mapping[str, str] = {"vm-queues": "queues", "vm-rx-queue-size": "ring", "vm-host-mtu": "host_mtu"}
 # What TCG translated is found again by its virtual address (tb_lookup compares pc), so that every start of a program at
-# a random address is translated anew: 45 ms in place of 11 (n = 30 each).
-_EMULATED = "norandmaps"
+# a random address is translated anew: 45 ms in place of 11 (n = 30 each). What guards a processor that is none, clears
+# pages and asks about every file that is opened costs a fifth more: reading a guest's state takes 267 ms, not 213, and
+# a boot 6.2 s, not 5.2 (n = 10 and 2). Under KVM a guest is as it comes.
+_EMULATED = "norandmaps mitigations=off init_on_alloc=0 apparmor=0 audit=0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,12 @@ class Guests:
     host_mtu: int = 0  # the largest MTU that a guest's NIC takes; 0: 9000, or the topology's where that is larger
     nodes: bool = False  # the nodes between the endpoints are guests too, on Debian's kernel
     node: Login | None = None  # the machine that they stand on, and all between them; None: this one
+    settings: tuple[str, ...] = ()  # of STARTED_WITH: what a plan's treatments start them anew with
+
+    @property
+    def tap_queues(self) -> int:
+        """Queues of QEMU's end of a tap: at least two where the number is to change, as the tap takes one or many."""
+        return max(self.queues, 2 if "vm-queues" in self.settings else 1)
 
     @property
     def words(self) -> str:
@@ -55,8 +67,8 @@ def notes(guests: Guests, accelerator: Accelerator) -> tuple[str, ...]:
     """What a result from such guests says of other machines, and what it cannot."""
     emulated = (
         "Emulated CPU: the guests' instructions were translated by QEMU (TCG), about ten times slower than a processor "
-        "runs them. Directions and large ratios of the software path transfer; rates, latencies and the cost of a "
-        "packet do not."
+        "runs them, and mitigations were off. Directions and large ratios of the software path transfer; rates, "
+        "latencies and the cost of a packet do not."
     )
     between = "The node between them was a guest too. " if guests.nodes else ""
     virtual = (
@@ -125,18 +137,38 @@ def netdev(number: int) -> str:
 
 
 def _nic(guests: Guests, machine: Machine, cable: Cable, name: str) -> list[str]:
-    many = guests.queues > 1
     back = [f"tap,id={name},ifname={cable.tap},script=no,downscript=no"]
-    back += [f"queues={guests.queues}"] if many else []  # a tap of one queue refuses queues=1
+    # A tap made with multi_queue refuses an end of one (tun.c: tun_set_iff, EINVAL). A NIC without mq uses the first
+    # queue of two, and QEMU detaches the other.
+    back += [f"queues={guests.tap_queues}"] if guests.tap_queues > 1 else []
     back += ["vhost=on"] if machine.vhost and guests.nic == "virtio-net" else []
     front = [f"{_DEVICES[guests.nic]},netdev={name},mac={cable.mac},romfile="]
     if guests.nic == "virtio-net":
-        front += ["mq=on", f"vectors={2 * guests.queues + 2}"] if many else []  # one a queue, control, configuration
+        # One a queue, control, configuration.
+        front += ["mq=on", f"vectors={2 * guests.queues + 2}"] if guests.queues > 1 else []
         front += [f"rx_queue_size={guests.ring}"] if guests.ring else []
         # 802.3ad runs on full duplex links alone (bond_3ad.c: ad_update_actor_keys); virtio says "unknown" by itself.
         front += ["speed=10000", "duplex=full"] if guests.nodes else []
-        front += [f"host_mtu={max(machine.mtu, guests.host_mtu or USUAL_MTU)}"]
+        front += [f"host_mtu={_host_mtu(guests, machine.mtu)}"]
     return ["-netdev", ",".join(back), "-device", ",".join(front)]
+
+
+def _host_mtu(guests: Guests, mtu: int) -> int:
+    return max(mtu, guests.host_mtu or USUAL_MTU)
+
+
+def facts(guests: Guests, mtu: int) -> dict[str, str]:
+    """What QEMU was started with, as facts of a guest on a path of that MTU; only virtio-net has what can be chosen."""
+    if guests.nic != "virtio-net":
+        return {"vm/nic": guests.nic}
+    values = (guests.queues, guests.ring or RING, _host_mtu(guests, mtu))
+    return {"vm/nic": guests.nic} | {f"vm/{word}": str(value) for word, value in zip(STARTED_WITH, values, strict=True)}
+
+
+def started_with(guests: Guests, wanted: Mapping[str, str]) -> Guests:
+    """The guests with other values of such facts."""
+    values = {STARTED_WITH[key.removeprefix("vm/")]: int(value) for key, value in wanted.items()}
+    return replace(guests, **values)  # type: ignore[arg-type]  # whole numbers all
 
 
 def _escaped(path: Path) -> str:

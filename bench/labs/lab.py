@@ -1,15 +1,18 @@
 """Lab: a standing Topology. Endpoints one can run Commands on, the nodes under them, the devices on the path."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.facts import scope, state
+from bench.facts import part, scope, state
 from bench.facts.roles import Role
 from bench.facts.sheet import FactSheet, Sheets
-from bench.hosts.host import Host
+from bench.hosts.command import Command, Outcome
+from bench.hosts.host import Host, ask_everywhere, begun
 from bench.labs.cable import Ends
+from bench.labs.restarting import Restarting, Wanted
 from bench.labs.topology import Topology
+from results.errors import NotAble
 
 ENDS = ("a", "b", "c", "d", "e", "f", "g", "h")  # names of endpoints, in the order in which a topology has them
 Target = Literal["guest", "node", "path"]  # the endpoints, the nodes between them, every device on the path
@@ -56,6 +59,7 @@ class Lab:
     guard_s: float = 0.0
     roles: Mapping[str, Sequence[Role]] = field(default_factory=dict)
     scope: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    restarting: Restarting | None = None  # where a plan's treatments start its guests anew
 
     @property
     def own_kernels(self) -> tuple[Host, ...]:
@@ -131,10 +135,42 @@ class Lab:
             if device.counts:  # the features of others are not on the path
                 by_host[device.host].append(device.device)
         sheets = state.read(by_host, bridged=self.nodes, filtered=self.nodes if self.topology.filters else ())
-        if not self.scope:
-            return sheets
-        return {name: FactSheet(name, scope.within(each.facts, self.scope[name])) for name, each in sheets.items()}
+        if self.restarting is not None:
+            started = {name: self.restarting.facts(name) for name in sheets}
+            sheets = {name: FactSheet(name, {**each.facts, **started[name]}) for name, each in sheets.items()}
+        return {name: self._scoped(name, each.facts) for name, each in sheets.items()}
+
+    def reread(self, sheets: Sheets, keys: Iterable[tuple[str, str]]) -> Sheets:
+        """`sheets` with these facts (host, key), and what is told together with them, as they are now."""
+        by_host: dict[str, set[str]] = {}
+        for host, key in keys:
+            by_host.setdefault(host, set()).add(key)
+        asked: dict[Host, tuple[Command, ...]] = {}
+        for host, own in by_host.items():
+            questions = part.questions(own)
+            if questions is None:
+                return self.read()
+            asked[self.named(host)] = questions
+        answers = ask_everywhere(asked)
+        found = {host.name: part.renewed(sheets[host.name].facts, by_host[host.name], answers[host]) for host in asked}
+        return {**sheets, **{name: self._scoped(name, facts) for name, facts in found.items()}}
+
+    def _scoped(self, host: str, facts: Mapping[str, str]) -> FactSheet:
+        return FactSheet(host, scope.within(facts, self.scope[host]) if self.scope else facts)
+
+    def restart(self, wanted: Wanted) -> None:
+        """Start these guests anew with that, or all of them as they are. Raises NotAble with a guest's console."""
+        if self.restarting is None:
+            raise NotAble(f"lab {self.topology.name} has no guests that nettune could start anew")
+        if wanted:
+            self.restarting.restart(wanted)
+        else:
+            self.restarting.fresh()
 
     def named(self, host: str) -> Host:
         """The host of that name; KeyError when the lab has none."""
         return {each.name: each for each in self.hosts}[host]
+
+    def begin(self, host: str, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
+        """Commands on their way on the host of that name; see bench.hosts.host.begun."""
+        return begun(self.named(host), commands)

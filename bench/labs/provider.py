@@ -106,7 +106,7 @@ class Qemu:
             **({"node": str(self.kit.guests.node)} if self.kit.guests.node else {}),
             "guest kernel": image.release,
             "guest image": image.digest[:16],
-            "guest CPU": "emulated (TCG)" if self.kit.accelerator == "tcg" else "the machine's (KVM)",
+            "guest CPU": "emulated (TCG), mitigations off" if self.kit.accelerator == "tcg" else "the machine's (KVM)",
             "vhost": "on" if self.kit.vhost else "off: QEMU itself moves every packet",
         }
 
@@ -206,7 +206,9 @@ def commands(topology: Topology, of: Guests | Inventory | None) -> list[tuple[st
     if of is None:
         return namespaces.commands(topology)
     cabled = cabling(topology, nodes=of.nodes)
-    patched = [(PATCH, line) for command in cables(cabled.patched, of.queues) for line in command.stdin.splitlines()]
+    patched = [
+        (PATCH, line) for command in cables(cabled.patched, of.tap_queues) for line in command.stdin.splitlines()
+    ]
     started = [(cabled.homes[name], f"QEMU guest {name}: {of.words}, " + ", ".join(
         f"{nic} on tap {tap}" for nic, tap in cabled.nics(name))) for name in cabled.guests]  # fmt: skip
     told = stood.lines(_drawn(topology, of))
@@ -217,7 +219,7 @@ def commands(topology: Topology, of: Guests | Inventory | None) -> list[tuple[st
 
 
 def _drawn(topology: Topology, of: Guests) -> Blueprint:
-    return drawn_up(topology, guests=cabling(topology, nodes=of.nodes).guests, queues=of.queues)
+    return drawn_up(topology, guests=cabling(topology, nodes=of.nodes).guests, queues=of.tap_queues)
 
 
 def _lacking(needed: Sequence[str], tools: Sequence[str], site: Site, leases_folder: Path) -> str:

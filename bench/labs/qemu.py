@@ -5,9 +5,10 @@ path runs on Debian's kernel, whatever this machine's own lacks.
 """
 
 import contextlib
+import functools
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -21,15 +22,16 @@ from bench.images.seed import seed
 from bench.labs import guests as machines
 from bench.labs import lease as leases
 from bench.labs import standing as stood
-from bench.labs.blueprint import drawn_up
+from bench.labs.blueprint import Blueprint, drawn_up
 from bench.labs.cabling import PATCH, Cabling, cables, cabling
-from bench.labs.guests import Accelerator, Cable, Machine
+from bench.labs.guests import Accelerator, Cable, Guests, Machine
 from bench.labs.keys import KeyPair
 from bench.labs.kit import READY, Kit
 from bench.labs.lab import Lab
 from bench.labs.names import mac
 from bench.labs.namespaces import HINT
 from bench.labs.patching import monitor, patched
+from bench.labs.restarting import Restarting
 from bench.labs.site import Room, Site, opened
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
@@ -61,30 +63,44 @@ def standing(topology: Topology, kit: Kit, *, leases_folder: Path) -> Iterator[L
         contextlib.ExitStack() as stack,
     ):
         netns = {name: each.netns for name, each in found.items()}
-        plan = drawn_up(topology, netns, guests=cabled.guests, queues=kit.guests.queues)
+        plan = drawn_up(topology, netns, guests=cabled.guests, queues=kit.guests.tap_queues)
         hosts: dict[str, Host] = dict(found)
         stood.run_steps(plan, hosts, HINT, of=found.__contains__)
-        for command in cables(cabled.patched, kit.guests.queues):
+        for command in cables(cabled.patched, kit.guests.tap_queues):
             found[PATCH].run(command).require("cables between guests need tc's ingress, u32 and mirred")
         waiting = [
             stack.enter_context(_started(machine, kit, found[cabled.homes[machine.name]], host_key))
             for machine, host_key in _machines(cabled, kit, (folder, site), topology.mtu)
         ]
         for guest in waiting:
-            guest.wait(_BOOT_S[kit.accelerator])
+            guest.wait()
         for guest in waiting:
-            ssh = stack.enter_context(guest.reached(folder / "client"))
-            for outcome in ssh.run_all(_BUFFERS):
-                outcome.require()
-            hosts[guest.machine.name] = ssh
-        stood.run_steps(plan, hosts, "does the guest's kernel have it?", of=cabled.guests.__contains__)
+            hosts[guest.machine.name] = stack.enter_context(guest.reached(folder / "client"))
+        furnish = functools.partial(_furnished, plan, hosts)
+        furnish(cabled.guests)
         machine = next(iter(found.values()))
         failing = {**of_pairs(plan, found), **patched(
             plan, cabled, found.get(PATCH), site.there(folder), dial=machine.dial_file)}  # fmt: skip
         lab = stood.lab_of(topology, plan, hosts, machine=machine, cables=failing)
         lab = replace(lab, namespaces=frozenset(found))
         stood.check(lab, within_s=_UP_S)
-        yield lab
+        yield _restartable(lab, kit.guests, waiting, furnish) if kit.guests.settings else lab
+
+
+def _furnished(plan: Blueprint, hosts: Mapping[str, Host], guests: Collection[str]) -> None:
+    """What a guest that has just come up is given."""
+    for name in guests:
+        for outcome in hosts[name].run_all(_BUFFERS):
+            outcome.require()
+    stood.run_steps(plan, hosts, "does the guest's kernel have it?", of=guests.__contains__)
+
+
+def _restartable(
+    lab: Lab, guests: Guests, running: Sequence["_Guest"], furnish: Callable[[Collection[str]], None]
+) -> Lab:
+    settle = functools.partial(stood.check, lab, within_s=_UP_S)
+    startable = {each.machine.name: each for each in running}
+    return replace(lab, restarting=Restarting(guests, lab.topology.mtu, startable, furnish=furnish, settle=settle))
 
 
 @contextlib.contextmanager
@@ -112,7 +128,7 @@ def alone(kit: Kit, *, leases_folder: Path, drives: Sequence[Path] = ()) -> Iter
         client = _client(folder)
         machine, host_key = _seeded(kit, (folder, site), client, ("node", _FIRST_PORT), (), 1500)
         with _started(replace(machine, drives=tuple(drives)), kit, found[PATCH], host_key) as guest:
-            guest.wait(_BOOT_S[kit.accelerator])
+            guest.wait()
             with guest.reached(folder / "client") as ssh:
                 yield ssh
 
@@ -172,14 +188,24 @@ def _seeded(
 class _Guest:
     """A guest on its way or up: the QEMU process in its namespace."""
 
-    def __init__(self, machine: Machine, command: Command, room: Room, pinned: str) -> None:
+    def __init__(self, machine: Machine, kit: Kit, room: Room, pinned: str) -> None:
         self.machine, self.room, self.pinned = machine, room, pinned
-        self._command = command
-        self._job: Running = room.start(command)
+        self._accelerator = kit.accelerator
+        self._command = machines.command(kit.guests, machine, kit.accelerator)
+        self._job: Running = room.start(self._command)
+
+    def begin(self, guests: Guests) -> None:
+        """See Startable.begin."""
+        self.stop()
+        self._command = machines.command(guests, self.machine, self._accelerator)
+        self._job = self.room.start(self._command)
 
     def console(self) -> str:
         """Its last lines, and how QEMU ended where it has."""
-        lines = self._job.output().replace("\r", "").strip().splitlines()[-_CONSOLE_LINES:]
+        shown = self._job.output().replace("\r", "").strip().splitlines()
+        lines = shown[-_CONSOLE_LINES:]
+        # What a panic is about is said before its registers and calls, which are more lines than are shown.
+        lines = [*(each for each in shown[:-_CONSOLE_LINES] if "Kernel panic" in each), *lines]
         if self._job.finished():
             try:
                 outcome = self._job.wait()
@@ -189,8 +215,9 @@ class _Guest:
             lines += [*outcome.stderr.strip().splitlines()[-3:], f"QEMU {ended(outcome.returncode)}"]
         return "\n".join(["the console of guest " + self.machine.name + ":", *(lines or ["nothing"])])
 
-    def wait(self, within_s: float) -> None:
+    def wait(self) -> None:
         """Until sshd listens inside; started once more where it ended or hung before. Raises LabBroken."""
+        within_s = _BOOT_S[self._accelerator]
         for left in reversed(range(_ATTEMPTS)):
             deadline = time.monotonic() + within_s
             while READY not in self._job.output():
@@ -217,7 +244,7 @@ class _Guest:
 
 @contextlib.contextmanager
 def _started(machine: Machine, kit: Kit, room: Room, pinned: str) -> Iterator[_Guest]:
-    guest = _Guest(machine, machines.command(kit.guests, machine, kit.accelerator), room, pinned)
+    guest = _Guest(machine, kit, room, pinned)
     try:
         yield guest
     finally:

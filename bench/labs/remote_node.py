@@ -99,8 +99,7 @@ class RemoteNode:
 
     def image(self, image: Image, say: Callable[[str], None]) -> Image:
         """See Site.image."""
-        kernel, initrd, root = (self._kept(each, say) for each in (image.kernel, image.initrd, image.root))
-        return replace(image, kernel=kernel, initrd=initrd, root=root)
+        return replace(image, files={name: self._kept(path, say) for name, path in image.files.items()})
 
     def placed(self, content: bytes) -> AbstractContextManager[Path]:
         """See Site.placed: it is kept for the next time."""

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bench.hosts import remote_namespace
 from bench.hosts.command import Command, CommandFailed, HostFault, Outcome, Overdue, Unreachable
-from bench.hosts.host import Host, ask_everywhere
+from bench.hosts.host import Host, ask_everywhere, begun
 from bench.hosts.local import Local, Process
 from bench.hosts.namespace import Namespace, entered
 from bench.hosts.recorded import Recorded, Recorder
@@ -194,6 +194,15 @@ class HostContract:
         outcomes = through(lambda host: host.run_all([much, Command(("echo", "two"), deadline_s=1e12), much]))
 
         assert [len(each.stdout) for each in outcomes] == [2_000_000, 4, 2_000_000]
+
+    def test_commands_begun_are_awaited_in_order(self, through: Through) -> None:
+        """Each has its Outcome, those after a failure too; nothing asked is nothing answered."""
+        commands = [_sh("printf one; exit 5"), Command(("echo", "two"))]
+
+        outcomes, none = through(lambda host: (begun(host, commands)(), begun(host, [])()))
+
+        assert [(each.returncode, each.stdout) for each in outcomes] == [(5, "one"), (0, "two\n")]
+        assert none == ()
 
     def test_run_all_of_nothing_and_of_one(self, through: Through) -> None:
         """No command gives no Outcome; one gives what `run` gives."""

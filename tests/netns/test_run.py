@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import sys
@@ -234,6 +235,35 @@ def test_a_tool_that_misbehaves_costs_its_trial_and_says_why(
     assert ("missing" if isinstance(caught.value, ToolBroke) else "failed") == status
     assert cause in str(caught.value)
     assert left == ""
+
+
+def test_a_fact_that_moves_beside_a_treatment_voids_its_trial_and_is_put_back(state: Path, tmp_path: Path) -> None:
+    """Under no-tso somebody turns SACK off during the probe; it is on again for the current arm that follows."""
+    real, meddler = tmp_path / "real", tmp_path / "meddler"
+    shutil.copy("/usr/bin/iperf3", real)
+    meddler.write_text(
+        "#!/bin/sh\n"
+        'case " $* " in *" --client "*) ethtool -k eth0 | grep -q "^tcp-segmentation-offload: off" &&'
+        " echo 0 >/proc/sys/net/ipv4/tcp_sack;; esac\n"
+        f'exec {real} "$@"\n'
+    )
+    meddler.chmod(0o755)
+    prefix = ("unshare", "--mount", "sh", "-c", f'mount --bind {meddler} /usr/bin/iperf3 && exec "$@"', "sh")
+    text = """\
+name: meddled
+topologies: [direct]
+probes: [{kind: tcp, duration_s: 0.4, warmup_s: 0.1}]
+primary: tcp.goodput
+treatments:
+  no-tso: {tso: off}
+blocks: 2
+"""
+    done = nettune("run", plan_file(tmp_path, text), "--seed", "1", prefix=prefix)
+    trials = shown()["trials"]
+
+    assert done.returncode == 0, done.stderr
+    assert (trials["done"], trials["missing"]) == (4, 2)
+    assert "facts changed during the trial: a: sysctl/net.ipv4.tcp_sack: '1' -> '0'" in json.dumps(trials) + done.stderr
 
 
 def test_a_missing_tool_is_named_before_anything_is_made(state: Path, tmp_path: Path) -> None:

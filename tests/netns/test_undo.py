@@ -72,11 +72,14 @@ def test_everything_is_as_it_was(state: Path, settings: Mapping[str, str]) -> No
         with treatment.holds(lab, before) as held:
             changed = differences(before, held.within)
             unexplained = [each for each in changed if not treatment.explains(each)]
+            part, whole = held.read(), lab.read()
         after = lab.read()
 
     assert refusal == ""
     assert changed
     assert unexplained == []
+    assert differences(part, whole) == ()
+    assert held.moved == ()
     assert differences(before, after) == ()
     assert not (state / "j" / "1").exists()
 
@@ -117,11 +120,13 @@ def test_everything_is_as_it_was_on_every_path(
         with treatment.holds(lab, before) as held:
             changed = differences(before, held.within)
             unexplained = [each for each in changed if not treatment.explains(each)]
+            part, whole = held.read(), lab.read()
         after = lab.read()
 
     assert refusal == ""
     assert changed
     assert unexplained == []
+    assert differences(part, whole) == ()
     assert differences(before, after) == ()
 
 

@@ -28,11 +28,12 @@ exit "$code"
 """
 _BUILD = """\
 import sys
+from dataclasses import replace
 from pathlib import Path
 from bench.hosts.local import Local
-from bench.images import build, cache
-build.ROOM_BYTES = 0
-cache.built(Path(sys.argv[1]), Local(), print)
+from bench.images import cache
+from bench.images.squash import LAB_KIND
+cache.built(Path(sys.argv[1]), Local(), print, replace(LAB_KIND, room_bytes=0))
 """
 
 

@@ -45,7 +45,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield made
 
 
-def _carries(lab: Lab) -> None:
+def carries(lab: Lab) -> None:
     """A second of TCP from a to b over the devices of the path; nothing is left of it."""
     facts = lab.read()
     before = counters.read(lab.counted)
@@ -62,7 +62,7 @@ def _carries(lab: Lab) -> None:
 def test_two_guests_on_taps_of_a_bridge(lab: Lab) -> None:
     """Debian's kernel at the ends, the machine's own between them; iperf3 and irtt over SSH."""
     releases = [host.run(Command(("uname", "-r"))).stdout.strip() for host in lab.hosts]
-    _carries(lab)
+    carries(lab)
     measured = Latency("latency", 1.0, 0.005, 60).measure(Pair(lab.a, lab.b, 20002, 30002))
 
     assert releases[0] == releases[1] == kit(SMALL).image.release
@@ -119,7 +119,7 @@ PATHS = topologies(document.read("""\
 def test_paths_of_guests_alone(topology: Topology, tmp_path: Path) -> None:
     """Bridges, tags and bonds on Debian's kernel in guests; LACP agrees through a cable of two taps."""
     with qemu.standing(topology, kit(replace(SMALL, nodes=True)), leases_folder=leases(tmp_path)) as made:
-        _carries(made)
+        carries(made)
         partner = made.nodes[0].run(Command(("cat", "/sys/class/net/bond0/bonding/ad_partner_mac"))).stdout.strip()
         own = made.nodes[-1].run(Command(("cat", "/sys/class/net/bond0/bonding/ad_actor_system"))).stdout.strip()
 
@@ -128,7 +128,7 @@ def test_paths_of_guests_alone(topology: Topology, tmp_path: Path) -> None:
         assert own
 
 
-def _guests(netns: str) -> dict[int, str]:
+def guests_in(netns: str) -> dict[int, str]:
     """The QEMU processes of a namespace, which is a lab's own, with their guests' names."""
     pids = Local().run(Command(("ip", "netns", "pids", netns))).require().stdout.split()
     lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0") for pid in pids}
@@ -140,7 +140,7 @@ def test_a_guest_that_is_killed_is_named_with_its_console(tmp_path: Path) -> Non
     with qemu.standing(Topology("bridge"), kit(SMALL), leases_folder=leases(tmp_path)) as made:
         node = made.nodes[0]
         assert isinstance(node, Namespace)
-        (pid,) = [pid for pid, name in _guests(node.netns).items() if name == "a"]
+        (pid,) = [pid for pid, name in guests_in(node.netns).items() if name == "a"]
         with made.a.host.start(Command(("sleep", "100"), deadline_s=200)) as job:
             os.kill(pid, signal.SIGKILL)
             with pytest.raises(Unreachable) as raised:
@@ -151,13 +151,27 @@ def test_a_guest_that_is_killed_is_named_with_its_console(tmp_path: Path) -> Non
     assert not list((tmp_path / "state" / "guests").iterdir())
 
 
+def test_a_guest_that_runs_out_of_memory_or_panics_says_so(tmp_path: Path) -> None:
+    """Memory ends with the program that took it, and the guest answers on; a panic's last lines are in the error."""
+    with qemu.standing(Topology("direct"), kit(SMALL), leases_folder=leases(tmp_path)) as made:
+        guest = made.b.host
+        greedy = guest.run(Command(("python3", "-c", "[b'1' * (32 << 20) for _ in range(99)]"), deadline_s=60.0))
+        alive = guest.run(Command(("true",)))
+        with pytest.raises(Unreachable) as raised:
+            guest.run(Command(("tee", "/proc/sysrq-trigger"), stdin="c", deadline_s=60.0))
+
+    assert greedy.returncode == -signal.SIGKILL
+    assert alive.ok
+    assert "Kernel panic - not syncing: sysrq triggered crash" in str(raised.value)
+
+
 def test_two_labs_at_once_do_not_meet(lab: Lab, tmp_path: Path) -> None:
     """Names, ports and addresses are the same in both, and each has its own guests behind them."""
     with qemu.standing(Topology("direct"), kit(SMALL), leases_folder=leases(tmp_path)) as other:
         for each, word in ((lab, "first"), (other, "second")):
             each.a.host.run(Command(("tee", "/tmp/who"), stdin=word)).require()  # noqa: S108 - in a guest
         said = [each.a.host.run(Command(("cat", "/tmp/who"))).stdout for each in (lab, other)]  # noqa: S108
-        _carries(other)
+        carries(other)
 
     assert said == ["first", "second"]
 
@@ -191,23 +205,24 @@ def test_a_panic_and_a_lack_of_memory_are_shown(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_leaves_no_guest_and_what_is_left_is_reaped(tmp_path: Path) -> None:
-    """SIGKILL with guests running: QEMU goes with it; namespaces, taps and keys go with `lab reap`."""
+    """SIGKILL with four guests running: QEMU goes with it; namespaces, taps and keys go with `lab reap`."""
     code = (
         "import sys, time; from pathlib import Path; from bench.labs import qemu\n"
         "from bench.labs.guests import Guests\n"
         "from bench.labs.topology import Topology; from tests.vm.kit import kit, leases\n"
-        "with qemu.standing(Topology('direct'), kit(Guests(memory_mb=384)), leases_folder=leases(Path(sys.argv[1]))):\n"
+        "made = kit(Guests(memory_mb=384))\n"
+        "with qemu.standing(Topology('bridge', ends=4), made, leases_folder=leases(Path(sys.argv[1]))):\n"
         "    print('up', flush=True); time.sleep(600)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "up\n"
-    (name,) = [each for each in lease.namespaces(Local()) if each.endswith("-patch")]
-    before = _guests(name)
+    (name,) = [each for each in lease.namespaces(Local()) if each.endswith("-node")]
+    before = guests_in(name)
     child.kill()
     child.communicate()
     time.sleep(1.0)
-    left = _guests(name)
+    left = guests_in(name)
     folder = tmp_path / "state"
 
     def remove(kind: str, name: str) -> bool:
@@ -216,7 +231,7 @@ def test_a_killed_run_leaves_no_guest_and_what_is_left_is_reaped(tmp_path: Path)
 
     (done,) = lease.reap(leases(tmp_path), remove)
 
-    assert sorted(before.values()) == ["a", "b"]
+    assert sorted(before.values()) == ["a", "b", "c", "d"]
     assert left == {}
     assert done.problem == ""
     assert name in done.removed

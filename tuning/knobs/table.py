@@ -13,11 +13,12 @@ from tuning.knobs.nic import NIC_NUMBERS
 from tuning.knobs.node import FirewallRules, Nat
 from tuning.knobs.qdisc import Qdisc
 from tuning.knobs.sysctl import Sysctl
+from tuning.knobs.vm import STARTED
 
-# MTU first: on many drivers it resets the queues and with them what comes later (knowledge of drivers: tuning order
-# link, MTU, channels, rings, coalescing, features, RSS, IRQ, XPS/RPS, qdisc, sysctl). NAPI comes after features: a veth
-# polls only with gro on.
-KNOBS: Mapping[str, Knob] = {
+# A guest's start comes before all that is set inside. Then MTU: on many drivers it resets the queues and with them what
+# comes later (knowledge of drivers: tuning order link, MTU, channels, rings, coalescing, features, RSS, IRQ, XPS/RPS,
+# qdisc, sysctl). NAPI comes after features: a veth polls only with gro on.
+KNOBS: Mapping[str, Knob] = STARTED | {
     knob.kind: knob
     for knob in (
         Mtu(),

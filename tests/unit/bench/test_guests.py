@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bench.labs import guests as machines
 from bench.labs.blueprint import drawn_up
 from bench.labs.cabling import PATCH, cables, cabling, needs
-from bench.labs.guests import Cable, Guests, Machine
+from bench.labs.guests import Cable, Guests, Machine, facts, started_with
 from bench.labs.names import mac
 from bench.labs.topology import BOND_MODES, Kind, Topology
 
@@ -101,6 +101,32 @@ def test_queues_rings_and_models() -> None:
     assert "-accel kvm -cpu host" in many
     assert "vmxnet3,netdev=net0,mac=02:00:5e:00:00:0a,romfile=" in other
     assert "vhost" not in other
+
+
+def test_a_tap_whose_number_of_queues_is_to_change_takes_many_from_the_start() -> None:
+    """It was made for one or for many; a NIC of one queue uses the first of two."""
+    cable = Cable("eth0", "02:00:5e:00:00:0a", "port-a")
+    changing = Guests(settings=("vm-queues",))
+    one = " ".join(machines.command(changing, _machine(cable), "tcg").argv)
+    four = " ".join(machines.command(started_with(changing, {"vm/vm-queues": "4"}), _machine(cable), "tcg").argv)
+
+    assert "downscript=no,queues=2 " in one
+    assert "mq=on" not in one
+    assert "downscript=no,queues=4 " in four
+    assert "mq=on,vectors=10" in four
+    assert (Guests().tap_queues, Guests(settings=("vm-host-mtu",)).tap_queues, changing.tap_queues) == (1, 1, 2)
+
+
+def test_what_guests_were_started_with_are_facts() -> None:
+    """As QEMU has it; back and forth gives the same; another model has none that can be chosen."""
+    wanted = {"vm/vm-queues": "4", "vm/vm-rx-queue-size": "1024", "vm/vm-host-mtu": "1500"}
+    usual = {"vm/vm-queues": "1", "vm/vm-rx-queue-size": "256", "vm/vm-host-mtu": "9000"}
+    nic = {"vm/nic": "virtio-net"}
+
+    assert facts(Guests(), 1500) == nic | usual
+    assert facts(started_with(Guests(), wanted), 1500) == nic | wanted
+    assert facts(started_with(started_with(Guests(), wanted), usual), 1500) == nic | usual
+    assert facts(Guests(nic="vmxnet3"), 1500) == {"vm/nic": "vmxnet3"}
 
 
 def test_what_a_result_of_guests_is_worth_is_said() -> None:

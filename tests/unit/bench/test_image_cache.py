@@ -4,14 +4,18 @@ import fcntl
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.hosts.host import Host
 from bench.hosts.local import Local
-from bench.images import build, cache, recipe
+from bench.images import build, cache
+from bench.images.build import Kind
 from results.errors import NotAble
+
+LAB, DISK = (replace(kind, room_bytes=0) for kind in cache.KINDS)
 
 
 @pytest.fixture
@@ -19,21 +23,20 @@ def built_by(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Builds that take no time: the folders that they were asked to fill."""
     asked: list[Path] = []
 
-    def quick(work: Path, out: Path, local: Host, say: Callable[[str], None]) -> build.Built:
+    def quick(kind: Kind, work: Path, out: Path, local: Host, say: Callable[[str], None]) -> build.Built:
         asked.append(out)
         assert list(work.iterdir()) == []
-        for name in (build.KERNEL, build.INITRD, build.ROOT):
+        for name in kind.files:
             (out / name).write_bytes(name.encode() * 100)
         return build.Built("6.1.0-test", {"iperf3": "3.12-1"})
 
     monkeypatch.setattr(build, "build", quick)
-    monkeypatch.setattr(build, "ROOM_BYTES", 0)
     return asked
 
 
-def _build(folder: Path) -> tuple[cache.Image, list[str]]:
+def _build(folder: Path, kind: Kind = LAB) -> tuple[cache.Image, list[str]]:
     said: list[str] = []
-    return cache.built(folder, Local(), said.append), said
+    return cache.built(folder, Local(), said.append, kind), said
 
 
 def test_what_was_built_is_found_and_not_built_again(tmp_path: Path, built_by: list[Path]) -> None:
@@ -126,26 +129,41 @@ def test_what_is_broken_is_never_used_but_named_and_built_again(
     assert len(built_by) == 2
 
 
-def test_another_recipe_is_another_image(tmp_path: Path, built_by: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_recipe_is_another_image(tmp_path: Path, built_by: list[Path]) -> None:
     """A new version of nettune builds its own beside the older one."""
     first, _ = _build(tmp_path)
-    monkeypatch.setattr(recipe, "PACKAGES", (*recipe.PACKAGES, "fping"))
+    newer = replace(LAB, recipe=replace(LAB.recipe, packages=(*LAB.recipe.packages, "fping")))
 
-    assert cache.found(tmp_path) is None
-    second, _ = _build(tmp_path)
+    assert cache.found(tmp_path, newer) is None
+    second, _ = _build(tmp_path, newer)
 
     assert first.folder != second.folder
+
+
+def test_the_two_kinds_lie_side_by_side_and_neither_is_taken_for_the_other(
+    tmp_path: Path, built_by: list[Path]
+) -> None:
+    """A lab never boots the disk for Proxmox; `list` says which is which, and `remove` takes both."""
+    disk, _ = _build(tmp_path, DISK)
+
+    assert cache.found(tmp_path) is None
+    lab, _ = _build(tmp_path)
+    with pytest.raises(cache.Broken, match="made by another recipe"):
+        cache.checked(disk.folder, LAB)
+
+    assert disk.disk.read_bytes() == b"disk.qcow2" * 100
+    assert {image.kind for _, image, _ in cache.listed(tmp_path) if image} == {"lab", "disk"}
+    assert set(cache.remove(tmp_path, print)) == {disk.folder, lab.folder}
 
 
 def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither an image nor a folder of work, whatever ended it."""
 
-    def failing(work: Path, out: Path, local: Host, say: Callable[[str], None]) -> build.Built:
+    def failing(kind: Kind, work: Path, out: Path, local: Host, say: Callable[[str], None]) -> build.Built:
         (work / "half").write_bytes(b"x")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(build, "build", failing)
-    monkeypatch.setattr(build, "ROOM_BYTES", 0)
     with pytest.raises(KeyboardInterrupt):
         _build(tmp_path)
 
@@ -178,11 +196,11 @@ def test_two_builds_at_once_are_one(tmp_path: Path, built_by: list[Path]) -> Non
 
     with (tmp_path / "images" / "lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        second = threading.Thread(target=lambda: done.append(cache.built(tmp_path, Local(), told)))
+        second = threading.Thread(target=lambda: done.append(cache.built(tmp_path, Local(), told, LAB)))
         second.start()
         assert waiting.wait(30)
         (tmp_path / "images" / "building-first" / "work").mkdir(parents=True)
-        first = cache._finish(tmp_path, tmp_path / "images" / "building-first", Local(), said.append)
+        first = cache._finish(tmp_path, tmp_path / "images" / "building-first", Local(), said.append, LAB)
     second.join(30)
 
     assert done == [first]
@@ -200,13 +218,10 @@ def test_remove_removes_every_image_and_what_was_left(tmp_path: Path, built_by: 
     assert cache.remove(tmp_path, print) == ()
 
 
-def test_a_disk_without_room_is_refused_before_anything_is_built(
-    tmp_path: Path, built_by: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_without_room_is_refused_before_anything_is_built(tmp_path: Path, built_by: list[Path]) -> None:
     """The error names the folder, what is there and what is needed."""
-    monkeypatch.setattr(build, "ROOM_BYTES", 10**18)
     with pytest.raises(NotAble, match=r"MB left; building an image takes 1000000000000 MB") as raised:
-        _build(tmp_path)
+        _build(tmp_path, replace(LAB, room_bytes=10**18))
 
     assert "NETTUNE_CACHE" in raised.value.hint
     assert built_by == []

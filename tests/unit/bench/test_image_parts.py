@@ -4,7 +4,7 @@ import io
 import stat
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,46 +13,53 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.images import archive, build, modules, recipe, seed, sources
+from bench.images import archive, build, kernel, modules, recipe, seed, sources
+from bench.images.disk import DISK_KIND
+from bench.images.disk_recipe import DISK
+from bench.images.squash import LAB_KIND
 from results.errors import NotAble
 from tests.unit.bench.fakes import FakeHost
 
 # -- recipe ------------------------------------------------------------------------------------------------------------
 CHANGES: Mapping[str, Any] = {  # Any: values of as many types as the recipe has
-    "PACKAGES": ("iperf3",),
-    "KERNEL": "linux-image-amd64",
-    "INITRD_MODULES": (),
-    "KEPT_MODULES": ("net/",),
-    "DROPPED": (),
-    "OWN_FILES": (),
-    "OWN_LINKS": (),
-    "OWN_FOLDERS": (),
-    "EPOCH_S": 1,
-    "COMPRESSION": ("-comp", "xz"),
-    "CMDLINE": "quiet",
-    "FORMAT": 0,
+    "packages": ("iperf3",),
+    "kernel": "linux-image-amd64",
+    "initrd_modules": (),
+    "kept_modules": ("net/",),
+    "dropped": (),
+    "own_files": (),
+    "own_links": (),
+    "own_folders": (),
+    "initrd_init": "inittab",
+    "epoch_s": 1,
+    "compression": ("-comp", "xz"),
+    "cmdline": "quiet",
+    "format": 0,
+    "fetched": ("grub-common", "fping"),
+    "layout": (("size", 1),),
 }
 
 
-@pytest.mark.parametrize(("name", "value"), CHANGES.items(), ids=CHANGES)
-def test_the_recipes_digest_changes_with_everything_in_it(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: object
-) -> None:
-    """Another package, module, file, date: another image."""
-    before = recipe.digest()
-    monkeypatch.setattr(recipe, name, value)
+def test_every_part_of_a_recipe_is_in_its_digest() -> None:
+    """A part that is added is added to the table above, too."""
+    assert {field.name for field in fields(recipe.Recipe)} == set(CHANGES)
 
-    assert recipe.digest() != before
+
+@pytest.mark.parametrize("each", [recipe.LAB, DISK], ids=["lab", "disk"])
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_recipes_digest_changes_with_everything_in_it(each: recipe.Recipe, name: str) -> None:
+    """Another package, module, file, date: another image."""
+    assert replace(each, **{name: CHANGES[name]}).digest() != each.digest()
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in files("bench.images").joinpath("files").iterdir()))
-def test_the_recipes_digest_changes_with_each_of_the_guests_files(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_recipes_digest_changes_with_each_of_the_guests_files(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A changed line of an init script is never served from an older image; no file lies there unused."""
-    before = recipe.digest()
+    before = recipe.LAB.digest(), DISK.digest()
     text = recipe.text
     monkeypatch.setattr(recipe, "text", lambda asked: text(asked) + ("# more\n" if asked == name else ""))
 
-    assert recipe.digest() != before
+    assert (recipe.LAB.digest(), DISK.digest()) != before
 
 
 # -- modules -----------------------------------------------------------------------------------------------------------
@@ -133,10 +140,10 @@ class _Member:
     content: bytes
 
 
-def _merged(tree: Mapping[str, bytes], *own: archive.Entry) -> dict[str, _Member]:
+def _merged(tree: Mapping[str, bytes], *own: archive.Entry, of: recipe.Recipe = recipe.LAB) -> dict[str, _Member]:
     out = io.BytesIO()
     with _tree(tree) as source, tarfile.open(fileobj=out, mode="w") as target:
-        archive.merge(source, own, target)
+        archive.merge(source, own, target, of.dropped)
     out.seek(0)
     with tarfile.open(fileobj=out) as made:
         return {
@@ -147,22 +154,27 @@ def _merged(tree: Mapping[str, bytes], *own: archive.Entry) -> dict[str, _Member
         }
 
 
+MACHINES = {
+    "./etc/apt/sources.list": b"deb https://mirror.example/ x main",
+    "./etc/apt/apt.conf.d/99mmdebstrap": b'Acquire::http::Proxy "http://proxy.example";',
+    "./etc/ssh/ssh_host_rsa_key": b"key",
+    "./etc/ssh/sshd_config": b"theirs",
+    "./etc/hostname": b"builder",
+    "./etc/resolv.conf": b"nameserver 192.0.2.1",
+    "./etc/machine-id": b"1",
+    "./var/lib/dbus/machine-id": b"1",
+    "./var/lib/systemd/random-seed": b"x",
+    "./boot/linux-image.deb": b"!",
+    "./var/log/dpkg.log": b"today",
+    "./usr/bin/iperf3": b"elf",
+}
+
+
 def test_a_merged_tree_has_nothing_of_the_machine_and_one_date() -> None:
     """No mirrors, host keys, names or logs; owners stay; our own files replace Debian's."""
-    made = _merged(
-        {
-            "./etc/apt/sources.list": b"deb https://mirror.example/ x main",
-            "./etc/ssh/ssh_host_rsa_key": b"key",
-            "./etc/ssh/sshd_config": b"theirs",
-            "./etc/hostname": b"builder",
-            "./etc/resolv.conf": b"nameserver 192.0.2.1",
-            "./etc/machine-id": b"1",
-            "./boot/linux-image.deb": b"!",
-            "./var/log/dpkg.log": b"today",
-            "./usr/bin/iperf3": b"elf",
-        },
-        archive.file("etc/ssh/sshd_config", b"ours", 0o644),
-    )
+    more = {"./var/lib/dbus/machine-id"}  # the lab's image has no dbus
+    tree = {name: content for name, content in MACHINES.items() if name not in more}
+    made = _merged(tree, archive.file("etc/ssh/sshd_config", b"ours", 0o644))
 
     assert {name: each.content for name, each in made.items()} == {
         "usr/bin/iperf3": b"elf",
@@ -170,6 +182,19 @@ def test_a_merged_tree_has_nothing_of_the_machine_and_one_date() -> None:
     }
     assert made["usr/bin/iperf3"].uid == 7
     assert {each.mtime_s for each in made.values()} == {recipe.EPOCH_S}
+
+
+def test_a_disk_has_nothing_of_the_machine_and_a_working_dpkg() -> None:
+    """Also none of its ids for dbus, no seed of random numbers; what dpkg and apt need to go on stays."""
+    kept = {"./var/lib/dpkg/info/iperf3.list": b"/usr/bin/iperf3", "./etc/apt/trusted.gpg.d/debian.asc": b"key"}
+    made = _merged({**MACHINES, **kept}, of=DISK)
+
+    assert sorted(made) == [
+        "etc/apt/trusted.gpg.d/debian.asc",
+        "etc/ssh/sshd_config",
+        "usr/bin/iperf3",
+        "var/lib/dpkg/info/iperf3.list",
+    ]
 
 
 def test_what_tells_of_the_day_of_the_build_is_made_constant() -> None:
@@ -326,23 +351,33 @@ def test_of_apts_options_only_those_that_reach_a_mirror_go_on() -> None:
     )
 
 
-def test_missing_tools_are_named_with_their_packages(tmp_path: Path) -> None:
+LACKING = (
+    (LAB_KIND, "mmdebstrap, sqfstar", "mmdebstrap squashfs-tools"),
+    (DISK_KIND, "mmdebstrap, mformat, qemu-img", "mmdebstrap mtools qemu-utils"),
+)
+
+
+@pytest.mark.parametrize(("kind", "named", "packages"), LACKING, ids=["lab", "disk"])
+def test_missing_tools_are_named_with_their_packages(
+    tmp_path: Path, kind: build.Kind, named: str, packages: str
+) -> None:
     """All at once, and before anything is done."""
+    missing = {"mmdebstrap", "sqfstar", "mformat", "qemu-img"}
 
     def answer(command: Any) -> tuple[int, str]:  # Any: FakeHost's own type of question
         if command.argv[0] == "cat":
             return (0, "0 0 4294967295\n")
-        return (127, "") if command.argv[-1] in {"mmdebstrap", "sqfstar"} else (0, "/usr/bin/it")
+        return (127, "") if command.argv[-1] in missing else (0, "/usr/bin/it")
 
-    with pytest.raises(NotAble, match="an image cannot be built without mmdebstrap, sqfstar") as raised:
-        build.build(tmp_path, tmp_path, FakeHost("node", answer), print)
+    with pytest.raises(NotAble, match=f"an image cannot be built without {named}") as raised:
+        build.build(kind, tmp_path, tmp_path, FakeHost("node", answer), print)
 
-    assert raised.value.hint == "apt-get install --no-install-recommends mmdebstrap squashfs-tools"
+    assert raised.value.hint == f"apt-get install --no-install-recommends {packages}"
 
 
 def test_a_compressed_module_is_unpacked_for_the_initrd() -> None:
     """Debian 13's modules are .ko.xz, and insmod in the initrd takes ELF."""
     import lzma
 
-    assert build.plain(lzma.compress(b"\x7fELF module")) == b"\x7fELF module"
-    assert build.plain(b"\x7fELF module") == b"\x7fELF module"
+    assert kernel.plain(lzma.compress(b"\x7fELF module")) == b"\x7fELF module"
+    assert kernel.plain(b"\x7fELF module") == b"\x7fELF module"

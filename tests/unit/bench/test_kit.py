@@ -8,12 +8,14 @@ import pytest
 
 from bench.hosts.command import Command
 from bench.images import cache as images
+from bench.images.squash import LAB_KIND
 from bench.labs import kit
 from bench.labs.guests import Guests
 from results.errors import NotAble
 from tests.unit.bench.fakes import FakeHost
 
-IMAGE = images.Image(Path("/i"), Path("/i/kernel"), Path("/i/initrd"), Path("/i/root"), "6.1", "abc", {})
+FILES = {name: Path("/i", name) for name in LAB_KIND.files}
+IMAGE = images.Image("lab", FILES, "6.1", "abc", {})
 QEMU = "QEMU emulator version 7.2.22"
 
 

@@ -1,14 +1,23 @@
 """The order of arms and the ports: all of it follows from the seed."""
 
+from collections.abc import Iterable
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.schedule import arms, ports, topologies
+from bench.schedule import groups, ports, topologies
 
 NAMES = st.lists(st.text("abc-", min_size=1, max_size=4), min_size=1, max_size=8, unique=True)
 SEEDS = st.integers(0, 10**6)
 STREAMS = 128
 FEW = settings(max_examples=40, deadline=None)
+
+
+def _arms(names: Iterable[str], *, seed: int, topology: str, block: int, attempt: int) -> tuple[str, ...]:
+    """The order of arms of which none starts guests anew."""
+    (only,) = groups(dict.fromkeys(names, ""), seed=seed, topology=topology, block=block, attempt=attempt)
+    return only
 
 
 @FEW
@@ -17,10 +26,10 @@ def test_every_arm_runs_exactly_once_and_the_order_can_be_dealt_again(
     names: list[str], seed: int, block: int, attempt: int
 ) -> None:
     """A block is complete, and the same seed gives the same block."""
-    first = arms(names, seed=seed, topology="bridge", block=block, attempt=attempt)
+    first = _arms(names, seed=seed, topology="bridge", block=block, attempt=attempt)
 
     assert sorted(first) == sorted(names)
-    assert arms(names, seed=seed, topology="bridge", block=block, attempt=attempt) == first
+    assert _arms(names, seed=seed, topology="bridge", block=block, attempt=attempt) == first
 
 
 @FEW
@@ -30,7 +39,7 @@ def test_another_block_attempt_or_topology_has_another_order_somewhere(seed: int
     names = tuple("abcdef")
     orders = {
         (topology, attempt): tuple(
-            arms(names, seed=seed, topology=topology, block=block, attempt=attempt) for block in range(20)
+            _arms(names, seed=seed, topology=topology, block=block, attempt=attempt) for block in range(20)
         )
         for topology in ("bridge", "direct")
         for attempt in (0, 1)
@@ -42,7 +51,7 @@ def test_another_block_attempt_or_topology_has_another_order_somewhere(seed: int
 
 def test_every_arm_runs_first_about_equally_often() -> None:
     """Six arms over 600 blocks: each first about 100 times (the seed is fixed, so this is no chance)."""
-    first = [arms("abcdef", seed=1, topology="bridge", block=block, attempt=0)[0] for block in range(600)]
+    first = [_arms("abcdef", seed=1, topology="bridge", block=block, attempt=0)[0] for block in range(600)]
 
     assert all(70 < first.count(arm) < 130 for arm in "abcdef")
 
@@ -77,3 +86,35 @@ def test_a_round_measures_every_topology_once_in_an_order_of_its_own(seed: int, 
 
     assert sorted(order) == sorted(names)
     assert order == topologies(names, seed=seed, block=block)
+
+
+@pytest.mark.parametrize(
+    ("seed", "topology", "block", "attempt", "order"), [(1, "bridge", 0, 0, "fbdcea"), (7, "direct", 3, 1, "abcedf")]
+)
+def test_plans_that_start_no_guests_are_dealt_as_they_always_were(
+    seed: int, topology: str, block: int, attempt: int, order: str
+) -> None:
+    """A run of an earlier version is resumed in the order that it was begun in."""
+    assert _arms("abcdef", seed=seed, topology=topology, block=block, attempt=attempt) == tuple(order)
+
+
+@FEW
+@given(states=st.dictionaries(st.text("abc", min_size=1), st.sampled_from(["", "x", "y"]), min_size=1), seed=SEEDS)
+def test_each_state_is_brought_about_once_a_block(states: dict[str, str], seed: int) -> None:
+    """Every arm once, those of one state together, and the same seed deals the same."""
+    dealt = groups(states, seed=seed, topology="bridge", block=2, attempt=0)
+
+    assert sorted(arm for group in dealt for arm in group) == sorted(states)
+    assert [len({states[arm] for arm in group}) for group in dealt] == [1] * len(set(states.values()))
+    assert groups(states, seed=seed, topology="bridge", block=2, attempt=0) == dealt
+
+
+def test_every_state_and_every_arm_of_one_comes_first_about_equally_often() -> None:
+    """Three states over 600 blocks: each first about 200 times, and each of two arms first in its own 300 times."""
+    states = {"current": "", "current-2": "", "x": "x", "y": "y"}
+    dealt = [groups(states, seed=1, topology="bridge", block=block, attempt=0) for block in range(600)]
+    first = [states[order[0][0]] for order in dealt]
+    plain = [next(group for group in order if len(group) == 2)[0] for order in dealt]
+
+    assert all(150 < first.count(state) < 250 for state in ("", "x", "y"))
+    assert 250 < plain.count("current") < 350

@@ -1,12 +1,15 @@
 """A lab whose kernels are dictionaries: they take the Commands of the knobs and of undo, and can misbehave."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from bench.facts.sheet import FactSheet, Sheets
 from bench.facts.state import sysctl_name
 from bench.hosts.command import Command, HostFault, Outcome
+from bench.labs.guests import Guests, facts
 from bench.labs.lab import Endpoint, Lab, PathDevice
+from bench.labs.restarting import Restarting
+from bench.labs.standing import LabBroken
 from bench.labs.topology import Kind, Topology
 from tests.unit.bench.fakes import FakeHost
 
@@ -88,6 +91,19 @@ class KernelLab(Lab):
         """See Lab.read."""
         return {host.name: FactSheet(host.name, dict(host.facts)) for host in self.kernels}
 
+    def reread(self, sheets: Sheets, keys: Iterable[tuple[str, str]]) -> Sheets:
+        """See Lab.reread; nothing else is told with them."""
+        now, facts = self.read(), {name: dict(sheet.facts) for name, sheet in sheets.items()}
+        for host, key in keys:
+            facts[host].pop(key, None)
+            facts[host] |= {key: now[host].facts[key]} if key in now[host].facts else {}
+        return {name: FactSheet(name, own) for name, own in facts.items()}
+
+    def begin(self, host: str, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
+        """See Lab.begin; each is done at once."""
+        outcomes = self.named(host).run_all(commands)
+        return lambda: outcomes
+
     @property
     def kernels(self) -> Sequence[Kernel]:
         """Its hosts, as what they are."""
@@ -107,3 +123,34 @@ def lab(kind: Kind = "bridge", react: Reaction = obey) -> KernelLab:
         path.insert(2, PathDevice(node, "br0", counts=False))
     ends = (Endpoint(a, "eth0", "198.18.0.1"), Endpoint(b, "eth0", "198.18.0.2"))
     return KernelLab(Topology(kind), ends, () if kind == "direct" else (node,), tuple(path))
+
+
+@dataclass
+class Guest:
+    """A Kernel as a guest: a new start forgets what was set inside. It does not come up with more than it `bears`."""
+
+    kernel: Kernel
+    fresh: dict[str, str]
+    bears: int = 16
+    begun: list[int] = field(default_factory=list)  # queues
+
+    def begin(self, guests: Guests) -> None:
+        """See Startable.begin."""
+        self.begun.append(guests.queues)
+        self.kernel.facts = {**self.fresh, **facts(guests, 1500)}
+
+    def wait(self) -> None:
+        """See Startable.wait."""
+        if self.begun[-1] > self.bears:
+            raise LabBroken(f"guest {self.kernel.name} ended; the console of guest {self.kernel.name}: too many")
+
+
+def with_guests(bears: int = 16) -> tuple[KernelLab, list[Guest]]:
+    """A lab whose two ends can be started anew."""
+    plain = lab()
+    guests = [Guest(each, dict(each.facts), bears) for each in plain.kernels if each.name in "ab"]
+    anew = Restarting(Guests(), 1500, {each.kernel.name: each for each in guests}, furnish=lambda _: None,
+                      settle=lambda: None)  # fmt: skip
+    for each in guests:
+        each.kernel.facts |= facts(Guests(), 1500)
+    return replace(plain, restarting=anew), guests

@@ -86,6 +86,6 @@ def test_a_write_after_the_guard_has_fired_is_none() -> None:
     """The host says so by its exit code, and the error does too."""
     host = FakeHost("pve1", lambda _: (76, ""))
     with pytest.raises(NotGuarded, match="the guard had fired before the write"):
-        guard.Guard(host, "0a1b").run_all((Command(("true",)),))
+        guard.Guard(host, "0a1b").begin((Command(("true",)),))()
     with pytest.raises(NotGuarded, match="the guard had fired"):
         guard.Guard(host, "0a1b").renew(5)

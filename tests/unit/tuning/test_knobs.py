@@ -35,7 +35,8 @@ def test_a_setting_has_one_knob_or_none(setting: str, kind: str | None) -> None:
 def test_the_order_of_writing_is_links_features_sysctls() -> None:
     """An MTU may reset the queues and offloads that come later."""
     assert list(KNOBS) == [
-        "mtu", "channels", "rx-ring", "tx-ring", "txqueuelen", "gso_max_size", "gro_max_size", "gso_ipv4_max_size",
+        "vm-queues", "vm-rx-queue-size", "vm-host-mtu", "mtu", "channels", "rx-ring", "tx-ring",
+        "txqueuelen", "gso_max_size", "gro_max_size", "gso_ipv4_max_size",
         "gro_ipv4_max_size", "feature", "rps_cpus", "rps_flow_cnt", "xps_cpus", "napi_defer_hard_irqs",
         "gro_flush_timeout", "threaded", "qdisc", "sysctl", "firewall_rules", "nat",
     ]  # fmt: skip

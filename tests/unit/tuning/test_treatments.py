@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.facts.sheet import Difference
+from bench.facts.sheet import Difference, differences
 from bench.hosts.command import HostFault
 from bench.labs.lab import Target
 from bench.labs.topology import Kind
@@ -231,6 +231,32 @@ def test_a_value_that_somebody_else_changed_is_not_overwritten(path: Path) -> No
     assert now["node"]["link/br0/mtu"] == "1500"
     assert "(1 facts)" in str(raised.value)
     assert len(outstanding(path)) == 1
+
+
+def test_what_moved_during_a_trial_beside_the_treatment_is_told(journal: Journal) -> None:
+    """Only what is written is read again before the undo; the undo reads the rest, tells it, and puts it back."""
+    stand = lab()
+    before = _state(stand)
+    with _treatment(journal, {"tso": "off"}).holds(stand, stand.read()) as held:
+        _kernel(stand, "b").facts[f"sysctl/{RMEM}"] = "4096 1 1"
+        read = held.read()
+
+    assert differences(held.within, read) == ()
+    assert held.moved == (Difference("b", f"sysctl/{RMEM}", "4096 131072 6291456", "4096 1 1"),)
+    assert _state(stand) == before
+
+
+def test_what_is_written_is_read_again_at_the_end_of_a_trial(journal: Journal) -> None:
+    """A value of the treatment that somebody changed is seen, and was not there when the trial began."""
+    stand = lab()
+    conflict = pytest.raises(RestoreFailed, match="somebody else")
+    with conflict, _treatment(journal, {RMEM: "4096 16384 16384"}).holds(stand, stand.read()) as held:
+        _kernel(stand, "b").facts[f"sysctl/{RMEM}"] = "4096 1 1"
+        read = held.read()
+
+    assert [str(each) for each in differences(held.within, read)] == [
+        f"b: sysctl/{RMEM}: '4096 16384 16384' -> '4096 1 1'"
+    ]
 
 
 def test_a_value_that_somebody_else_put_back_already_is_no_conflict(journal: Journal) -> None:

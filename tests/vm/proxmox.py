@@ -1,0 +1,181 @@
+"""Virtual machines as Proxmox VE makes them of the disk image: its firmware, disks, agent and cloud-init drive."""
+
+import base64
+import contextlib
+import hashlib
+import json
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.hosts.command import Command
+from bench.hosts.local import Local
+from bench.hosts.login import Login
+from bench.images.cache import Image
+
+ADDRESS, GATEWAY = "10.0.2.15", "10.0.2.2"  # on QEMU's user network
+CONTROL, DATA = "52:54:00:6e:74:01", "52:54:00:6e:74:02"
+WATCHDOG_S = 300.0  # 45 s with a core of its own
+_OVMF = "/usr/share/OVMF/OVMF_{}_4M.fd"
+# What `ciuser`, `sshkeys`, `ipconfig0` and `ciupgrade 0` make (qemu-server, PVE/QemuServer/Cloudinit.pm of 0337d531).
+_USER = """\
+#cloud-config
+hostname: {name}
+manage_etc_hosts: true
+user: root
+disable_root: False
+ssh_authorized_keys:
+  - {key}
+chpasswd:
+  expire: False
+package_upgrade: false
+"""
+_NIC = """\
+    - type: physical
+      name: eth{number}
+      mac_address: '{mac}'
+      subnets:
+      - type: static
+        address: '{address}'
+        netmask: '255.255.255.0'
+"""
+_NETWORK = f"""\
+version: 1
+config:
+{_NIC.format(number=0, mac=CONTROL, address=ADDRESS)}        gateway: '{GATEWAY}'
+{_NIC.format(number=1, mac=DATA, address="192.0.2.1")}      - type: static6
+        address: '2001:db8::1/64'
+    - type: nameserver
+      address:
+      - '10.0.2.3'
+      search:
+      - 'test'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine whose sshd answers."""
+
+    name: str
+    folder: Path
+    port: int
+
+    def agent(self, execute: str, **arguments: object) -> Any:  # Any: JSON
+        """What the guest agent returns, through the port that QEMU gave it."""
+        with socket.socket(socket.AF_UNIX) as channel:
+            channel.settimeout(120)
+            channel.connect(str(self.folder / "agent"))
+            channel.sendall(json.dumps({"execute": execute, "arguments": arguments}).encode() + b"\n")
+            return json.loads(channel.makefile("rb").readline())["return"]
+
+    def told(self, *argv: str) -> str:
+        """What a command in the guest prints, by way of the agent."""
+        words = {"path": argv[0], "arg": list(argv[1:]), "capture-output": True}
+        started = self.agent("guest-exec", **words)
+        while not (status := self.agent("guest-exec-status", **started))["exited"]:
+            time.sleep(0.2)
+        return base64.b64decode(status.get("out-data", "")).decode()
+
+    @property
+    def host_key(self) -> str:
+        """Its public host key, as the agent reads it: a way that nobody on the network is on."""
+        return self.told("/usr/bin/cat", "/etc/ssh/ssh_host_ed25519_key.pub").strip()
+
+    @property
+    def login(self) -> Login:
+        """Root by the key of the cloud-init drive."""
+        key = self.folder / "user"
+        return Login("127.0.0.1", port=self.port, keys=(key,), pinned=" ".join(self.host_key.split()[:2]))
+
+
+def _cloud_init_drive(folder: Path, name: str) -> Path:
+    """What Proxmox attaches: an ISO with the label cidata, by the very command that it uses."""
+    Local().run(Command(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "user")))).require()
+    user = _USER.format(name=name, key=(folder / "user.pub").read_text(encoding="utf-8").strip())
+    instance = hashlib.sha1((user + _NETWORK).encode(), usedforsecurity=False).hexdigest()
+    files = {
+        "user-data": user,
+        "network-config": _NETWORK,
+        "meta-data": f"instance-id: {instance}\n",
+        "vendor-data": "",
+    }
+    (folder / "cidata").mkdir()
+    for file, text in files.items():
+        (folder / "cidata" / file).write_text(text, encoding="utf-8")
+    made, source = folder / "cidata.iso", str(folder / "cidata")
+    words = ("genisoimage", "-quiet", "-iso-level", "3", "-R", "-V", "cidata", "-o", str(made), source)
+    Local().run(Command(words)).require()
+    return made
+
+
+def _seabios(image: Image, drive: Path) -> tuple[str, ...]:
+    """Proxmox's defaults: i440fx, SeaBIOS, the disk on virtio-scsi, the cloud-init drive as ide2."""
+    return (
+        *("-machine", "pc", "-device", "virtio-scsi-pci"),
+        *("-drive", f"file={image.disk},if=none,id=disk,format=qcow2,snapshot=on", "-device", "scsi-hd,drive=disk"),
+        *("-drive", f"file={drive},if=none,id=ci,format=raw,media=cdrom", "-device", "ide-cd,bus=ide.1,drive=ci"),
+    )
+
+
+def _ovmf(image: Image, drive: Path) -> tuple[str, ...]:
+    """q35 with UEFI, the disk on virtio-blk, the cloud-init drive as scsi1 (Debian's cloud kernel has no AHCI)."""
+    variables = shutil.copyfile(_OVMF.format("VARS"), drive.with_name("vars.fd"))
+    return (
+        *("-machine", "q35", "-device", "virtio-scsi-pci"),
+        *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={_OVMF.format('CODE')}"),
+        *("-drive", f"if=pflash,format=raw,unit=1,file={variables}"),
+        *("-drive", f"file={image.disk},if=none,id=disk,format=qcow2,snapshot=on"),
+        *("-device", "virtio-blk-pci,drive=disk"),
+        *("-drive", f"file={drive},if=none,id=ci,format=raw,media=cdrom", "-device", "scsi-cd,drive=ci"),
+    )
+
+
+FIRMWARES = {"seabios": _seabios, "ovmf": _ovmf}
+
+
+@contextlib.contextmanager
+def booted(image: Image, folder: Path) -> Iterator[dict[str, Machine]]:
+    """A machine for each firmware, at the same time; ended on leaving."""
+    with contextlib.ExitStack() as stack:
+        began, started = time.monotonic(), {}
+        for name, firmware in FIRMWARES.items():
+            at = folder / name
+            at.mkdir()
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            words = (*_qemu(at, port), *firmware(image, _cloud_init_drive(at, name)))
+            started[name] = (at, port, stack.enter_context(Local().start(Command(words, deadline_s=900.0))))
+        machines = {}
+        for name, (at, port, qemu) in started.items():
+            while not _answers(port):
+                if qemu.finished() or time.monotonic() - began > WATCHDOG_S:
+                    console = (at / "console").read_text(errors="replace")[-2000:]
+                    raise AssertionError(f"no guest {name}: {qemu.stop().stderr} {console}")
+                time.sleep(0.2)
+            machines[name] = Machine(name, at, port)
+        yield machines
+
+
+def _answers(port: int) -> bool:
+    """Whether an sshd says its name; QEMU itself takes the connection long before."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as tried:
+        return tried.recv(4) == b"SSH-"
+    return False
+
+
+def _qemu(at: Path, port: int) -> tuple[str, ...]:
+    return (
+        *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "768", "-no-reboot"),
+        *("-nodefaults", "-no-user-config", "-display", "none", "-serial", f"file:{at / 'console'}"),
+        *("-netdev", f"user,id=control,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:{port}-:22"),
+        *("-device", f"virtio-net-pci,netdev=control,mac={CONTROL}"),
+        *("-netdev", "hubport,id=data,hubid=0", "-device", f"virtio-net-pci,netdev=data,mac={DATA}"),
+        *("-device", "virtio-serial-pci", "-chardev", f"socket,path={at / 'agent'},server=on,wait=off,id=agent"),
+        *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
+    )

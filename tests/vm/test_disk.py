@@ -1,0 +1,163 @@
+"""The disk for Proxmox, built (or found) and booted for real, and the guard of standing hosts on its systemd."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.facts import state
+from bench.facts.sheet import FactSheet, differences
+from bench.hosts.command import Command
+from bench.hosts.local import Local
+from bench.hosts.ssh import Ssh, connected
+from bench.images import cache
+from bench.images.disk import DISK_KIND
+from bench.plan import SettingSpec
+from nettune.places import places
+from tests.vm.proxmox import ADDRESS, FIRMWARES, Machine, booted
+from tests.vm.test_image import TOOLS
+from tuning import guard
+from tuning.journal import kept
+from tuning.knobs.knob import Change
+from tuning.knobs.table import owner
+from tuning.treatments import Settings
+
+RMEM, HELD = "sysctl/net.ipv4.tcp_rmem", "4096 65536 1048576"
+MTU = "link/eth1/mtu"
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Machine]]:
+    """One for each firmware, from one image, told apart by their cloud-init drives; booted to the end."""
+    image = cache.built(places().cache, Local(), print, DISK_KIND)
+    with booted(image, tmp_path_factory.mktemp("machines")) as running:
+        for each in running.values():
+            each.told("/usr/bin/cloud-init", "status", "--wait")
+        yield running
+
+
+@pytest.fixture(params=FIRMWARES)
+def machine(machines: dict[str, Machine], request: pytest.FixtureRequest) -> Machine:
+    """Each of them."""
+    return machines[str(request.param)]
+
+
+def test_a_machine_is_who_its_cloud_init_drive_says(machine: Machine) -> None:
+    """Name, address and key; without a complaint of cloud-init; no unit has failed; the machine's Debian."""
+    status = json.loads(machine.told("/usr/bin/cloud-init", "status", "--format", "json"))
+    links = json.loads(machine.told("/usr/bin/ip", "-j", "-4", "address", "show", "eth0"))
+    with connected(machine.name, machine.login) as host:
+        said = host.run(Command(("sh", "-c", "hostname; systemctl is-system-running; cat /etc/os-release")))
+        firmware = host.run(Command(("test", "-d", "/sys/firmware/efi")))
+
+    assert (status["status"], status["errors"]) == ("done", [])
+    assert status["datasource"] == "nocloud"
+    assert [each["local"] for each in links[0]["addr_info"]] == [ADDRESS]
+    assert said.stdout.splitlines()[:2] == [machine.name, "running"]
+    assert said.stdout.split("\n", 2)[2] == Path("/etc/os-release").read_text(encoding="utf-8")
+    assert firmware.ok == (machine.name == "ovmf")
+
+
+def test_the_agent_answers_and_runs_commands(machine: Machine) -> None:
+    """As `qm agent` and `qm guest exec` ask it."""
+    assert machine.agent("guest-ping") == {}
+    assert machine.told("/usr/bin/iperf3", "--version").startswith("iperf 3.")
+
+
+def test_a_machine_has_the_tools_of_a_labs_guest(machine: Machine) -> None:
+    """Everything that a lab drives, and none of the daemons that come with them runs."""
+    lines = (
+        f"for t in {' '.join(TOOLS.split())}; do command -v $t >/dev/null || echo no $t; done; pgrep -l 'irtt|haproxy'"
+    )
+
+    assert machine.told("/bin/sh", "-c", lines) == ""
+
+
+def test_two_machines_of_one_image_share_no_identity(machines: dict[str, Machine]) -> None:
+    """Machine-ids and host keys are made on the first boot."""
+    ids = {each.told("/usr/bin/cat", "/etc/machine-id") for each in machines.values()}
+    keys = {each.host_key.split()[1] for each in machines.values()}
+
+    assert len(ids) == len(keys) == len(machines)
+    assert {len(each.strip()) for each in ids} == {32}
+
+
+# -- the guard, on a host whose systemd is real ------------------------------------------------------------------------
+def _facts(host: Ssh) -> FactSheet:
+    return state.read({host: ["eth1"]})[host.name]
+
+
+def _held(host: Ssh, before: FactSheet, tmp_path: Path, seconds: float) -> guard.Guard:
+    """A guard that is armed, and behind it an MTU that drops IPv6, and a sysctl."""
+    changes = [Change(host.name, MTU, "1200"), Change(host.name, RMEM, HELD)]
+    guards: dict[str, guard.Guard] = {}
+    with kept(tmp_path / "journal") as journal:
+        specs = (SettingSpec("mtu", "1200", "guest"), SettingSpec("net.ipv4.tcp_rmem", HELD, "guest"))
+        explains = Settings("t", specs, journal).explains
+        guard.arm_all((host,), changes, {host.name: before}, explains, seconds, guards)
+    armed = guards[host.name]
+    for each in changes:
+        armed.begin(owner(each.key).writes((each,)))()
+    return armed
+
+
+def _units(host: Ssh) -> list[str]:
+    """Of guards, those that are active: a timer that waits, a script that runs."""
+    words = ("systemctl", "list-units", "--plain", "--no-legend", "nettune-guard-*")
+    return [line.split()[0] for line in host.run(Command(words)).require().stdout.splitlines()]
+
+
+def test_a_timer_of_systemd_puts_the_host_back_with_nobody_calling(
+    machines: dict[str, Machine], tmp_path: Path
+) -> None:
+    """MTU, its IPv6 addresses and sysctls, and a sysctl; the log is told; no unit and no folder is left."""
+    machine = machines["seabios"]
+    login = machine.login
+    with connected("disk", login) as host:
+        before = _facts(host)
+        armed = _held(host, before, tmp_path, 8)
+        held = _facts(host)
+        units = _units(host)
+    time.sleep(8)
+    with connected("disk", login) as host:
+        deadline = time.monotonic() + 60
+        marker = Command(("test", "-e", f"{guard.ROOT}/{armed.guard_id}/restored"))
+        while not host.run(marker).ok:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        while different := differences({"disk": before}, {"disk": _facts(host)}):
+            assert time.monotonic() < deadline, different  # duplicate address detection takes up to 2 s
+            time.sleep(0.5)
+        (said,) = guard.settled(host)
+        left = host.run(Command(("ls", guard.ROOT))).stdout.split(), _units(host)
+
+    assert (held.facts[MTU], held.facts[RMEM]) == ("1200", HELD)
+    assert not [key for key in held.facts if key.startswith("address/eth1/2001:db8")]
+    assert units == [f"nettune-guard-{armed.guard_id}.timer"]
+    assert "it had put itself back" in said
+    assert left == (["lock"], [])
+
+
+def test_a_guard_that_is_renewed_waits_and_one_that_is_disarmed_does_nothing(
+    machines: dict[str, Machine], tmp_path: Path
+) -> None:
+    """The timer fires at its first time, and the script waits for the new one; disarmed, both are gone."""
+    with connected("disk", machines["seabios"].login) as host:
+        before = _facts(host)
+        armed = _held(host, before, tmp_path, 8)
+        armed.renew(600)
+        deadline = time.monotonic() + 60
+        while f"nettune-guard-{armed.guard_id}.service" not in _units(host):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        time.sleep(2)
+        held = _facts(host)
+        log = armed.disarm()
+        time.sleep(2)
+        after, left = _facts(host), (host.run(Command(("ls", guard.ROOT))).stdout.split(), _units(host))
+
+    assert (held.facts[MTU], held.facts[RMEM]) == (after.facts[MTU], after.facts[RMEM]) == ("1200", HELD)
+    assert log == ""
+    assert left == (["lock"], [])
