@@ -49,6 +49,7 @@ _BUFFERS = (
     Command(("tee", "/proc/sys/net/ipv4/tcp_wmem"), stdin="4096 16384 4194304"),
 )
 _CONSOLE_LINES = 15  # in an error
+_ENDED_S = 0.5  # a process that is killed closes its sockets, of which we hear, before it has ended
 
 
 @contextlib.contextmanager
@@ -206,6 +207,9 @@ class _Guest:
         lines = shown[-_CONSOLE_LINES:]
         # What a panic is about is said before its registers and calls, which are more lines than are shown.
         lines = [*(each for each in shown[:-_CONSOLE_LINES] if "Kernel panic" in each), *lines]
+        by = time.monotonic() + _ENDED_S
+        while not self._job.finished() and time.monotonic() < by:
+            time.sleep(0.02)
         if self._job.finished():
             try:
                 outcome = self._job.wait()
