@@ -75,6 +75,11 @@ class Plan:
         return self.inventory
 
     @property
+    def elsewhere(self) -> bool:
+        """True where nothing of it stands on this machine."""
+        return self.inventory is not None or (self.guests is not None and self.guests.node is not None)
+
+    @property
     def trial_most_s(self) -> float:
         """The longest that one trial may take, all its probes together."""
         return sum(probe.traffic_s + probe.tool_s + _WATCHDOG_S for probe in self.probes)

@@ -18,7 +18,7 @@ from tuning import guard
 
 def check(plan: Plan, local: Local) -> None:
     """Raise NotAble, naming what this machine lacks, before anything is made."""
-    if plan.inventory is not None:
+    if plan.elsewhere:
         if machine.in_user_namespace(local):
             # A new run is never here (unprivileged.elsewhere), but --resume names no plan.
             raise NotAble("a run without root has no network that leads to other machines", hint="run it with sudo")

@@ -13,16 +13,23 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard outpu
 
 
 @lab_app.command()
-def check(as_json: JsonOption = False) -> None:
+def check(
+    plan: Annotated[str, typer.Option(help="Ask the node that this plan's labs stand on.", metavar="PLAN")] = "",
+    as_json: JsonOption = False,
+) -> None:
     """What this machine's kernel can and cannot do for a lab; loads no module."""
-    from bench.hosts.local import Local
-    from bench.labs import capability
-    from nettune import unprivileged
+    from bench.labs import capability, site
+    from nettune import unprivileged, wiring
 
-    unprivileged.enter(places())
+    guests = wiring.load_plan(plan, []).guests if plan else None
+    node = guests.node if guests else None
     screen = Screen(quiet=as_json)
-    unprivileged.announce(screen)
-    answers = capability.answers(Local(), places().leases)
+    if node is None:
+        unprivileged.enter(places())
+        unprivileged.announce(screen)
+    with site.opened(node) as where:
+        where.check()
+        answers = capability.answers(where.host, places().leases, site=where)
     capabilities(screen, answers)
     if as_json:
         keys = ("name", "what_for", "word", "reason", "command")
@@ -44,7 +51,7 @@ def reap(
     inventory: Annotated[Path | None, typer.Option(help="On the machines of this file too.", metavar="FILE")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove what dead runs left on this machine; labs of living runs stay."""
+    """Remove what dead runs left here and on the nodes of their labs; labs of living runs stay."""
     from nettune import able, wiring
 
     screen = Screen(quiet=as_json)

@@ -98,7 +98,8 @@ def elsewhere(plan: str) -> bool:
 
     try:
         lab = read(Path(plan).read_text(encoding="utf-8"), plan).mapping()["lab"]
-        return lab.mapping()["provider"].text() == "hosts"
+        members = lab.mapping()
+        return members["provider"].text() == "hosts" or "node" in members
     except (OSError, UnicodeDecodeError, KeyError, WrongInput):
         return False
 

@@ -120,7 +120,7 @@ def _run(
         ended_at=None,
         revision=revision(local),
         skipped=there.skipped,
-        machine={**machine.read(local), **provider.facts, **ready.engines(told)},
+        machine={**machine.read(provider.machine(next(iter(labs)), local)), **provider.facts, **ready.engines(told)},
         drawings={lab.topology.name: drawing(lab.topology, plan.deployed) for lab in labs},
         settings=there.settings(),
         notes=(*chosen, *tools, *unprivileged.notes(local), *provider.notes),
@@ -142,11 +142,15 @@ def reap(places: Places) -> tuple[lease.Reaped, ...]:
     """Remove what dead runs left: labs first, then the journals of hosts that are gone with them."""
     local = Local()
 
-    def remove(kind: str, name: str) -> bool:
+    def remove(kind: str, name: str) -> bool | str:
         if kind == "netns":
             return lease.remove_namespace(local, name)
         if kind == "folder":
             return lease.remove_folder(places.state, Path(name))
+        if kind == "node":
+            from bench.labs import remote_node  # noqa: PLC0415 - paramiko takes its time to import
+
+            return remote_node.remove(name)
         raise HostFault(f"{name} is a {kind}, which this nettune does not make", hint="reap with the newer one")
 
     done = lease.reap(places.leases, remove)

@@ -2,14 +2,35 @@
 
 import ipaddress
 import re
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from results.errors import WrongInput
 
-Dial = Callable[[str, int], socket.socket]  # (address, port) -> a connected socket; raises OSError
+
+class Stream(Protocol):
+    """What is read and written like a connected socket: one, or a channel of an SSH connection."""
+
+    def recv(self, size: int, /) -> bytes:
+        """What has come, at most that much; b"" at the end. Raises TimeoutError."""
+        ...
+
+    def sendall(self, data: bytes, /) -> None:
+        """All of it; raises OSError."""
+        ...
+
+    def settimeout(self, seconds: float, /) -> None:
+        """For each `recv` and `sendall`."""
+        ...
+
+    def close(self) -> None:
+        """Both directions end."""
+        ...
+
+
+Dial = Callable[[str, int], Stream]  # (address, port) -> connected; raises OSError
 
 SSH_PORT = 22
 _HINT = "write it as ssh://root@pve1:22, root@pve1, or root@[2001:db8::1]:22"

@@ -41,6 +41,11 @@ class Namespace:
         return self._netns
 
     @property
+    def machine(self) -> str:
+        """The machine that it is on, as errors name it."""
+        return "this machine"
+
+    @property
     def local(self) -> bool:
         """See Host.local. Its mount namespace has the machine's files, with another /sys."""
         return True
@@ -87,6 +92,18 @@ class Namespace:
         if failed:
             raise failed[0]
         return made[0]
+
+    def dial_file(self, path: str) -> socket.socket:
+        """A connection to a unix socket of this machine, whose names are no network's; raises OSError."""
+        self._check()
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.settimeout(_DIAL_S)
+            sock.connect(path)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
     def close(self) -> None:
         """End the shell; the namespace itself stays."""

@@ -7,14 +7,15 @@ ssh_shell.py        the wrapper that every command runs behind
 """
 
 import contextlib
+import io
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.hosts import shell
 from bench.hosts.command import Command, HostFault, Outcome, Unreachable
-from bench.hosts.login import Dial, Login
+from bench.hosts.login import Dial, Login, Stream
 
 if TYPE_CHECKING:
     from bench.hosts.ssh_shell import Job, Shells
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Dial", "Login", "Ssh", "connected"]
 
 FILE_S = 60.0
+_PIECE = 1 << 20  # of a file on its way
 # $f is the name. Half a file never stands under it: what came is counted before it takes the name.
 _PUT = (
     'f={name}; if [ -d "$f" ]; then echo "is a directory" >&2; exit 1; fi; '
@@ -38,9 +40,10 @@ class Ssh:
     (POSIX 2.11, asynchronous lists); commands are ended by SIGTERM and SIGKILL.
     """
 
-    def __init__(self, name: str, shells: "Shells") -> None:
+    def __init__(self, name: str, shells: "Shells", prefix: Sequence[str] = ()) -> None:
         self._name = name
         self._shells = shells
+        self._prefix = tuple(prefix)
 
     @property
     def name(self) -> str:
@@ -64,21 +67,39 @@ class Ssh:
     def start(self, command: Command) -> "Job":
         """See Host.start."""
         try:
-            return self._shells.start(command)
+            return self._shells.start(command, name=self._name, prefix=self._prefix)
         except Unreachable as error:
             raise self._shells.gone(str(error), error.hint) from error
 
-    def put(self, source: Path | bytes, remote: str, *, deadline_s: float = FILE_S) -> None:
-        """A file there with that content, whole or not at all; raises HostFault. In memory: for files of megabytes."""
-        content = source if isinstance(source, bytes) else source.read_bytes()
-        script = _PUT.format(name=shlex.quote(_plain(remote)), size_bytes=len(content))
-        self._exchange("written", remote, script, content, deadline_s)
+    def inside(self, name: str, prefix: Sequence[str]) -> "Ssh":
+        """The same machine over the same connection, under another name, with `prefix` before each argv."""
+        return Ssh(name, self._shells, (*self._prefix, *prefix))
+
+    def stream(self, argv: Sequence[str]) -> Stream:
+        """The standard input and output of a program there, as a socket; it ends with that. Raises Unreachable."""
+        return self._shells.stream((*self._prefix, *argv))
+
+    def put(
+        self,
+        source: Path | bytes,
+        remote: str,
+        *,
+        deadline_s: float = FILE_S,
+        sent: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """A file there with that content, whole or not at all; `sent` is told how many bytes are on their way.
+
+        Raises HostFault.
+        """
+        size_bytes = len(source) if isinstance(source, bytes) else source.stat().st_size
+        script = _PUT.format(name=shlex.quote(_plain(remote)), size_bytes=size_bytes)
+        self._exchange("written", remote, script, _pieces(source, sent), deadline_s)
 
     def get(self, remote: str, *, deadline_s: float = FILE_S) -> bytes:
         """The content of a file there; raises HostFault."""
-        return self._exchange("read", remote, _GET.format(name=shlex.quote(_plain(remote))), b"", deadline_s)
+        return self._exchange("read", remote, _GET.format(name=shlex.quote(_plain(remote))), (), deadline_s)
 
-    def _exchange(self, done: str, remote: str, script: str, payload: bytes, deadline_s: float) -> bytes:
+    def _exchange(self, done: str, remote: str, script: str, payload: Iterable[bytes], deadline_s: float) -> bytes:
         from bench.hosts.ssh_shell import exchanged  # noqa: PLC0415 - paramiko takes 0.3 s to import
 
         pipe = self._shells.fresh()
@@ -97,6 +118,14 @@ class Ssh:
             )
         finally:
             pipe.close()
+
+
+def _pieces(source: Path | bytes, sent: Callable[[int], None]) -> Iterator[bytes]:
+    on_way = 0
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        while piece := file.read(_PIECE):
+            yield piece
+            sent(on_way := on_way + len(piece))
 
 
 def _plain(name: str) -> str:

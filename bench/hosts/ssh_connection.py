@@ -17,7 +17,7 @@ import paramiko
 from bench.hosts.command import HostFault, Unreachable
 from bench.hosts.known_hosts import HostKey, Known, entry_name, known
 from bench.hosts.local import POLL_MOST_MS
-from bench.hosts.login import Dial, Login
+from bench.hosts.login import Dial, Login, Stream
 from results.errors import WrongInput
 
 CONNECT_S = 10.0  # TCP; then again for banner and key exchange, and for each answer of the login
@@ -78,6 +78,19 @@ class Pipe:
             if self._channel.recv_stderr_ready():
                 self.err += self._channel.recv_stderr(_CHUNK)
         return True
+
+    def handed_over(self, marker: bytes) -> paramiko.Channel:
+        """The channel itself, once the program has printed `marker`: what follows is the reader's, byte for byte."""
+        said = bytearray()
+        try:
+            while not said.endswith(marker):
+                if not (byte := self._channel.recv(1)):
+                    why = self._channel.recv_stderr(_CHUNK) if self._channel.recv_stderr_ready() else b"no answer"
+                    raise Unreachable(f"on {self._whose}: no shell: {why.decode('utf-8', 'backslashreplace').strip()}")
+                said += byte
+        except (OSError, EOFError) as error:
+            raise Unreachable(f"on {self._whose}: the shell said nothing: {error}") from error
+        return self._channel
 
     def returncode(self, within_s: float) -> int | None:
         """Its exit code once it has ended; None when none came, as when the connection was lost."""
@@ -155,7 +168,7 @@ class Connection:
         expected, where = self._expected()
         files = [_read_key(path) for path in self._login.keys]
         sock = self._socket()
-        transport = paramiko.Transport(sock)
+        transport = paramiko.Transport(sock)  # type: ignore[arg-type]  # a socket or a channel
         try:
             transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = CONNECT_S
             _prefer(transport, expected.accepted)
@@ -169,7 +182,7 @@ class Connection:
             raise
         return transport
 
-    def _socket(self) -> "socket.socket | paramiko.Channel":
+    def _socket(self) -> Stream:
         address, port = self._login.address, self._login.port
         if self._jump is not None:
             return self._jump.tunnel(address, port)
@@ -180,7 +193,7 @@ class Connection:
                 f"{self._name} ({self._login}) cannot be reached: {error.strerror or error}",
                 hint="is it up, is the address right, and does its sshd listen on that port?",
             ) from error
-        if sock.family in {socket.AF_INET, socket.AF_INET6}:
+        if isinstance(sock, socket.socket) and sock.family in {socket.AF_INET, socket.AF_INET6}:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEP_IDLE_S)

@@ -13,12 +13,13 @@ import re
 import secrets
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
 from bench.hosts.command import Command, HostFault, Outcome, Overdue, Unreachable
 from bench.hosts.local import ENVIRONMENT
+from bench.hosts.login import Stream
 from bench.hosts.ssh_connection import Connection, Pipe
 
 SHELL = "exec /bin/sh"  # understood by every login shell, csh and fish too
@@ -67,7 +68,7 @@ _KILLED_S = 5.0  # for a slow guest to say that it is done
 _SIGNAL_MOST = 64  # 128 + n, n up to SIGRTMAX
 
 
-def line(token: str, command: Command) -> bytes:
+def line(token: str, command: Command, prefix: Sequence[str] = ()) -> bytes:
     """The line that runs a command as a job: argv quoted, its standard input through the shell's own printf.
 
     printf is a builtin: what stands in stdin is in no process's arguments, and no limit of theirs holds.
@@ -76,7 +77,7 @@ def line(token: str, command: Command) -> bytes:
     if command.stdin:
         escaped = command.stdin.replace("\\", "\\\\").replace("\0", "\\0000")
         feed, stdin = f"printf %b {shlex.quote(escaped)} 2>/dev/null | ", ""
-    text = JOB.format(token=token, feed=feed, argv=shlex.join(command.argv), stdin=stdin)
+    text = JOB.format(token=token, feed=feed, argv=shlex.join((*prefix, *command.argv)), stdin=stdin)
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -91,11 +92,26 @@ class Shells:
         self._idle: list[Pipe] = []
         self._busy: list[Pipe] = []
 
-    def start(self, command: Command) -> "Job":
-        """The command on its way; raises Unreachable where the connection is gone and cannot be made again."""
+    def start(self, command: Command, *, name: str = "", prefix: Sequence[str] = ()) -> "Job":
+        """The command on its way behind `prefix`; `name` is how errors name the host, where that is another.
+
+        Raises Unreachable where the connection is gone and cannot be made again.
+        """
         pipe = self._taken()
         self._busy.append(pipe)
-        return Job(self, pipe, self._name, command)
+        try:
+            return Job(self, pipe, name or self._name, command, prefix)
+        except Unreachable as error:
+            why = self._refusal(pipe, error)
+            self.drop(pipe)
+            raise why from error
+
+    def stream(self, argv: Sequence[str]) -> Stream:
+        """The standard input and output of a program, as a socket. Raises Unreachable."""
+        pipe, token = self.fresh(), secrets.token_hex(12)
+        # The program's first byte may follow at once, so the shell says when it is its turn.
+        pipe.send(f"export PATH={ENVIRONMENT['PATH']}; printf '%s<\\n' {token}; exec {shlex.join(argv)}\n".encode())
+        return pipe.handed_over(f"{token}<\n".encode())
 
     def fresh(self) -> Pipe:
         """A shell of its own, without the prelude, for one script and raw bytes after it."""
@@ -134,14 +150,25 @@ class Shells:
                 return pipe
             pipe.close()
         pipe = self._connection.pipe(self._program)
-        pipe.send(PRELUDE.encode())
+        try:
+            pipe.send(PRELUDE.encode())
+        except Unreachable as error:
+            why = self._refusal(pipe, error)
+            pipe.close()
+            raise why from error
         return pipe
+
+    def _refusal(self, pipe: Pipe, error: Unreachable) -> HostFault:
+        """What took nothing from us may have said why: sudo is gone before our first line where the machine is busy."""
+        pipe.take(0.0)
+        said = bytes(pipe.err).decode("utf-8", "backslashreplace").strip()
+        return refused(self._name, said) if said and pipe.connected else error
 
 
 class Job:
     """A command on its way over SSH; a Running."""
 
-    def __init__(self, shells: Shells, pipe: Pipe, host: str, command: Command) -> None:
+    def __init__(self, shells: Shells, pipe: Pipe, host: str, command: Command, prefix: Sequence[str] = ()) -> None:
         self._shells = shells
         self._pipe = pipe
         self._host = host
@@ -153,7 +180,7 @@ class Job:
         self._end = re.compile(rb"%s>(\d*)\n\Z" % token.encode())
         pipe.out.clear()
         pipe.err.clear()
-        pipe.send(line(token, command))
+        pipe.send(line(token, command, prefix))
 
     def finished(self) -> bool:
         """See Running.finished. A lost connection is an end too: `wait` says so."""
@@ -269,7 +296,7 @@ def _returncode(code: int) -> int:
     return 128 - code if 128 < code <= 128 + _SIGNAL_MOST else code
 
 
-def exchanged(pipe: Pipe, script: str, payload: bytes, *, deadline_s: float) -> bytes | None:
+def exchanged(pipe: Pipe, script: str, payload: Iterable[bytes], *, deadline_s: float) -> bytes | None:
     """The standard output of a script that has been given `payload`; None when it had not ended by then.
 
     The payload is sent once the script has begun: a shell may read ahead on its standard input (dash does).
@@ -284,7 +311,8 @@ def exchanged(pipe: Pipe, script: str, payload: bytes, *, deadline_s: float) -> 
         if time.monotonic() >= by:
             return None
     with contextlib.suppress(Unreachable):  # it may have ended without reading: its exit code and words say why
-        pipe.send(payload)
+        for piece in payload:
+            pipe.send(piece)
     pipe.finish()
     while running and pipe.take(by - time.monotonic()):
         if time.monotonic() >= by:

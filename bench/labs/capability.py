@@ -13,9 +13,8 @@ from typing import Literal
 
 from bench.hosts.command import Command
 from bench.hosts.host import Host
-from bench.hosts.local import Local
-from bench.hosts.namespace import entered
 from bench.labs import lease as leases
+from bench.labs.site import Here, Site
 
 Word = Literal["yes", "no", "not loaded"]
 
@@ -91,16 +90,21 @@ CAPABILITIES: tuple[Capability, ...] = (
 )  # fmt: skip
 
 
-def answers(local: Host, leases_folder: Path, names: Sequence[str] = ()) -> tuple[Answer, ...]:
-    """What the machine can do, by trying it in a throwaway namespace; `names` limits the list."""
+def answers(
+    local: Host, leases_folder: Path, names: Sequence[str] = (), *, site: Site | None = None
+) -> tuple[Answer, ...]:
+    """What the machine can do, by trying it in a throwaway namespace; `names` limits the list.
+
+    `local` is the host of `site`, where labs stand: this machine, or a node.
+    """
     return tuple(
-        _answer(local, leases_folder, capability)
+        _answer(local, leases_folder, capability, site or Here())
         for capability in CAPABILITIES
         if not names or capability.name in names
     )
 
 
-def _answer(local: Host, leases_folder: Path, capability: Capability) -> Answer:
+def _answer(local: Host, leases_folder: Path, capability: Capability, site: Site) -> Answer:
     module = next((each for each in capability.modules if not loads_nothing(local, each)), "")
     if module:
         return Answer(
@@ -110,7 +114,7 @@ def _answer(local: Host, leases_folder: Path, capability: Capability) -> Answer:
             f"module {module} is there but not loaded, and nettune loads none",
             f"modprobe {module}  # stays loaded until reboot, for the whole machine",
         )
-    with _throwaway(leases_folder) as host:
+    with _throwaway(leases_folder, site) as host:
         for argv in capability.tries:
             outcome = host.run(Command(argv))
             if not outcome.ok:
@@ -135,16 +139,7 @@ def loads_nothing(host: Host, module: str) -> bool:
 
 
 @contextlib.contextmanager
-def _throwaway(leases_folder: Path) -> Iterator[Host]:
-    local = Local()
-    with leases.held(leases_folder) as lease:
-        name = f"nt-{lease.lease_id}-try"
-        lease.note("netns", name)
-        try:
-            local.run(Command(("ip", "netns", "add", name))).require("namespaces need root (CAP_SYS_ADMIN)")
-            with entered("try", name) as host:
-                host.run(Command(("ip", "link", "set", "lo", "up")))
-                yield host
-        finally:
-            leases.remove_namespace(local, name)
-            lease.release()
+def _throwaway(leases_folder: Path, site: Site) -> Iterator[Host]:
+    with leases.held(leases_folder) as lease, site.rooms(lease, ("try",)) as found:
+        found["try"].run(Command(("ip", "link", "set", "lo", "up")))
+        yield found["try"]

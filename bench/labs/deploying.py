@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.document import Node
+from bench.labs import logins
 from bench.labs.guests import MODELS, QUEUES_MOST, RINGS, Guests
 from bench.labs.inventory import Inventory, load
 from bench.labs.topology import MTU_RANGE
@@ -20,6 +21,7 @@ GUESTS: Options = {
     "ring": whole(*RINGS, "entries", 0, "of the receive ring (virtio-net), a power of two; 256 when not given"),
     "host_mtu": whole(MTU_RANGE[0], MTU_RANGE[1], "bytes", 0, "the most that a guest's MTU can be set to (virtio-net)"),
     "nodes": switch("the nodes between the endpoints are guests too: the whole path is Debian's kernel"),
+    "node": Option(logins.schema(), logins.node, None),
 }
 _FILE: Schema = {"type": "string", "minLength": 1, "description": "YAML file of the machines (docs/hosts.md)"}
 HOSTS: Options = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from bench.hosts.command import Command
+from bench.hosts.login import Login
 
 Model = Literal["virtio-net", "vmxnet3"]  # what both QEMU and Debian's cloud kernel have; e1000e it lacks
 MODELS: tuple[str, ...] = get_args(Model)
@@ -46,6 +47,7 @@ class Guests:
     ring: int = 0  # entries of the receive ring; 0: QEMU's own default (256)
     host_mtu: int = 0  # the largest MTU that a guest's NIC takes; 0: 9000, or the topology's where that is larger
     nodes: bool = False  # the nodes between the endpoints are guests too, on Debian's kernel
+    node: Login | None = None  # the machine that they stand on, and all between them; None: this one
     settings: tuple[str, ...] = ()  # of STARTED_WITH: what a plan's treatments start them anew with
 
     @property
@@ -73,8 +75,9 @@ def notes(guests: Guests, accelerator: Accelerator) -> tuple[str, ...]:
         f"{between}Guests had {guests.words} each. There is no physical NIC and no DMA on the path: nothing here about "
         "hardware offloads, interrupt moderation or packet rates transfers to one."
     )
+    stood = f"All of it stood on {guests.node}: CPU figures are that machine's." if guests.node else ""
     where = "TCP settings act where the sockets are, in the guests; a node that only bridges never uses its own tcp_*."
-    return (*((emulated,) if accelerator == "tcg" else ()), virtual, where)
+    return (*((emulated,) if accelerator == "tcg" else ()), virtual, *((stood,) if stood else ()), where)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -10,14 +10,12 @@ from bench import document
 from bench.document import Node
 from bench.facts.roles import WORDS
 from bench.hosts.login import Login
+from bench.labs import logins
 from bench.labs.lab import ENDS
-from bench.options import Options, switch, taken
 from results.errors import WrongInput
 
 _DEVICE = re.compile(r"[^/\s]{1,15}")  # IFNAMSIZ - 1; dev_valid_name in net/core/dev.c
 _HINT = "ends: {a: {ssh: ssh://root@pve1, device: enp1s0, address: 192.0.2.1}, b: {…}}"
-_LOGIN = ("ssh", "keys", "known_hosts", "jump", "sudo")
-_SUDO: Options = {"sudo": switch("commands run as root through sudo -n")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ def parse(root: Node, *, folder: Path) -> Inventory:
 
 
 def _end(name: str, node: Node, folder: Path) -> Machine:
-    members = node.mapping((*_LOGIN, "device", "below", "address", "allow"))
+    members = node.mapping((*logins.KEYS, "device", "below", "address", "allow"))
     for key in ("ssh", "device", "address"):
         if key not in members:
             node.wrong(f"end {name} has no {key!r}", hint=_HINT)
@@ -106,18 +104,18 @@ def _end(name: str, node: Node, folder: Path) -> Machine:
     if found.is_loopback or found.is_multicast or found.is_unspecified or found.is_link_local:
         address.wrong(f"{found} is of no use between hosts")
     devices = (_device(members["device"]), *below)
-    return Machine(name, _login(members, folder), devices, str(found), _allowed(members))
+    return Machine(name, logins.login(members, folder), devices, str(found), _allowed(members))
 
 
 def _node(name: str, node: Node, folder: Path) -> Machine:
-    members = node.mapping((*_LOGIN, "devices", "allow"))
+    members = node.mapping((*logins.KEYS, "devices", "allow"))
     for key in ("ssh", "devices"):
         if key not in members:
             node.wrong(f"node {name} has no {key!r}", hint="{ssh: ssh://root@pve1, devices: [vmbr0, tap100i0]}")
     devices = tuple(_device(each) for each in members["devices"].items())
     if not devices:
         members["devices"].wrong("a node without a device is on no path")
-    return Machine(name, _login(members, folder), devices, "", _allowed(members))
+    return Machine(name, logins.login(members, folder), devices, "", _allowed(members))
 
 
 def _device(node: Node) -> str:
@@ -128,31 +126,3 @@ def _device(node: Node) -> str:
 
 def _allowed(members: Mapping[str, Node]) -> frozenset[str]:
     return frozenset(each.choice(WORDS) for each in members["allow"].items()) if "allow" in members else frozenset()
-
-
-def _login(members: Mapping[str, Node], folder: Path) -> Login:
-    """How a machine is reached; a jump host given as a bare address takes the same keys and known_hosts."""
-    keys = tuple(_path(each, folder) for each in members["keys"].items()) if "keys" in members else ()
-    known = _path(members["known_hosts"], folder) if "known_hosts" in members else None
-    jump = members.get("jump")
-    way = None
-    if jump is not None and isinstance(jump.value, dict):
-        inner = jump.mapping(("ssh", "keys", "known_hosts", "jump"))
-        if "ssh" not in inner:
-            jump.wrong("the jump host has no 'ssh'", hint="jump: ssh://root@gateway")
-        way = _login(inner, folder)
-    elif jump is not None:
-        way = replace(_parsed(jump), keys=keys, known_hosts=known)
-    sudo = bool(taken(members, _SUDO)["sudo"])
-    return replace(_parsed(members["ssh"]), keys=keys, known_hosts=known, jump=way, sudo=sudo)
-
-
-def _parsed(node: Node) -> Login:
-    try:
-        return Login.parse(node.text())
-    except WrongInput as error:
-        node.wrong(str(error), hint=error.hint)
-
-
-def _path(node: Node, folder: Path) -> Path:
-    return folder / Path(node.text()).expanduser()

@@ -53,6 +53,7 @@ class Lab:
     # (host, device) -> the cable on that device, where the provider can make it fail
     cables: Ends = field(default_factory=dict)
     machine: Host | None = None  # its CPUs are the ones that are counted; None: all share one kernel
+    namespaces: frozenset[str] = frozenset()  # names of hosts that share the machine's kernel, wherever it is
     # Of machines that already stand: seconds after which each puts itself back, 0 where we made the hosts; what rides
     # on a path device and forbids changes; the devices whose facts are kept. The last two by host name.
     guard_s: float = 0.0
@@ -65,7 +66,8 @@ class Lab:
         """One host for each kernel of the lab, first the one whose CPUs carry everything."""
         if self.machine is None:
             return (self.a.host,)
-        return tuple(dict.fromkeys((self.machine, *(host for host in self.hosts if not host.local))))
+        others = (host for host in self.hosts if not (host.local or host.name in self.namespaces))
+        return tuple(dict.fromkeys((self.machine, *others)))
 
     @property
     def counted(self) -> tuple[Host, ...]:

@@ -20,6 +20,8 @@ from bench.hosts.command import Command, HostFault
 from bench.hosts.host import Host
 from results.errors import NotAble
 
+Remove = Callable[[str, str], "bool | str"]
+
 
 def append_durably(file: IO[str], line: Mapping[str, object]) -> None:
     """Append one JSON line and have it on disk before returning. Raises NotAble; half a line is taken away again."""
@@ -148,8 +150,8 @@ class Reaped:
     problem: str
 
 
-def reap(folder: Path, remove: Callable[[str, str], bool]) -> tuple[Reaped, ...]:
-    """Remove what dead runs left: `remove(kind, name)` says whether there was something to remove.
+def reap(folder: Path, remove: Remove) -> tuple[Reaped, ...]:
+    """Remove what dead runs left: `remove(kind, name)` says whether there was something to remove, or what in words.
 
     Leases of living runs are left alone. A lease whose removal fails stays on disk and is reported.
     """
@@ -173,15 +175,16 @@ def reap(folder: Path, remove: Callable[[str, str], bool]) -> tuple[Reaped, ...]
     return tuple(done)
 
 
-def _reap_one(path: Path, remove: Callable[[str, str], bool]) -> Reaped:
-    removed, problem = [], ""
+def _reap_one(path: Path, remove: Remove) -> Reaped:
+    removed: list[str] = []
+    problem = ""
     for line in reversed(read_lines(path)):
         if "kind" not in line:
             continue
         name = str(line["name"])
         try:
-            if remove(str(line["kind"]), name):
-                removed.append(name)
+            if found := remove(str(line["kind"]), name):
+                removed.append(found if isinstance(found, str) else name)
         except HostFault as error:
             problem = problem or str(error)
     if not problem:

@@ -1,33 +1,53 @@
 """Monitor: QEMU's own channel to a guest that runs (QMP: JSON lines over a unix socket in the lab's folder)."""
 
+import contextlib
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.hosts.command import HostFault
+from bench.hosts.login import Stream
 
 _ANSWER_S = 10.0  # QEMU's main loop waits for its turn on a busy machine
+_PIECE = 1 << 16
 PATH_MOST = 107  # bytes of a unix socket's path (unix(7): sun_path has 108, with the NUL)
 
 
-def switch_link(guest: str, path: Path, netdev: str, *, up: bool) -> None:
+def here(path: str) -> Stream:
+    """A connection to a unix socket of this machine; raises OSError."""
+    channel = socket.socket(socket.AF_UNIX)
+    try:
+        channel.settimeout(_ANSWER_S)
+        channel.connect(path)
+    except BaseException:
+        channel.close()
+        raise
+    return channel
+
+
+def switch_link(guest: str, path: Path, netdev: str, *, up: bool, dial: Callable[[str], Stream] = here) -> None:
     """Give the NIC on that netdev its carrier, or take it away. Raises HostFault naming guest and answer."""
     asked = {"execute": "set_link", "arguments": {"name": netdev, "up": up}}
     try:
-        with socket.socket(socket.AF_UNIX) as channel:
+        with contextlib.closing(dial(str(path))) as channel:
             channel.settimeout(_ANSWER_S)
-            channel.connect(str(path))
-            with channel.makefile("rwb") as lines:
-                for request in ({"execute": "qmp_capabilities"}, asked):
-                    lines.write(json.dumps(request).encode() + b"\n")
-                    lines.flush()
-                    answered(guest, str(request["execute"]), iter(lines.readline, b""))
+            lines = _lines(channel)
+            for request in ({"execute": "qmp_capabilities"}, asked):
+                channel.sendall(json.dumps(request).encode() + b"\n")
+                answered(guest, str(request["execute"]), lines)
     except (OSError, ValueError) as error:
         raise HostFault(
             f"guest {guest}: QEMU did not answer set_link on {path.name}: {error}", hint="has the guest ended?"
         ) from error
+
+
+def _lines(channel: Stream) -> Iterator[bytes]:
+    data = b""
+    while piece := channel.recv(_PIECE):
+        *whole, data = (data + piece).split(b"\n")
+        yield from whole
 
 
 def answered(guest: str, asked: str, lines: Any) -> Mapping[str, Any]:  # Any: an iterator of lines; JSON

@@ -1,16 +1,17 @@
 """Cables between two guests, and how they fail: by QEMU's monitor, or at the taps that carry them."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench.hosts.command import Command
 from bench.hosts.host import Host
+from bench.hosts.login import Stream
 from bench.labs.blueprint import Blueprint
 from bench.labs.cable import Cable, Fault, all_of, by_commands
 from bench.labs.cabling import Cabling, joined, parted
 from bench.labs.guests import netdev
-from bench.labs.monitor import PATH_MOST, switch_link
+from bench.labs.monitor import PATH_MOST, here, switch_link
 from bench.labs.veths import named
 from results.errors import NotAble
 
@@ -23,8 +24,15 @@ def monitor(folder: Path, guest: str) -> Path:
     return path
 
 
-def patched(plan: Blueprint, cabled: Cabling, patch: Host | None, folder: Path) -> Mapping[tuple[str, str], Cable]:
-    """The cables that are pairs of taps of `patch`, under both of their ends."""
+def patched(
+    plan: Blueprint,
+    cabled: Cabling,
+    patch: Host | None,
+    folder: Path,
+    *,
+    dial: Callable[[str], Stream] = here,
+) -> Mapping[tuple[str, str], Cable]:
+    """The cables that are pairs of taps of `patch`, under both of their ends; `dial` leads to sockets in `folder`."""
     found: dict[tuple[str, str], Cable] = {}
     for wire in plan.wires if patch is not None else ():
         ends = ((wire.here, wire.device), (wire.there, wire.peer))
@@ -38,7 +46,7 @@ def patched(plan: Blueprint, cabled: Cabling, patch: Host | None, folder: Path) 
         cable = Cable(
             named(wire),
             {
-                "link-down": _carrier(cabled, ends, folder),
+                "link-down": _carrier(cabled, ends, folder, dial),
                 "tap-removed": by_commands(((patch, parted(pair)),), ((patch, joined(pair)),)),
                 "silent": by_commands(((patch, down),), ((patch, up),)),
             },
@@ -47,11 +55,11 @@ def patched(plan: Blueprint, cabled: Cabling, patch: Host | None, folder: Path) 
     return found
 
 
-def _carrier(cabled: Cabling, ends: tuple[tuple[str, str], ...], folder: Path) -> Fault:
+def _carrier(cabled: Cabling, ends: tuple[tuple[str, str], ...], folder: Path, dial: Callable[[str], Stream]) -> Fault:
     """virtio-net tells its guest of the carrier that set_link takes away or gives (VIRTIO_NET_S_LINK_UP)."""
     switches = {
         up: [
-            functools.partial(switch_link, guest, monitor(folder, guest), _netdev(cabled, guest, nic), up=up)
+            functools.partial(switch_link, guest, monitor(folder, guest), _netdev(cabled, guest, nic), up=up, dial=dial)
             for guest, nic in ends
         ]
         for up in (False, True)

@@ -17,6 +17,7 @@ from bench.labs.guests import Guests, notes
 from bench.labs.inventory import Inventory
 from bench.labs.kit import Kit, prepared
 from bench.labs.lab import Endpoint, Lab
+from bench.labs.site import Here, Site, opened
 from bench.labs.topology import Topology
 
 _PACKAGES = {"tc": "iproute2", "nft": "nftables"}
@@ -47,6 +48,10 @@ class Provider(Protocol):
         """A host that has the tools and the kernel of the endpoints."""
         ...
 
+    def machine(self, lab: Lab, local: Host) -> Host:
+        """The machine that a run is told of: what stands is made by its kernel, of its CPUs."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Namespaces:
@@ -64,7 +69,7 @@ class Namespaces:
 
     def lacking(self, topology: Topology, local: Host, leases_folder: Path) -> str:
         """See Provider.lacking."""
-        return _lacking(topology.needs, topology.tools, local, leases_folder)
+        return _lacking(topology.needs, topology.tools, Here(local), leases_folder)
 
     def standing(self, topology: Topology, *, leases_folder: Path) -> AbstractContextManager[Lab]:
         """See Provider.standing."""
@@ -72,6 +77,11 @@ class Namespaces:
 
     def ends_run_on(self, lab: Lab, local: Host) -> Host:
         """See Provider.ends_run_on: they share this machine's files and kernel."""
+        del lab
+        return local
+
+    def machine(self, lab: Lab, local: Host) -> Host:
+        """See Provider.machine."""
         del lab
         return local
 
@@ -93,6 +103,7 @@ class Qemu:
         image = self.kit.image
         return {
             "guests": self.kit.guests.words,
+            **({"node": str(self.kit.guests.node)} if self.kit.guests.node else {}),
             "guest kernel": image.release,
             "guest image": image.digest[:16],
             "guest CPU": "emulated (TCG), mitigations off" if self.kit.accelerator == "tcg" else "the machine's (KVM)",
@@ -102,7 +113,10 @@ class Qemu:
     def lacking(self, topology: Topology, local: Host, leases_folder: Path) -> str:
         """See Provider.lacking."""
         nodes = self.kit.guests.nodes
-        return _lacking(needs(topology, nodes=nodes), () if nodes else topology.tools, local, leases_folder)
+        with opened(self.kit.guests.node, local) as site:
+            tools = () if nodes else topology.tools
+            said = _lacking(needs(topology, nodes=nodes), tools, site, leases_folder)
+        return f"on {site.host.name}: {said}" if said and self.kit.guests.node else said
 
     def standing(self, topology: Topology, *, leases_folder: Path) -> AbstractContextManager[Lab]:
         """See Provider.standing."""
@@ -114,6 +128,10 @@ class Qemu:
         """See Provider.ends_run_on: the first guest, whose image is that of all."""
         del local
         return lab.a.host
+
+    def machine(self, lab: Lab, local: Host) -> Host:
+        """See Provider.machine: a namespace of the node shows the node's kernel and CPUs."""
+        return lab.machine if self.kit.guests.node and lab.machine else local
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +169,11 @@ class Hosts:
         """See Provider.ends_run_on."""
         del local
         return lab.a.host
+
+    def machine(self, lab: Lab, local: Host) -> Host:
+        """See Provider.machine: the one that drives them; each tells its own."""
+        del lab
+        return local
 
 
 def provided(
@@ -190,6 +213,8 @@ def commands(topology: Topology, of: Guests | Inventory | None) -> list[tuple[st
         f"{nic} on tap {tap}" for nic, tap in cabled.nics(name))) for name in cabled.guests]  # fmt: skip
     told = stood.lines(_drawn(topology, of))
     here = [(host, line) for host, line in told if host not in cabled.guests]
+    if of.node:
+        here = [(of.node.address, f"all of it stands on {of.node}: guests, and a namespace for each other host"), *here]
     return [*here, *patched, *started, *((host, line) for host, line in told if host in cabled.guests)]
 
 
@@ -197,12 +222,12 @@ def _drawn(topology: Topology, of: Guests) -> Blueprint:
     return drawn_up(topology, guests=cabling(topology, nodes=of.nodes).guests, queues=of.tap_queues)
 
 
-def _lacking(needed: Sequence[str], tools: Sequence[str], local: Host, leases_folder: Path) -> str:
-    answers = capability.answers(local, leases_folder, needed)
+def _lacking(needed: Sequence[str], tools: Sequence[str], site: Site, leases_folder: Path) -> str:
+    answers = capability.answers(site.host, leases_folder, needed, site=site)
     missing = next((answer for answer in answers if answer.word != "yes"), None)
     if missing is not None:
         return f"{missing.name}: {missing.reason}. {missing.command}"
     for tool in tools:
-        if not local.run(Command(("sh", "-c", 'command -v "$1"', "sh", tool))).ok:
+        if not site.host.run(Command(("sh", "-c", 'command -v "$1"', "sh", tool))).ok:
             return f"{tool} is not installed. apt-get install --no-install-recommends {_PACKAGES.get(tool, tool)}"
     return ""

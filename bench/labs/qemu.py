@@ -13,10 +13,9 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from bench.hosts.command import Command, ended
+from bench.hosts.command import Command, Unreachable, ended
 from bench.hosts.host import Host, Running
 from bench.hosts.login import Login
-from bench.hosts.namespace import Namespace
 from bench.hosts.ssh import Ssh, connected
 from bench.images.recipe import CMDLINE
 from bench.images.seed import seed
@@ -30,9 +29,10 @@ from bench.labs.keys import KeyPair
 from bench.labs.kit import READY, Kit
 from bench.labs.lab import Lab
 from bench.labs.names import mac
-from bench.labs.namespaces import HINT, rooms
+from bench.labs.namespaces import HINT
 from bench.labs.patching import monitor, patched
 from bench.labs.restarting import Restarting
+from bench.labs.site import Room, Site, opened
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
 from bench.labs.veths import of_pairs
@@ -49,7 +49,7 @@ _BUFFERS = (
     Command(("tee", "/proc/sys/net/ipv4/tcp_wmem"), stdin="4096 16384 4194304"),
 )
 _CONSOLE_LINES = 15  # in an error
-_ENDING_S = 1.0
+_ENDED_S = 0.5  # a process that is killed closes its sockets, of which we hear, before it has ended
 
 
 @contextlib.contextmanager
@@ -57,8 +57,9 @@ def standing(topology: Topology, kit: Kit, *, leases_folder: Path) -> Iterator[L
     """The Lab, removed on leaving; what a SIGKILL leaves is in the lease. Raises LabBroken with a guest's console."""
     cabled = cabling(topology, nodes=kit.guests.nodes)
     with (
+        opened(kit.guests.node) as site,
         leases.held(leases_folder) as lease,
-        rooms(lease, cabled.rooms) as found,
+        site.rooms(lease, cabled.rooms) as found,
         _folder(lease, leases_folder.parent / "guests" / lease.lease_id) as folder,
         contextlib.ExitStack() as stack,
     ):
@@ -70,7 +71,7 @@ def standing(topology: Topology, kit: Kit, *, leases_folder: Path) -> Iterator[L
             found[PATCH].run(command).require("cables between guests need tc's ingress, u32 and mirred")
         waiting = [
             stack.enter_context(_started(machine, kit, found[cabled.homes[machine.name]], host_key))
-            for machine, host_key in _machines(cabled, kit, folder, topology.mtu)
+            for machine, host_key in _machines(cabled, kit, (folder, site), topology.mtu)
         ]
         for guest in waiting:
             guest.wait()
@@ -79,8 +80,10 @@ def standing(topology: Topology, kit: Kit, *, leases_folder: Path) -> Iterator[L
         furnish = functools.partial(_furnished, topology, plan, hosts)
         furnish(cabled.guests)
         machine = next(iter(found.values()))
-        failing = {**of_pairs(plan, found), **patched(plan, cabled, found.get(PATCH), folder)}
+        failing = {**of_pairs(plan, found), **patched(
+            plan, cabled, found.get(PATCH), site.there(folder), dial=machine.dial_file)}  # fmt: skip
         lab = stood.lab_of(topology, plan, hosts, machine=machine, cables=failing)
+        lab = replace(lab, namespaces=frozenset(found))
         stood.check(lab, within_s=_UP_S)
         yield _restartable(lab, kit.guests, waiting, furnish) if kit.guests.settings else lab
 
@@ -120,13 +123,14 @@ def _folder(lease: leases.Lease, path: Path) -> Iterator[Path]:
 def alone(kit: Kit, *, leases_folder: Path, drives: Sequence[Path] = ()) -> Iterator[Ssh]:
     """One guest that is on no path: a machine of its own with Debian's kernel. Raises LabBroken as `standing`."""
     with (
+        opened(kit.guests.node) as site,
         leases.held(leases_folder) as lease,
-        rooms(lease, (PATCH,)) as found,
+        site.rooms(lease, (PATCH,)) as found,
         _folder(lease, leases_folder.parent / "guests" / lease.lease_id) as folder,
     ):
         found[PATCH].run(Command(("ip", "link", "set", "lo", "up"))).require(HINT)
         client = _client(folder)
-        machine, host_key = _seeded(kit, folder, client, ("node", _FIRST_PORT), (), 1500)
+        machine, host_key = _seeded(kit, (folder, site), client, ("node", _FIRST_PORT), (), 1500)
         with _started(replace(machine, drives=tuple(drives)), kit, found[PATCH], host_key) as guest:
             guest.wait()
             with guest.reached(folder / "client") as ssh:
@@ -151,20 +155,21 @@ def _writing(path: Path) -> Iterator[None]:
         raise NotAble(f"{path} cannot be written: {error.strerror}", hint=hint) from error
 
 
-def _machines(cabled: Cabling, kit: Kit, folder: Path, mtu: int) -> Iterator[tuple[Machine, str]]:
+def _machines(cabled: Cabling, kit: Kit, private: tuple[Path, Site], mtu: int) -> Iterator[tuple[Machine, str]]:
     """Each guest about to be started, its seed written, with its public host key."""
+    folder, site = private
     client = _client(folder)
     for number, name in enumerate(cabled.guests):
         nics = [Cable(nic, mac(name, nic), tap) for nic, tap in cabled.nics(name)]
-        machine, host_key = _seeded(kit, folder, client, (name, _FIRST_PORT + number), nics, mtu)
-        yield replace(machine, monitor=monitor(folder, name)), host_key
+        machine, host_key = _seeded(kit, private, client, (name, _FIRST_PORT + number), nics, mtu)
+        yield replace(machine, monitor=monitor(site.there(folder), name)), host_key
 
 
 def _seeded(
-    kit: Kit, folder: Path, client: KeyPair, named: tuple[str, int], nics: Sequence[Cable], mtu: int
+    kit: Kit, private: tuple[Path, Site], client: KeyPair, named: tuple[str, int], nics: Sequence[Cable], mtu: int
 ) -> tuple[Machine, str]:
     """A guest by name and port, its seed written, with its public host key."""
-    name, port = named
+    (folder, site), (name, port) = private, named
     host_key = KeyPair.made()
     told = [f"{machines.CONTROL_MAC} {machines.CONTROL} {machines.CONTROL_ADDRESS}"]
     told += [f"{nic.mac} {nic.name}" for nic in nics]
@@ -181,13 +186,13 @@ def _seeded(
             "root/.ssh/authorized_keys": f"{client.public}\n".encode(),
         },
     )
-    return machine, host_key.public
+    return replace(machine, seed=site.given(machine.seed)), host_key.public
 
 
 class _Guest:
     """A guest on its way or up: the QEMU process in its namespace."""
 
-    def __init__(self, machine: Machine, kit: Kit, room: Namespace, pinned: str) -> None:
+    def __init__(self, machine: Machine, kit: Kit, room: Room, pinned: str) -> None:
         self.machine, self.room, self.pinned = machine, room, pinned
         self._accelerator = kit.accelerator
         self._command = machines.command(kit.guests, machine, kit.accelerator)
@@ -201,15 +206,19 @@ class _Guest:
 
     def console(self) -> str:
         """Its last lines, and how QEMU ended where it has."""
-        asked = time.monotonic()  # the kernel closes its sockets a little before the process is seen to have ended
-        while not self._job.finished() and time.monotonic() < asked + _ENDING_S:
-            time.sleep(0.01)
+        by = time.monotonic() + _ENDED_S
+        while not self._job.finished() and time.monotonic() < by:
+            time.sleep(0.02)
         shown = self._job.output().replace("\r", "").strip().splitlines()
         lines = shown[-_CONSOLE_LINES:]
         # What a panic is about is said before its registers and calls, which are more lines than are shown.
         lines = [*(each for each in shown[:-_CONSOLE_LINES] if "Kernel panic" in each), *lines]
         if self._job.finished():
-            outcome = self._job.wait()
+            try:
+                outcome = self._job.wait()
+            except Unreachable:
+                gone = f"the SSH connection to {self.room.machine}, where it ran, is lost too"
+                return "\n".join([f"the console of guest {self.machine.name}:", *lines, gone])
             lines += [*outcome.stderr.strip().splitlines()[-3:], f"QEMU {ended(outcome.returncode)}"]
         return "\n".join(["the console of guest " + self.machine.name + ":", *(lines or ["nothing"])])
 
@@ -241,9 +250,10 @@ class _Guest:
 
 
 @contextlib.contextmanager
-def _started(machine: Machine, kit: Kit, room: Namespace, pinned: str) -> Iterator[_Guest]:
+def _started(machine: Machine, kit: Kit, room: Room, pinned: str) -> Iterator[_Guest]:
     guest = _Guest(machine, kit, room, pinned)
     try:
         yield guest
     finally:
-        guest.stop()
+        with contextlib.suppress(Unreachable):  # it ends with the connection to its machine
+            guest.stop()

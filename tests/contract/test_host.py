@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,19 +13,37 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.hosts import remote_namespace
 from bench.hosts.command import Command, CommandFailed, HostFault, Outcome, Overdue, Unreachable
 from bench.hosts.host import Host, ask_everywhere, begun
 from bench.hosts.local import Local, Process
 from bench.hosts.namespace import Namespace, entered
 from bench.hosts.recorded import Recorded, Recorder
+from bench.hosts.remote_namespace import RemoteNamespace
 from bench.hosts.shell import batch, unpack
-from bench.hosts.ssh import connected
+from bench.hosts.ssh import Ssh, connected
 from tests.netns import sshd
 
 T = TypeVar("T")
 HOSTILE = ("", " ", "'", '"', "\n", "$(touch /)", "`id`", ";", "&&", "|", "*", "~", "\\n", "%s", "-n", "ü", "\t", "$1")
 WORDS = st.lists(st.text(st.sampled_from("".join(HOSTILE) + "aä\x01\x7f€"), max_size=8) | st.sampled_from(HOSTILE),
                  min_size=1, max_size=5)  # fmt: skip
+
+
+# Answers what it is sent, $2 bytes, on TCP port 4567 and then on the unix socket $1.
+_ECHO = """\
+import socket, sys
+ears = [socket.create_server(("127.0.0.1", 4567)), socket.socket(socket.AF_UNIX)]
+ears[1].bind(sys.argv[1])
+ears[1].listen()
+print("up", flush=True)
+for ear in ears:
+    way, left = ear.accept()[0], int(sys.argv[2])
+    while left:
+        data = way.recv(65536)
+        way.sendall(data)
+        left -= len(data)
+"""
 
 
 class Through(Protocol):
@@ -424,7 +443,7 @@ class TestNamespace(LivingHostContract):
 
 
 @pytest.fixture(scope="module")
-def over_ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def over_ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ssh]:
     """OpenSSH's sshd in a namespace of its own, logged in as root by a key, the host key pinned; one for all tests."""
     sshd.skip_where_it_cannot_run()
     with (
@@ -443,6 +462,91 @@ class TestSsh(LivingHostContract):
     def host(self, over_ssh: Host) -> Iterator[Host]:
         """The kept one."""
         yield over_ssh  # noqa: PT022 - as the other hosts do
+
+
+@pytest.mark.netns
+class TestRemoteNamespace(LivingHostContract):
+    """A namespace of a machine behind sshd, as a node has one."""
+
+    @pytest.fixture
+    def host(self, over_ssh: Ssh) -> Iterator[Host]:
+        """A throwaway namespace there."""
+        name = f"nt-test-{secrets.token_hex(4)}"
+        over_ssh.run(Command(("ip", "netns", "add", name))).require()
+        try:
+            with remote_namespace.entered(over_ssh, "inside", name) as host:
+                yield host
+        finally:
+            over_ssh.run(Command(("ip", "netns", "delete", name))).require()
+
+    def test_sysfs_and_netlink_show_the_same_namespace(self, host: Host) -> None:
+        """As of a namespace here; and its name is in what a failure says."""
+        host.run(Command(("ip", "link", "add", "nt-probe", "type", "veth", "peer", "name", "nt-peer"))).require()
+        shown, index, devices = host.run_all(
+            [
+                Command(("ip", "-o", "link", "show", "nt-probe")),
+                Command(("cat", "/sys/class/net/nt-probe/ifindex")),
+                Command(("ls", "/sys/class/net")),
+            ]
+        )
+        with pytest.raises(CommandFailed, match=r"on inside: `false`"):
+            host.run(Command(("false",))).require()
+
+        assert index.stdout.strip() == shown.stdout.partition(":")[0]
+        assert {"lo", "nt-peer", "nt-probe"} == set(devices.stdout.split())
+        assert not host.local
+
+    def test_it_is_unreachable_once_its_holder_died(self, host: Host) -> None:
+        """Nothing is run on the machine itself, or in another namespace, by mistake."""
+        assert isinstance(host, RemoteNamespace)
+        host._holder.stop()
+
+        for act in (
+            lambda: host.run(Command(("true",))),
+            lambda: host.run_all([Command(("true",))]),
+            lambda: host.start(Command(("true",))),
+            lambda: host.dial("127.0.0.1", 1),
+        ):
+            with pytest.raises(Unreachable, match=host.netns):
+                act()
+
+    def test_a_namespace_that_is_not_there_cannot_be_entered(self, over_ssh: Ssh) -> None:
+        """The error names machine and namespace, and what came back."""
+        with (
+            pytest.raises(HostFault, match=r"on over-ssh: namespace nt-test-none cannot be entered: .*No such file"),
+            remote_namespace.entered(over_ssh, "x", "nt-test-none"),
+        ):
+            pass
+
+    @pytest.mark.parametrize("tools", ["socat", "python3", "nc"])
+    def test_a_port_inside_is_reached_by_whatever_tool_is_there(self, host: Host, tools: str, tmp_path: Path) -> None:
+        """A quarter of a megabyte there and back unchanged, over TCP and over a unix socket."""
+        assert isinstance(host, RemoteNamespace)
+        if shutil.which(tools, path="/usr/bin:/bin") is None:
+            pytest.skip(f"not installed: {tools}")
+        (tmp_path / "bin").mkdir()
+        for name in ("sh", tools):
+            (tmp_path / "bin" / name).symlink_to(f"/usr/bin/{name}")
+        path = ("env", f"PATH={tmp_path / 'bin'}")
+        host._inside = host._inside.inside("inside", path)
+        host.run(Command(("/usr/sbin/ip", "link", "set", "lo", "up"))).require()
+        content = bytes(range(256)) * 1024
+        echo = Command(("/usr/bin/python3", "-c", _ECHO, str(tmp_path / "socket"), str(len(content))), deadline_s=60)
+        got = []
+        with host.start(echo) as job:
+            while "up" not in job.output():
+                assert not job.finished(), job.stop().stderr
+                time.sleep(0.01)
+            for way in (host.dial("127.0.0.1", 4567), host.dial_file(str(tmp_path / "socket"))):
+                way.settimeout(20)
+                way.sendall(content)
+                received = b""
+                while len(received) < len(content) and (piece := way.recv(65536)):
+                    received += piece
+                got.append(received)
+                way.close()
+
+        assert got == [content, content]
 
 
 class TestRecorded(HostContract):

@@ -106,3 +106,22 @@ def serving(host: Namespace, folder: Path, *, port: int = PORT, config: str = ""
             time.sleep(0.01)
         pinned = (folder / "host.pub").read_text(encoding="utf-8")
         yield Server(host, folder, process, Login("127.0.0.1", port, keys=(folder / "user",), pinned=pinned))
+
+
+def ordinary(server: Server, folder: Path) -> Login:
+    """A user of that namespace's own /etc/passwd who may log in by key; `folder` holds what is laid over /etc."""
+    run = server.host.run
+    for name, more in (("passwd", "nt-test:x:65432:65432::/tmp:/bin/sh\n"), ("shadow", "nt-test:*:19000::::::\n")):
+        text = Path("/etc", name).read_text(encoding="utf-8")
+        (folder / name).write_text(text + more, encoding="utf-8")
+        run(Command(("mount", "--bind", str(folder / name), f"/etc/{name}"))).require()
+    keys = (server.folder / "authorized_keys").read_text(encoding="utf-8")
+    run(Command(("tee", KEYS_FOR_ALL), stdin=keys)).require()
+    return replace(server.login, user="nt-test", sudo=True)
+
+
+def sudoers(server: Server, folder: Path, rule: str) -> None:
+    """What that user may do, in that namespace."""
+    (folder / "sudoers").write_text(f"Defaults use_pty\n{rule}", encoding="utf-8")
+    (folder / "sudoers").chmod(0o440)
+    server.host.run(Command(("mount", "--bind", str(folder / "sudoers"), "/etc/sudoers"))).require()

@@ -377,14 +377,7 @@ def ordinary(server: sshd.Server, tmp_path: Path) -> Login:
     """A user of that namespace's own /etc/passwd, who may log in by key; its sudoers is the test's to write."""
     if shutil.which("sudo", path="/usr/bin") is None:
         pytest.skip("not installed: sudo")
-    run = server.host.run
-    for name, more in (("passwd", "nt-test:x:65432:65432::/tmp:/bin/sh\n"), ("shadow", "nt-test:*:19000::::::\n")):
-        text = Path("/etc", name).read_text(encoding="utf-8")
-        (tmp_path / name).write_text(text + more, encoding="utf-8")
-        run(Command(("mount", "--bind", str(tmp_path / name), f"/etc/{name}"))).require()
-    keys = (server.folder / "authorized_keys").read_text(encoding="utf-8")
-    run(Command(("tee", sshd.KEYS_FOR_ALL), stdin=keys)).require()
-    return replace(server.login, user="nt-test", sudo=True)
+    return sshd.ordinary(server, tmp_path)
 
 
 @pytest.mark.parametrize("rule", ["", "nt-test ALL=(ALL) ALL\n", "nt-test ALL=(ALL) NOPASSWD: ALL\n"])
@@ -392,9 +385,7 @@ def test_sudo_without_a_password_or_a_clear_refusal(
     server: sshd.Server, ordinary: Login, tmp_path: Path, rule: str
 ) -> None:
     """Where the rule lacks, sudo's own words stand in the error, and the hint says which rule is needed."""
-    (tmp_path / "sudoers").write_text(f"Defaults use_pty\n{rule}", encoding="utf-8")
-    (tmp_path / "sudoers").chmod(0o440)
-    server.host.run(Command(("mount", "--bind", str(tmp_path / "sudoers"), "/etc/sudoers"))).require()
+    sshd.sudoers(server, tmp_path, rule)
 
     if "NOPASSWD" in rule:
         with connected("pve1", ordinary, dial=server.host.dial) as host:

@@ -39,7 +39,7 @@ def inside(monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     host = FakeHost("try")
 
     @contextlib.contextmanager
-    def throwaway(folder: Path) -> Iterator[Host]:
+    def throwaway(folder: Path, site: object) -> Iterator[Host]:
         yield host
 
     monkeypatch.setattr(capability, "_throwaway", throwaway)

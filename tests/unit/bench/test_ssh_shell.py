@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.hosts import ssh_shell
-from bench.hosts.command import Command, Overdue
+from bench.hosts.command import Command, HostFault, Overdue, Unreachable
 from bench.hosts.local import Interactive
 from bench.hosts.ssh_connection import Connection, Pipe
 from bench.hosts.ssh_shell import Shells
@@ -157,3 +157,19 @@ def test_the_end_of_the_shells_input_ends_the_command(shells: Shells, connection
 
     assert [_gone(pid) for pid in pids] == [True, True]
     assert "asked" in polite.output()
+
+
+def test_a_shell_that_refuses_before_our_first_line_says_why() -> None:
+    """Where the machine is busy, sudo is gone before it takes anything: its words are told."""
+
+    class Refusing(LocalPipe):
+        def send(self, data: bytes) -> None:
+            self.err += b"sudo: a password is required\n"
+            raise Unreachable("on pve1: the SSH connection took no more: Socket is closed")
+
+    class Refused(LocalShells):
+        def pipe(self, program: str) -> Pipe:
+            return Refusing(self._argv)
+
+    with pytest.raises(HostFault, match="on pve1: sudo -n is refused: sudo: a password is required"):
+        Shells("pve1", Refused(["sh"]), sudo=True).start(Command(("true",)))
