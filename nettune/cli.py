@@ -42,6 +42,8 @@ def run(
     resume: Annotated[str, typer.Option(help="Go on with an interrupted run.", metavar="RUN")] = "",
     confirm: Annotated[str, typer.Option(help="Measure a run's candidates again, all together.", metavar="RUN")] = "",
     label: Annotated[str, typer.Option(help="A name by which `compare` and `trend` gather runs.", metavar="NAME")] = "",
+    shared_link: Annotated[bool, typer.Option("--shared-link", help="Load may pass a link that others use.")] = False,
+    max_share: Annotated[str, typer.Option(help="Of that link, at most; 30% when not given.", metavar="PERCENT")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for report.html, profile.yaml, show.json.")] = None,
     store: StoreOption = "",
     as_json: JsonOption = False,
@@ -52,7 +54,7 @@ def run(
     screen, where = Screen(quiet=as_json), places(store)
     if not (dry_run or unprivileged.elsewhere(plan)):
         unprivileged.enter(where)  # before what takes its time to import: an ordinary user's program starts twice
-    from nettune import outputs, preview, wiring
+    from nettune import outputs, preview, shared, wiring
     from nettune.watch import Watch
     from results.store import opened
 
@@ -68,6 +70,7 @@ def run(
             blocks=blocks,
             seed=dealt() if seed is None else seed,
             label=label,
+            share_pct=shared.read(given=shared_link, most=max_share),
         )
         preview.estimate(screen, order)
         if dry_run:

@@ -164,6 +164,16 @@ def routes(*tables: Sequence[Mapping[str, Any]]) -> Routes:  # Any: JSON
     return Routes(tuple(hops))
 
 
+def gateways(*tables: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:  # Any: JSON
+    """The neighbours that default routes of the same tables lead to; a link-local one with its device."""
+    found = []
+    for row in (row for rows in tables for row in rows if row.get("dst") == "default"):
+        for hop in (row, *row.get("nexthops", ())):
+            if address := str(hop.get("gateway", "")):
+                found.append(f"{address}%{hop['dev']}" if address.startswith("fe80:") else address)
+    return tuple(dict.fromkeys(found))
+
+
 def began(stack: Stack, by: Routes, told: Mapping[str, str], ssh: Sequence[str]) -> tuple[Role, ...]:
     """Where roles begin. `told` are the files of QUESTIONS, `ssh` the four words of CONNECTION."""
     found = [*_ours(stack, by, ssh)]
