@@ -35,6 +35,7 @@ OutFile = Annotated[Path, typer.Option("-o", "--output", help="The file to write
 @app.command()
 def run(
     plan: Annotated[str, typer.Argument(help="A plan that ships (see `plans`) or a YAML file.")] = "quick",
+    *,
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value of the plan, e.g. tcp.streams=4.")] = None,
     blocks: Annotated[int | None, typer.Option(min=2, max=1000, help="Blocks in place of the plan's.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of order and ports; dealt when not given.")] = None,
@@ -59,6 +60,7 @@ def run(
     from results.store import opened
 
     overrides = [*(sets or []), *([f"blocks={blocks}"] if blocks else [])]
+    share, seed = shared.read(given=shared_link, most=max_share), dealt() if seed is None else seed
     # A dry run of a new plan reads no store, so it makes none.
     with opened(":memory:" if dry_run and not (resume or confirm) else where.store) as kept:
         order = preview.order(
@@ -68,9 +70,9 @@ def run(
             resume=resume,
             confirm=confirm,
             blocks=blocks,
-            seed=dealt() if seed is None else seed,
+            seed=seed,
             label=label,
-            share_pct=shared.read(given=shared_link, most=max_share),
+            share_pct=share,
         )
         preview.estimate(screen, order)
         if dry_run:

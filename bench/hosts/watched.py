@@ -126,7 +126,7 @@ def watching(command: Command, looks: Sequence[str]) -> Command:
 
 
 class Watched:
-    """A Host, whose loads begin with `pin` ("taskset", "-c", "0-7") and run behind the watch; see `Host` for the rest."""
+    """A Host whose loads begin with `pin` ("taskset", "-c", "0-7") and run behind the watch."""
 
     def __init__(self, host: Host, *, pin: Sequence[str] = (), watch: Watch | None = None) -> None:
         self._host = host

@@ -49,8 +49,8 @@ def notes(share_pct: float) -> tuple[str, ...]:
     if not share_pct:
         return _NOTES
     held = (
-        f"Load was held to {share_pct:g} % of the link, because others use it. A rate that reached its limit (the trial "
-        'is flagged "capped") is no capacity, and that two arms reached it does not make them equal.'
+        f"Load was held to {share_pct:g} % of the link, because others use it. A rate that reached its limit "
+        '(the trial is flagged "capped") is no capacity, and two arms that reached it need not be equal.'
     )
     return (*_NOTES, held)
 
@@ -180,7 +180,7 @@ def _able(host: Host) -> None:
 
 
 def _asked(host: Host, machine: Machine) -> _Told:
-    """The devices of a host, what rides on each, and its default gateways. Raises LabBroken where that cannot be told."""
+    """Devices, what rides on each, and default gateways. Raises LabBroken where that cannot be told."""
     told = host.run(roles.CONNECTION).stdout.split()
     if len(told) != 4:
         raise LabBroken(
@@ -272,7 +272,7 @@ def _not_shared(machine: Machine, stack: Stack, ridden: Sequence[Role]) -> None:
             if role.device == device and role.role in roles.LOADED:
                 raise LabBroken(
                     f"on {machine.name}: {device} carries somebody else's traffic ({role.role}): {role.why}",
-                    hint="measure on a link of its own, or say --shared-link: load is then held to a share, and watched",
+                    hint="measure on a link of its own, or run with --shared-link: load is held to a share of it then",
                 )
 
 

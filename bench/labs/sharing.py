@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.facts import tailed
 from bench.facts.roles import Link, Stack
 from bench.hosts.command import Command
 from bench.hosts.host import Host
