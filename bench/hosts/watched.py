@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
-from bench.hosts.command import Command, Outcome, Overdue
+from bench.hosts.command import Command, HostFault, Outcome, Overdue
 from bench.hosts.host import Host, Running
 
 TROUBLE = 97  # the script's exit code; no tool of ours exits with it
@@ -21,7 +21,8 @@ _POLL_S = 0.02
 # $1 … are looks, then `--`, then the load, which is one process: taskset becomes what it runs.
 # Between two looks lie at most 0.5 s and the second that a silent address is given; ping asks five times in it, so that
 # one lost packet is no trouble (with -w, iputils' -c counts answers). TERM first: iperf3 then tells its other end.
-# A TERM for the whole group leaves the script itself, which waits for what the load prints last. A watch that ended by
+# A TERM for the whole group leaves the script itself, which waits for what the load prints last, and, however often it
+# is sent, for what the watch has seen. A watch that ended by
 # itself is trouble too: nobody would have looked. The sleep has no output: who reads the load's would wait for it.
 SCRIPT = """\
 set -f
@@ -61,6 +62,7 @@ done
 watch & watcher=$!
 trap : TERM
 while wait "$load"; code=$?; kill -0 "$load" 2>/dev/null; do :; done
+trap '' TERM
 kill -TERM "$watcher" 2>/dev/null
 wait "$watcher" 2>/dev/null
 case $? in
@@ -221,5 +223,7 @@ class _Load:
     ) -> None:
         try:
             self._job.__exit__(kind, error, trace)
+            with contextlib.suppress(HostFault):  # the host is gone: whoever left the block knows
+                self._watch.note(self._job.stop())
         finally:
             self._end()

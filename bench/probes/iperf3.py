@@ -53,7 +53,7 @@ class Tcp:
     zerocopy: bool = False
     engine: EngineName = "iperf3"
     single_threaded: str = ""  # the version of iperf3 that made processes of its streams
-    most_bps: float = 0.0  # what each way may carry of it, all streams together (bench.probes.share); 0: no limit
+    most_bps: float = 0.0  # goodput that each way may have, all streams together (bench.probes.share); 0: no limit
 
     @property
     def load_ends(self) -> tuple[str, str] | None:
@@ -72,7 +72,7 @@ class Tcp:
         told += [f"an MSS of at most {self.mss_bytes} bytes"] if self.mss_bytes else []
         told += ["zero copy (sendfile)"] if self.zerocopy else []
         told += ["libiperf through its Python wrapper"] if self.engine == "libiperf" else []
-        told += [f"both ends held to {self.most_bps / 1e6:g} Mbit/s each way"] if self.most_bps else []
+        told += [f"both ends held to {self.most_bps / 1e6:.4g} Mbit/s each way"] if self.most_bps else []
         told += [f"CPUs {', '.join(map(str, self.cpus))} dealt to clients and servers"] if self.cpus else []
         with_ = f"; with {', '.join(told)}" if told else ""
         what = METRICS["goodput"].definition

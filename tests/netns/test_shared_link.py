@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess  # noqa: TID251 - the tests stand outside the door
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,7 +68,7 @@ def _loads(host: Namespace) -> str:
 
 def _shared(machines: Machines, treatments: str, probes: str, *, primary: str = "tcp.goodput", **changed: str) -> str:
     """A plan over an inventory whose ends state their speed and watch an address; its name."""
-    plan = machines.plan(treatments, probes, primary=primary, speed_mbps=str(SPEED_MBPS), **changed)
+    plan = machines.plan(treatments, probes, primary=primary, speed_mbps=str(SPEED_MBPS), node=node)
     machines.rewrite(
         {f"address: {DATA['b']}": f"address: {DATA['b']}\n    speed_mbps: {SPEED_MBPS}\n    watch: [{WATCHED}]"}
     )
@@ -125,11 +124,12 @@ def test_tcp_stays_below_the_share_and_says_so(
     document, trials = shown(), _trials()
 
     assert done.returncode == 0, done.stderr
+    assert [each.status for each in trials] == ["done"] * 4, trials
     rates = [each.value(f"tcp.{way}") or 0.0 for each in trials for way in ways]
     assert len(rates) == 4 * len(ways)
-    assert all(0.15 * SPEED_BPS < rate <= 0.2 * SPEED_BPS for rate in rates), rates
-    assert max(passed) < 4 * 1.0 * 0.2 * SPEED_BPS / 8 * 1.1  # of four tests of 1 s, their pings and exchanges beside
-    assert all("tcp: capped at 200 Mbit/s" in each.flags for each in trials)
+    assert all(0.17 * SPEED_BPS < rate <= 0.2 * SPEED_BPS for rate in rates), rates
+    assert max(passed) < 4 * 1.0 * 0.2 * SPEED_BPS / 8 * 1.03  # of four tests of 1 s, their pings and exchanges beside
+    assert all("tcp: capped at 188.3 Mbit/s" in each.flags for each in trials)
     assert any("Load was held to 20 % of the link" in each for each in document["notes"])
     assert document["machine"]["max share"].startswith("20 %: 200 of 1000 Mbit/s")
     assert f"eth0's carrier, {WATCHED}, 192.0.2.1" in document["machine"]["watched on b"]
@@ -149,7 +149,7 @@ def test_every_other_load_is_held_too(untouched: Machines, state: Path) -> None:
     for metric in ("tcp.goodput", "udp.sent", "udp.goodput", "latency.load_rate"):
         rates = [each.value(metric) or 0.0 for each in trials]
         assert all(0.2 * SPEED_BPS < rate <= 0.3 * SPEED_BPS for rate in rates), (metric, rates)
-    assert all("udp: capped at 283.9 Mbit/s" in each.flags for each in trials)
+    assert all("udp: capped at 286.5 Mbit/s" in each.flags for each in trials)
 
 
 def test_a_rate_above_the_share_is_refused_by_name(untouched: Machines, state: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_rate_above_the_share_is_refused_by_name(untouched: Machines, state: P
 
     assert done.returncode == 3
     assert "probe udp: 500 Mbit/s, and the share of the link is 300 Mbit/s" in said
-    assert "--set udp.rate_mbit=283" in said
+    assert "--set udp.rate_mbit=286" in said
 
 
 def _ip(host: Namespace, words: str) -> None:
@@ -196,36 +196,36 @@ def test_trouble_stops_the_load_and_ends_the_run(
     mend: Callable[[Machines], None],
     cause: str,
     node: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """In time, with the cause in the error and in the trial; the treatment is undone, nothing is left behind."""
     probes = f"[{{kind: {probe}, duration_s: 30{', direction: reverse' if probe == 'udp' else ''}}}]"
-    running, took_s = _troubled(untouched, probes, lose, mend, node=node)
-    _, errors = running.communicate(timeout=60)
+    errors, took_s = _troubled(untouched, probes, lose, mend, node=node)
     said = " ".join(errors.split())
     last = _trials()[-1]
 
-    print(f"{probe}: stopped {took_s:.2f} s after the trouble")
+    record_property("stopped after seconds", took_s)
     assert took_s < STOPPED_S
-    assert running.returncode == 3, errors
     # Where a way is lost, whoever looks first tells it in its words.
     assert "the load on the shared link was stopped: " in said
     assert any(each in said for each in (cause, *_OTHERS.get(cause, ()))), said
-    assert (last.status, last.cause.partition(": ")[0]) == ("failed", "the load on the shared link was stopped")
+    assert last.status == "orphan"
+    assert "(it had failed: the load on the shared link was stopped: on " in last.cause
     assert [value(host, RMEM) == HELD for host in untouched.both] == [False, False]
 
 
 _OTHERS = {"on b: eth0 has no carrier": ("on a: 192.0.2.2 does not answer a ping",)}
 
 
-def test_a_controller_that_hangs_does_not_keep_the_load_running(untouched: Machines, state: Path) -> None:
+def test_a_controller_that_hangs_does_not_keep_the_load_running(
+    untouched: Machines, state: Path, record_property: Callable[[str, object], None]
+) -> None:
     """Stopped by SIGSTOP before the trouble: the hosts end the load by themselves, and the run ends once it goes on."""
     lose, mend, cause, _ = TROUBLE["carrier"]
-    running, took_s = _troubled(untouched, LONG, lose, mend, hang=True)
-    _, errors = running.communicate(timeout=60)
+    errors, took_s = _troubled(untouched, LONG, lose, mend, hang=True)
 
-    print(f"stopped {took_s:.2f} s after the trouble")
+    record_property("stopped after seconds", took_s)
     assert took_s < STOPPED_S
-    assert running.returncode == 3
     assert any(each in " ".join(errors.split()) for each in (cause, *_OTHERS[cause]))
 
 
@@ -237,13 +237,11 @@ def _troubled(
     *,
     node: str = "",
     hang: bool = False,
-) -> "tuple[subprocess.Popen[str], float]":
-    """A run into whose held treatment trouble came, on its way to its end; seconds until no load ran any more."""
+) -> tuple[str, float]:
+    """The errors of a run into whose held treatment trouble came, and the seconds until no load ran any more."""
     seed = held_first("standing")
     kind = "udp" if "kind: udp" in probes else "tcp"
-    plan = _shared(
-        machines, f"{{held: {BUFFERS}}}", probes, primary=f"{kind}.goodput", **({"node": node} if node else {})
-    )
+    plan = _shared(machines, f"{{held: {BUFFERS}}}", probes, primary=f"{kind}.goodput", node=node)
     running = start("run", plan, "--shared-link", "--seed", str(seed), prefix=machines.prefix)
     try:
         waited(lambda: value(machines.a, RMEM) == HELD and "iperf3" in _loads(machines.a), 60)
@@ -253,14 +251,17 @@ def _troubled(
             os.killpg(running.pid, signal.SIGSTOP)
         lose(machines)
         took_s = waited(lambda: "iperf3" not in _loads(machines.a) + _loads(machines.b), 20)
-    except BaseException:
-        running.kill()
-        raise
-    finally:
-        mend(machines)
         if hang:
             os.killpg(running.pid, signal.SIGCONT)
-    return running, took_s
+        _, errors = running.communicate(timeout=60)
+    finally:
+        mend(machines)
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.communicate()
+
+    assert running.returncode == 3, errors
+    return errors, took_s
 
 
 def _trials() -> tuple[Trial, ...]:
