@@ -66,7 +66,7 @@ def _loads(host: Namespace) -> str:
     return " ".join(sorted({"iperf3", "ping", "taskset"} & set(names)))
 
 
-def _shared(machines: Machines, treatments: str, probes: str, *, primary: str = "tcp.goodput", **changed: str) -> str:
+def _shared(machines: Machines, treatments: str, probes: str, *, primary: str = "tcp.goodput", node: str = "") -> str:
     """A plan over an inventory whose ends state their speed and watch an address; its name."""
     plan = machines.plan(treatments, probes, primary=primary, speed_mbps=str(SPEED_MBPS), node=node)
     machines.rewrite(
