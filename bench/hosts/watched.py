@@ -21,9 +21,9 @@ _POLL_S = 0.02
 # $1 … are looks, then `--`, then the load, which is one process: taskset becomes what it runs.
 # Between two looks lie at most 0.5 s and the second that a silent address is given; ping asks five times in it, so that
 # one lost packet is no trouble (with -w, iputils' -c counts answers). TERM first: iperf3 then tells its other end.
-# A TERM for the whole group leaves the script itself, which waits for what the load prints last, and, however often it
-# is sent, for what the watch has seen. A watch that ended by
-# itself is trouble too: nobody would have looked. The sleep has no output: who reads the load's would wait for it.
+# A TERM for the whole group leaves the script itself, which waits for what the load prints last and for what the watch
+# has seen. (It is ignored, not trapped: a wait that a signal ends makes bash forget the exit code.) A watch that ended
+# by itself is trouble too: nobody would have looked. The sleep has no output: who reads the load's would wait for it.
 SCRIPT = """\
 set -f
 looks=
@@ -60,9 +60,8 @@ sleep 0.5 >/dev/null 2>&1
 done
 }
 watch & watcher=$!
-trap : TERM
-while wait "$load"; code=$?; kill -0 "$load" 2>/dev/null; do :; done
 trap '' TERM
+wait "$load"; code=$?
 kill -TERM "$watcher" 2>/dev/null
 wait "$watcher" 2>/dev/null
 case $? in
