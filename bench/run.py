@@ -30,11 +30,11 @@ class FactsMoved(NotAble):
 class LinkInTrouble(NotAble):
     """Load on a shared link was stopped: its watch saw that others might suffer."""
 
-    def __init__(self, seen: str, beside: Exception | None = None) -> None:
-        also = f"; then: {beside}" if beside else ""
+    def __init__(self, seen: str, then: NotAble | None = None) -> None:
+        also = f"; then: {then}" if then else ""
+        goes_on = "the run ends here; once the link is well, `nettune run --resume last` goes on"
         super().__init__(
-            f"the load on the shared link was stopped: {seen}{also}",
-            hint="the run ends here; once the link is well, `nettune run --resume last` goes on",
+            f"the load on the shared link was stopped: {seen}{also}", hint=(then.hint if then else "") or goes_on
         )
 
 
@@ -172,7 +172,7 @@ def _block(campaign: Campaign, tally: _Tally, topology: str, block: int, attempt
         except NotAble as error:
             if seen := trouble():  # as when what was put back does not stay: the cause of both comes first
                 store.end_trial(trial_id, Ended("failed", str(LinkInTrouble(seen)), 0.0))
-                raise LinkInTrouble(seen, error) from error
+                raise LinkInTrouble(seen, error) from None
             raise
         store.end_trial(trial_id, ended)
         if seen := trouble():
