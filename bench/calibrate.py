@@ -10,7 +10,7 @@ from statistics import median
 from bench import carryover
 from bench.labs.lab import Lab
 from bench.probes.probe import Probe, ProbeFailed
-from bench.run import Campaign, Progress, paired
+from bench.run import Campaign, LinkInTrouble, Progress, paired
 from results.errors import NotAble
 from results.records import CURRENT, CURRENT_ARMS
 
@@ -53,6 +53,8 @@ def _once(campaign: Campaign, topology: str, lab: Lab, numbered: tuple[int, Prob
     try:
         measured = probe.measure(paired(probe, lab, index, seed=campaign.seed, block=-1, turn=turn + 1))
     except ProbeFailed as error:
+        if seen := lab.trouble():
+            raise LinkInTrouble(seen) from error
         raise NotAble(
             f"{topology}: {metric} under current, which a load is a share of, gave no number: {error}",
             hint=error.hint or "does the probe run on this topology without the load?",

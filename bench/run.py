@@ -29,6 +29,17 @@ class FactsMoved(NotAble):
     """A resumed run finds another machine than it left."""
 
 
+class LinkInTrouble(NotAble):
+    """Load on a shared link was stopped: its watch saw that others might suffer."""
+
+    def __init__(self, seen: str, then: NotAble | None = None) -> None:
+        also = f"; then: {then}" if then else ""
+        goes_on = "the run ends here; once the link is well, `nettune run --resume last` goes on"
+        super().__init__(
+            f"the load on the shared link was stopped: {seen}{also}", hint=(then.hint if then else "") or goes_on
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Where a run stands, for whoever shows it."""
@@ -167,12 +178,36 @@ def _block(campaign: Campaign, tally: _Tally, topology: str, block: int, attempt
             for arm in group:
                 campaign.watch(tally.progress(topology, block, arm))
                 trial_id = store.begin_trial(run_id, topology, block, attempt, position, arm)
-                ended = _trial(campaign, treatments[arm], topology, block, position, within, cause)
-                store.end_trial(trial_id, ended)
+                ended = _kept(campaign, trial_id, treatments[arm], topology, block, position, within, cause)
                 position += 1
                 tally.trials += 1
                 tally.note = "" if ended.status == "done" else f"{arm}: {ended.status}: {ended.cause}"
     store.end_block(run_id, topology, block, attempt)
+
+
+def _kept(
+    campaign: Campaign,
+    trial_id: int,
+    treatment: Treatment,
+    topology: str,
+    block: int,
+    position: int,
+    within: Sheets,
+    cause: str,
+) -> Ended:
+    """One trial, kept before this returns. Raises LinkInTrouble where the watch of a shared link saw any."""
+    store, trouble = campaign.store, campaign.labs[topology].trouble
+    try:
+        ended = _trial(campaign, treatment, topology, block, position, within, cause)
+    except NotAble as error:
+        if seen := trouble():  # as when what was put back does not stay: the cause of both comes first
+            store.end_trial(trial_id, Ended("failed", str(LinkInTrouble(seen)), 0.0))
+            raise LinkInTrouble(seen, error) from None
+        raise
+    store.end_trial(trial_id, ended)
+    if seen := trouble():
+        raise LinkInTrouble(seen)
+    return ended
 
 
 def _begun(
@@ -259,6 +294,8 @@ def _probed(
         found.raw |= {("failed", name): text for name, text in error.raw.items()}
     except trust.Untrusted as error:
         status, cause = "missing", str(error)
+    if seen := lab.trouble():
+        status, cause = "failed", str(LinkInTrouble(seen))
     read = held.read()
     after = {
         name: held.within[name] if held.within[name].facts == sheet.facts else sheet for name, sheet in read.items()

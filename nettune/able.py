@@ -1,6 +1,7 @@
 """Whether what a plan is measured on can do it: this machine, or those that already stand; and what dead runs left."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from bench import ready
@@ -12,6 +13,7 @@ from bench.labs.inventory import load
 from bench.labs.lab import Lab
 from bench.labs.provider import Provider
 from bench.plan import Plan
+from bench.probes import share
 from results.errors import NotAble
 from tuning import guard
 
@@ -43,7 +45,10 @@ def settled(
     offered = [machine.available_congestion_controls(end.host) for end in lab.endpoints]
     common = [word for word in offered[0] if all(word in each for each in offered)]
     told = by_end[lab.a.host.name]
-    return plan.with_congestion_control(common).with_tools(told, by_end), told
+    able = plan.with_congestion_control(common).with_tools(told, by_end)
+    if lab.cap_bps:
+        able = replace(able, probes=tuple(share.held(each, lab.cap_bps, lab.topology) for each in able.probes))
+    return able, told
 
 
 def left(inventory: Path) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ OutFile = Annotated[Path, typer.Option("-o", "--output", help="The file to write
 @app.command()
 def run(
     plan: Annotated[str, typer.Argument(help="A plan that ships (see `plans`) or a YAML file.")] = "quick",
+    *,
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value of the plan, e.g. tcp.streams=4.")] = None,
     blocks: Annotated[int | None, typer.Option(min=2, max=1000, help="Blocks in place of the plan's.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of order and ports; dealt when not given.")] = None,
@@ -42,6 +43,8 @@ def run(
     resume: Annotated[str, typer.Option(help="Go on with an interrupted run.", metavar="RUN")] = "",
     confirm: Annotated[str, typer.Option(help="Measure a run's candidates again, all together.", metavar="RUN")] = "",
     label: Annotated[str, typer.Option(help="A name by which `compare` and `trend` gather runs.", metavar="NAME")] = "",
+    shared_link: Annotated[bool, typer.Option("--shared-link", help="Load may pass a link that others use.")] = False,
+    max_share: Annotated[str, typer.Option(help="Of that link, at most; 30% when not given.", metavar="PERCENT")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for report.html, profile.yaml, show.json.")] = None,
     store: StoreOption = "",
     as_json: JsonOption = False,
@@ -52,11 +55,12 @@ def run(
     screen, where = Screen(quiet=as_json), places(store)
     if not (dry_run or unprivileged.elsewhere(plan)):
         unprivileged.enter(where)  # before what takes its time to import: an ordinary user's program starts twice
-    from nettune import outputs, preview, wiring
+    from nettune import outputs, preview, shared, wiring
     from nettune.watch import Watch
     from results.store import opened
 
     overrides = [*(sets or []), *([f"blocks={blocks}"] if blocks else [])]
+    share, seed = shared.read(given=shared_link, most=max_share), dealt() if seed is None else seed
     # A dry run of a new plan reads no store, so it makes none.
     with opened(":memory:" if dry_run and not (resume or confirm) else where.store) as kept:
         order = preview.order(
@@ -66,8 +70,9 @@ def run(
             resume=resume,
             confirm=confirm,
             blocks=blocks,
-            seed=dealt() if seed is None else seed,
+            seed=seed,
             label=label,
+            share_pct=share,
         )
         preview.estimate(screen, order)
         if dry_run:

@@ -9,6 +9,7 @@ from bench.facts import machine
 from bench.hosts.local import Local
 from bench.labs import provider
 from bench.run import paired
+from nettune import shared
 from nettune.say import Screen, duration
 from nettune.wiring import Order, load_plan, stored_plan
 from results.errors import WrongInput
@@ -31,6 +32,7 @@ def order(
     blocks: int | None,
     seed: int,
     label: str,
+    share_pct: float = 0.0,
 ) -> Order:
     """A new run of a plan, the rest of one, or the confirmation of one. Raises WrongInput."""
     if label and not _LABEL.fullmatch(label):
@@ -54,16 +56,17 @@ def order(
         run = store.run(resume)
         if run.status == "complete":
             raise WrongInput(f"run {run.run_id} is complete; there is nothing to resume")
-        return Order(stored_plan(run.plan), run.seed, run.confirms, run)
+        return Order(stored_plan(run.plan), run.seed, run.confirms, run, share_pct=shared.kept(run, share_pct))
     if not confirm:
-        return Order(load_plan(plan, overrides), seed, label=label)
+        return shared.checked(Order(load_plan(plan, overrides), seed, label=label, share_pct=share_pct))
     run = store.run(confirm)
     winners = winning(run, judge(run.design, store.trials(run.run_id)))
     if not winners:
         raise WrongInput(f"run {run.run_id} names no candidate: there is nothing to confirm")
     document = plans.confirmation(run.plan, tuple(winners), max(CONFIRMING_BLOCKS, blocks or 0))
     others = [each for each in overrides if not each.startswith("blocks=")]
-    return Order(stored_plan(document.plain(), others), seed, run.run_id, label=label)  # type: ignore[arg-type]  # a mapping's plain is a dict
+    again = stored_plan(document.plain(), others)  # type: ignore[arg-type]  # a mapping's plain is a dict
+    return shared.checked(Order(again, seed, run.run_id, label=label, share_pct=share_pct))
 
 
 def estimate(screen: Screen, order: Order) -> None:

@@ -37,6 +37,7 @@ class Order:
     confirms: str = ""
     resumes: Run | None = None
     label: str = ""
+    share_pct: float = 0.0  # of a link that others use, which load may take; 0: none
 
 
 def load_plan(name: str, overrides: Sequence[str]) -> Plan:
@@ -63,7 +64,12 @@ def carry_out(
     with lease.only_run(places.state, f"run {run_id}"), contextlib.ExitStack() as stack:
         able.check(order.plan, local)
         provider = provided(
-            order.plan.deployed, trial_s=order.plan.trial_most_s, cache=places.cache, local=local, say=say
+            order.plan.deployed,
+            trial_s=order.plan.trial_most_s,
+            cache=places.cache,
+            local=local,
+            say=say,
+            share_pct=order.share_pct,
         )
         folder = places.journals if order.plan.inventory is None else places.journals_of_hosts
         journal = stack.enter_context(kept(folder / f"{run_id}-{secrets.token_hex(2)}.jsonl"))
@@ -109,6 +115,7 @@ def _run(
     chosen = tuple(f"Congestion control {word} in every arm ({name})." for name, word in controls.items() if word)
     tools = tuple(note for each in plan.probes if (note := str(getattr(each, "note", ""))))
     labs = there.labs.values()
+    labs_tell = {name: words for lab in labs for name, words in lab.told.items()}
     return Run(
         run_id=run_id,
         plan_name=plan.name,
@@ -120,7 +127,12 @@ def _run(
         ended_at=None,
         revision=revision(local),
         skipped=there.skipped,
-        machine={**machine.read(provider.machine(next(iter(labs)), local)), **provider.facts, **ready.engines(told)},
+        machine={
+            **machine.read(provider.machine(next(iter(labs)), local)),
+            **provider.facts,
+            **ready.engines(told),
+            **labs_tell,
+        },
         drawings={lab.topology.name: drawing(lab.topology, plan.deployed) for lab in labs},
         settings=there.settings(),
         notes=(*chosen, *tools, *unprivileged.notes(local), *provider.notes),

@@ -142,9 +142,10 @@ class Store:
             for topology, block, attempt in left:
                 here = (run_id, topology, block, attempt)
                 connection.execute(sql.update(blocks).where(_of_block(blocks, *here)).values(status="orphan"))
-                ids = connection.execute(sql.select(trials.c.trial_id).where(_of_block(trials, *here))).scalars()
-                for trial_id in ids.all():
+                asked = sql.select(trials.c.trial_id, trials.c.status, trials.c.cause)
+                for trial_id, was, why in connection.execute(asked.where(_of_block(trials, *here))).all():
                     cause = "its block was cut short; it is measured afresh"
+                    cause += f" (it {'had failed' if was == 'failed' else 'was missing'}: {why})" if why else ""
                     values = {"status": "orphan", "cause": cause}
                     connection.execute(sql.update(trials).where(trials.c.trial_id == trial_id).values(values))
                     self._history(connection, trial_id, "orphan", now, cause)

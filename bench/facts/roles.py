@@ -164,6 +164,14 @@ def routes(*tables: Sequence[Mapping[str, Any]]) -> Routes:  # Any: JSON
     return Routes(tuple(hops))
 
 
+def gateways(*tables: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:  # Any: JSON
+    """The neighbours that default routes of the same tables lead to; a link-local one with its device."""
+    defaults = [row for rows in tables for row in rows if row.get("dst") == "default"]
+    hops = [hop for row in defaults for hop in (row, *row.get("nexthops", ())) if "gateway" in hop]
+    found = [(str(hop["gateway"]), str(hop.get("dev"))) for hop in hops]
+    return tuple(dict.fromkeys(f"{to}%{device}" if to.startswith("fe80:") else to for to, device in found))
+
+
 def began(stack: Stack, by: Routes, told: Mapping[str, str], ssh: Sequence[str]) -> tuple[Role, ...]:
     """Where roles begin. `told` are the files of QUESTIONS, `ssh` the four words of CONNECTION."""
     found = [*_ours(stack, by, ssh)]

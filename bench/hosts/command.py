@@ -18,12 +18,16 @@ NOT_FOUND = 127  # POSIX shells' exit code for "no such program"; nsenter and en
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """argv, standard input and a deadline. A secret may stand in stdin only, and is masked wherever it is shown."""
+    """argv, standard input and a deadline. A secret may stand in stdin only, and is masked wherever it is shown.
+
+    `loads`: it puts load on the path, or takes it; a host of a shared link watches it (bench.hosts.watched).
+    """
 
     argv: tuple[str, ...]
     stdin: str = ""
     deadline_s: float = 10.0
     secrets: tuple[str, ...] = ()
+    loads: bool = False
 
     def __post_init__(self) -> None:
         if not self.argv:

@@ -6,6 +6,7 @@ kept for whoever wants to change or load them, and `Lab.guard_s` asks for a guar
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.facts import roles, tailed
@@ -13,6 +14,8 @@ from bench.facts.roles import Role, Stack
 from bench.hosts.command import Command
 from bench.hosts.host import Host
 from bench.hosts.ssh import connected
+from bench.hosts.watched import Watch, Watched
+from bench.labs import sharing
 from bench.labs.inventory import Inventory, Machine
 from bench.labs.lab import Endpoint, Lab, PathDevice
 from bench.labs.standing import LabBroken
@@ -22,7 +25,7 @@ from bench.labs.topology import Topology
 TOOLS = ("ip", "tc", "bridge", "ethtool", "ss", "grep", "tail", "tee", "flock", "setsid", "sync")
 _LACKING = 'for tool do command -v "$tool" >/dev/null || echo "$tool"; done'
 _PACKAGES = "apt-get install --no-install-recommends iproute2 ethtool util-linux coreutils grep"
-NOTES = (
+_NOTES = (
     (
         "Measured between machines that already stood. What else they do, and who else uses their links, is in the "
         "numbers; CPU figures are those of end a alone."
@@ -31,27 +34,52 @@ NOTES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a machine says of its devices: how they lie on each other, what rides on them, where its way out begins."""
+
+    stack: Stack
+    ridden: tuple[Role, ...]
+    gateways: tuple[str, ...]
+    up: frozenset[str] = frozenset()  # with carrier
+
+
+def notes(share_pct: float) -> tuple[str, ...]:
+    """What is true of all results from here; `share_pct` of a shared link was load's at most, 0: no link was shared."""
+    if not share_pct:
+        return _NOTES
+    held = (
+        f"Load was held to {share_pct:g} % of the link, because others use it. A rate that reached its limit "
+        '(the trial is flagged "capped") is no capacity, and two arms that reached it need not be equal.'
+    )
+    return (*_NOTES, held)
+
+
 @contextlib.contextmanager
-def standing(topology: Topology, inventory: Inventory, *, trial_s: float) -> Iterator[Lab]:
+def standing(topology: Topology, inventory: Inventory, *, trial_s: float, share_pct: float = 0.0) -> Iterator[Lab]:
     """The Lab; nothing of it is made or removed. `trial_s` is the longest that one trial may take.
 
-    Raises LabBroken where the path is another than the plan's, or where load on it would meet somebody else's traffic.
+    With `share_pct` load may pass links that others use, at most at that share of the slowest. Raises LabBroken where
+    the path is another than the plan's, or where load on it would meet somebody else's traffic.
     """
     with contextlib.ExitStack() as stack:
-        hosts: dict[str, Host] = {}
+        bare: dict[str, Host] = {}
         for machine in inventory.machines:
-            hosts[machine.name] = stack.enter_context(connected(machine.name, machine.login))
-            _able(hosts[machine.name])
-        stacks, ridden = {}, {}
+            bare[machine.name] = stack.enter_context(connected(machine.name, machine.login))
+            _able(bare[machine.name])
+        told: dict[str, _Told] = {}
         for machine in inventory.machines:
-            host = hosts[machine.name]
-            stacks[machine.name], ridden[machine.name] = _asked(host, machine)
-            _devices_there(host, machine, stacks[machine.name])
+            told[machine.name] = _asked(bare[machine.name], machine)
+            _devices_there(bare[machine.name], machine, told[machine.name].stack)
         for here, there in (inventory.ends, inventory.ends[::-1]):
-            check_route(hosts[here.name], here, there)
+            check_route(bare[here.name], here, there)
         for machine in inventory.machines:
-            _devices_fit(hosts[machine.name], machine, topology)
-            _not_shared(machine, stacks[machine.name], ridden[machine.name])
+            up = _devices_fit(bare[machine.name], machine, topology)
+            told[machine.name] = replace(told[machine.name], up=up)
+            if not share_pct:
+                _not_shared(machine, told[machine.name].stack, told[machine.name].ridden)
+        hosts, loads = _loaded(inventory, bare, told, share_pct)
+        stacks = {name: each.stack for name, each in told.items()}
         yield Lab(
             topology=topology,
             endpoints=tuple(Endpoint(hosts[end.name], end.devices[0], end.address) for end in inventory.ends),
@@ -59,9 +87,51 @@ def standing(topology: Topology, inventory: Inventory, *, trial_s: float) -> Ite
             path=path_of(inventory, hosts, stacks),
             machine=hosts[inventory.ends[0].name],
             guard_s=trial_s + inventory.grace_s,
-            roles={each.name: kept(each, ridden[each.name]) for each in inventory.machines},
+            roles={each.name: kept(each, told[each.name].ridden) for each in inventory.machines},
             scope={each.name: scope(each, stacks[each.name]) for each in inventory.machines},
+            cap_bps=loads.cap_bps,
+            trouble=lambda: loads.watch.seen,
+            told=loads.told,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Loads:
+    """What holds for load on the lab."""
+
+    cap_bps: float
+    watch: Watch
+    told: Mapping[str, str]
+
+
+def _loaded(
+    inventory: Inventory, bare: Mapping[str, Host], told: Mapping[str, _Told], share_pct: float
+) -> tuple[dict[str, Host], _Loads]:
+    """The hosts as load is put on them: near the NIC, and with a share of a link that others use, held and watched."""
+    facts: dict[str, str] = {}
+    watched: dict[str, tuple[str, ...]] = {}
+    slowest: sharing.Speed | None = None
+    hosts: dict[str, Host] = {}
+    watch = Watch(watched, [bare[each.name] for each in inventory.nodes])
+    others = {each.name: [other.address for other in inventory.ends if other is not each] for each in inventory.ends}
+    for machine in inventory.machines:
+        name, host, known = machine.name, bare[machine.name], told[machine.name]
+        through = passed(machine, known.stack)
+        nics = sharing.hardware(known.stack, through)
+        files = tailed.files(host.run(sharing.question(nics)).stdout)
+        near = sharing.near(host, nics, files) if machine.address else sharing.Near()
+        hosts[name] = Watched(host, pin=sharing.pin(near), watch=watch)
+        facts |= {f"load on {name}": near.why} if near.why else {}
+        if share_pct:
+            found = sharing.speed(machine, nics, files)
+            slowest = min((each for each in (slowest, found) if each), key=lambda each: each.mbps, default=None)
+            up = [each for each in through if each in known.up]
+            watched[name] = sharing.looks(host, machine, up, known.gateways, others.get(name, []))
+            facts[f"watched on {name}"] = sharing.in_words(watched[name])
+    cap_bps = slowest.mbps * 1e6 * share_pct / 100 if slowest else 0.0
+    if slowest:
+        facts["max share"] = f"{share_pct:g} %: {cap_bps / 1e6:g} of {slowest.mbps} Mbit/s ({slowest.whose})"
+    return hosts, _Loads(cap_bps, watch, facts)
 
 
 def path_of(inventory: Inventory, hosts: Mapping[str, Host], stacks: Mapping[str, Stack]) -> tuple[PathDevice, ...]:
@@ -109,8 +179,8 @@ def _able(host: Host) -> None:
         raise LabBroken(f"on {host.name}: changes and their guard need root", hint="ssh: ssh://root@…, or sudo: on")
 
 
-def _asked(host: Host, machine: Machine) -> tuple[Stack, tuple[Role, ...]]:
-    """The devices of a host, and what rides on each. Raises LabBroken where that cannot be told."""
+def _asked(host: Host, machine: Machine) -> _Told:
+    """Devices, what rides on each, and default gateways. Raises LabBroken where that cannot be told."""
     told = host.run(roles.CONNECTION).stdout.split()
     if len(told) != 4:
         raise LabBroken(
@@ -121,14 +191,15 @@ def _asked(host: Host, machine: Machine) -> tuple[Stack, tuple[Role, ...]]:
     addresses, four, six, texts = host.run_all(roles.QUESTIONS)
     try:
         stack = Stack(roles.links(roles.rows(addresses.require().stdout)))
-        by = roles.routes(roles.rows(four.require().stdout), roles.rows(six.stdout))
+        tables = roles.rows(four.require().stdout), roles.rows(six.stdout)
+        by = roles.routes(*tables)
         begun = roles.began(stack, by, tailed.files(texts.stdout), told)
         ridden = roles.resolved(stack, begun, ours=machine.devices)
     except (ValueError, KeyError, TypeError) as error:
         raise LabBroken(
             f"on {host.name}: its devices cannot be told: {error!r}", hint="iproute2 of 5.0 or later prints JSON"
         ) from error
-    return stack, ridden
+    return _Told(stack, ridden, roles.gateways(*tables))
 
 
 def _devices_there(host: Host, machine: Machine, stack: Stack) -> None:
@@ -151,8 +222,8 @@ def _devices_there(host: Host, machine: Machine, stack: Stack) -> None:
                 )
 
 
-def _devices_fit(host: Host, machine: Machine, topology: Topology) -> None:
-    """Every named device has carrier, and room for the plan's packets. Raises LabBroken."""
+def _devices_fit(host: Host, machine: Machine, topology: Topology) -> frozenset[str]:
+    """Every named device has carrier, and room for the plan's packets; all with carrier. Raises LabBroken."""
     rows = _rows(host.run(Command(("ip", "-j", "link", "show"))).require().stdout, host)
     links = {str(row.get("ifname")): row for row in rows}
     for device in machine.devices:
@@ -169,6 +240,7 @@ def _devices_fit(host: Host, machine: Machine, topology: Topology) -> None:
                 f"on {host.name}: the plan's path has an MTU of {least}, and {device} has {found}",
                 hint=f"topologies: [{{kind: standing, mtu: {found}}}], or set the device's",
             )
+    return frozenset(name for name, row in links.items() if {"UP", "LOWER_UP"} <= set(row.get("flags", ())))
 
 
 def check_route(host: Host, here: Machine, there: Machine) -> None:
@@ -194,22 +266,22 @@ def check_route(host: Host, here: Machine, there: Machine) -> None:
 
 
 def _not_shared(machine: Machine, stack: Stack, ridden: Sequence[Role]) -> None:
-    """No load on a link that somebody else's traffic needs. Raises LabBroken naming the device and who that is.
-
-    An end's load passes what lies below its device too; of a node the named devices are all that it passes.
-    """
-    passed = list(machine.devices)
-    if machine.address:
-        passed += sorted(stack.below(machine.devices[0]))
-    for device in passed:
-        if stack.links[device].kind in {"tun", "veth"} and device not in machine.devices:
-            continue  # a stranger's port of the bridge below: our traffic does not pass it
+    """No load on a link that somebody else's traffic needs. Raises LabBroken naming the device and who that is."""
+    for device in passed(machine, stack):
         for role in ridden:
             if role.device == device and role.role in roles.LOADED:
                 raise LabBroken(
                     f"on {machine.name}: {device} carries somebody else's traffic ({role.role}): {role.why}",
-                    hint="measure on a link of its own; this version puts no load on shared ones",
+                    hint="measure on a link of its own, or run with --shared-link: load is held to a share of it then",
                 )
+
+
+def passed(machine: Machine, stack: Stack) -> tuple[str, ...]:
+    """The devices that load passes: of an end those below its own too, of a node the named ones are all of them."""
+    found = list(machine.devices)
+    if machine.address:
+        found += [each for each in sorted(stack.below(machine.devices[0])) if each not in found]
+    return tuple(each for each in found if not sharing.is_strangers(stack.links[each], machine))
 
 
 def _share_a_bond(stack: Stack, one: str, other: str) -> bool:

@@ -16,6 +16,8 @@ from results.errors import WrongInput
 
 _DEVICE = re.compile(r"[^/\s]{1,15}")  # IFNAMSIZ - 1; dev_valid_name in net/core/dev.c
 _HINT = "ends: {a: {ssh: ssh://root@pve1, device: enp1s0, address: 192.0.2.1}, b: {…}}"
+_SHARED = ("allow", "speed_mbps", "watch")
+_MBPS_MOST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Machine:
     devices    in the order of the path; of an end, its route's device first and then those below it
     address    of an end: what the probes use; "" for a node
     allow      roles (bench.facts.roles) that may ride on a device whose settings are changed
+    speed_mbps  of the link, where no device tells it; 0: they tell
+    watch      addresses that must answer it while load passes a shared link
     """
 
     name: str
@@ -32,6 +36,8 @@ class Machine:
     devices: tuple[str, ...]
     address: str = ""
     allow: frozenset[str] = frozenset()
+    speed_mbps: int = 0
+    watch: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ def parse(root: Node, *, folder: Path) -> Inventory:
 
 
 def _end(name: str, node: Node, folder: Path) -> Machine:
-    members = node.mapping((*logins.KEYS, "device", "below", "address", "allow"))
+    members = node.mapping((*logins.KEYS, "device", "below", "address", *_SHARED))
     for key in ("ssh", "device", "address"):
         if key not in members:
             node.wrong(f"end {name} has no {key!r}", hint=_HINT)
@@ -104,18 +110,32 @@ def _end(name: str, node: Node, folder: Path) -> Machine:
     if found.is_loopback or found.is_multicast or found.is_unspecified or found.is_link_local:
         address.wrong(f"{found} is of no use between hosts")
     devices = (_device(members["device"]), *below)
-    return Machine(name, logins.login(members, folder), devices, str(found), _allowed(members))
+    return _machine(name, members, folder, devices, str(found))
 
 
 def _node(name: str, node: Node, folder: Path) -> Machine:
-    members = node.mapping((*logins.KEYS, "devices", "allow"))
+    members = node.mapping((*logins.KEYS, "devices", *_SHARED))
     for key in ("ssh", "devices"):
         if key not in members:
             node.wrong(f"node {name} has no {key!r}", hint="{ssh: ssh://root@pve1, devices: [vmbr0, tap100i0]}")
     devices = tuple(_device(each) for each in members["devices"].items())
     if not devices:
         members["devices"].wrong("a node without a device is on no path")
-    return Machine(name, logins.login(members, folder), devices, "", _allowed(members))
+    return _machine(name, members, folder, devices, "")
+
+
+def _machine(name: str, members: Mapping[str, Node], folder: Path, devices: tuple[str, ...], address: str) -> Machine:
+    """What ends and nodes have alike."""
+    speed = members["speed_mbps"].integer(1, _MBPS_MOST, "Mbit/s") if "speed_mbps" in members else 0
+    watch = tuple(_watched(each) for each in members["watch"].items()) if "watch" in members else ()
+    return Machine(name, logins.login(members, folder), devices, address, _allowed(members), speed, watch)
+
+
+def _watched(node: Node) -> str:
+    try:
+        return str(ip_address(node.text()))
+    except ValueError:
+        node.wrong(f"{node.text()!r} is no IP address", hint="watch: [192.0.2.254]")
 
 
 def _device(node: Node) -> str:

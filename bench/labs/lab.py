@@ -60,6 +60,10 @@ class Lab:
     roles: Mapping[str, Sequence[Role]] = field(default_factory=dict)
     scope: Mapping[str, frozenset[str]] = field(default_factory=dict)
     restarting: Restarting | None = None  # where a plan's treatments start its guests anew
+    # Of a shared link: bit/s that load may take each way (0: no limit), and what its watch saw, in words ("": nothing).
+    cap_bps: float = 0.0
+    trouble: Callable[[], str] = str
+    told: Mapping[str, str] = field(default_factory=dict)  # what the run keeps of it beside the machine's own facts
 
     @property
     def own_kernels(self) -> tuple[Host, ...]:

@@ -140,13 +140,14 @@ class Hosts:
 
     inventory: Inventory
     trial_s: float
+    share_pct: float = 0.0  # of a link that others use, which load may take; 0: no load there
 
     @property
     def notes(self) -> tuple[str, ...]:
         """See Provider.notes."""
         from bench.labs import hosts  # noqa: PLC0415 - paramiko, as for Qemu
 
-        return hosts.NOTES
+        return hosts.notes(self.share_pct)
 
     @property
     def facts(self) -> Mapping[str, str]:
@@ -163,7 +164,7 @@ class Hosts:
         from bench.labs import hosts  # noqa: PLC0415 - paramiko, as for Qemu
 
         del leases_folder
-        return hosts.standing(topology, self.inventory, trial_s=self.trial_s)
+        return hosts.standing(topology, self.inventory, trial_s=self.trial_s, share_pct=self.share_pct)
 
     def ends_run_on(self, lab: Lab, local: Host) -> Host:
         """See Provider.ends_run_on."""
@@ -177,11 +178,17 @@ class Hosts:
 
 
 def provided(
-    of: Guests | Inventory | None, *, trial_s: float, cache: Path, local: Host, say: Callable[[str], None]
+    of: Guests | Inventory | None,
+    *,
+    trial_s: float,
+    cache: Path,
+    local: Host,
+    say: Callable[[str], None],
+    share_pct: float = 0.0,
 ) -> Provider:
     """The provider of a plan; for guests the image is built here where it is not there. Raises NotAble."""
     if isinstance(of, Inventory):
-        return Hosts(of, trial_s)
+        return Hosts(of, trial_s, share_pct)
     return Namespaces() if of is None else Qemu(prepared(of, cache=cache, local=local, say=say))
 
 

@@ -8,19 +8,20 @@ and the rest cut off as warm-down.
 import contextlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.hosts.command import Command, Outcome, Overdue
 from bench.hosts.host import Running
-from bench.probes import versions
+from bench.probes import share, versions
 from bench.probes.engine import ENGINES, EngineName
 from bench.probes.iperf3_json import parse as parse  # noqa: PLC0414 - other probes drive iperf3 too
 from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, ended, serving
 from bench.probes.tcp_numbers import Asked, Ran, numbers, raw_of
 from bench.probes.versions import Use, Version
 from results.metrics import METRICS
+from results.records import Sample
 
 _INTERVAL_S = 0.1
 _WATCHDOG_S = 6.0  # beyond the traffic: control connection, result exchange, a slow machine
@@ -52,6 +53,7 @@ class Tcp:
     zerocopy: bool = False
     engine: EngineName = "iperf3"
     single_threaded: str = ""  # the version of iperf3 that made processes of its streams
+    most_bps: float = 0.0  # goodput that each way may have, all streams together (bench.probes.share); 0: no limit
 
     @property
     def load_ends(self) -> tuple[str, str] | None:
@@ -70,6 +72,7 @@ class Tcp:
         told += [f"an MSS of at most {self.mss_bytes} bytes"] if self.mss_bytes else []
         told += ["zero copy (sendfile)"] if self.zerocopy else []
         told += ["libiperf through its Python wrapper"] if self.engine == "libiperf" else []
+        told += [f"both ends held to {self.most_bps / 1e6:.4g} Mbit/s each way"] if self.most_bps else []
         told += [f"CPUs {', '.join(map(str, self.cpus))} dealt to clients and servers"] if self.cpus else []
         with_ = f"; with {', '.join(told)}" if told else ""
         what = METRICS["goodput"].definition
@@ -190,6 +193,7 @@ class Tcp:
             (*ENGINES[self.engine].argv, "--server", "--one-off", "--json", "--interval", f"{_INTERVAL_S}",
              "--bind", pair.server.address, "--port", str(pair.server_port + process)),
             deadline_s=self._deadline_s + _WATCHDOG_S,
+            loads=True,
         )  # fmt: skip
 
     def client_command(self, pair: Pair, process: int = 0) -> Command:
@@ -205,6 +209,10 @@ class Tcp:
                 options += [word, str(value)]
         if self.zerocopy:
             options.append("--zerocopy")
+        if self.most_bps:
+            # iperf3's own limit makes up for a stall at full speed; the kernel's pacing, which it sets too, does not.
+            each = str(math.floor(self.most_bps / (self.streams * self.processes)))
+            options += ["--bitrate", each, "--fq-rate", each]
         if self.cpus:
             mine, its = (self.cpus[(2 * process + end) % len(self.cpus)] for end in (0, 1))
             options += ["--affinity", f"{mine},{its}"]  # client, server
@@ -215,6 +223,7 @@ class Tcp:
              "--time", f"{self.traffic_s:g}", "--interval", f"{_INTERVAL_S}", "--parallel", str(self.streams),
              "--json", *options),
             deadline_s=self._deadline_s,
+            loads=True,
         )  # fmt: skip
 
     @property
@@ -232,11 +241,17 @@ class Tcp:
         return Measured(
             found.samples,
             raw_of(ran),
-            flags=found.flags,
+            flags=(*found.flags, *self._capped(found.samples)),
             receiver=names[0] if self.direction == "reverse" else names[1],
             delivered_bytes=found.delivered_bytes,
             returned_bytes=found.returned_bytes,
         )
+
+    def _capped(self, samples: Sequence[Sample]) -> tuple[str, ...]:
+        """A flag where a way reached what it was held to."""
+        ways = ("goodput_forward", "goodput_reverse") if self.direction == "both" else ("goodput",)
+        most = max((each.value for each in samples if each.metric in ways), default=0.0)
+        return share.flags(self.name, most, self.most_bps)
 
 
 def _sound(client: Outcome) -> bool:

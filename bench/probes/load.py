@@ -64,6 +64,7 @@ class Load:
             ("iperf3", "--server", "--one-off", "--json", "--interval", "0.1", "--bind", pair.server.address,
              "--port", str(pair.server_port)),
             deadline_s=probe_s + 2 * _WATCHDOG_S,
+            loads=True,
         )  # fmt: skip
 
     def client_command(self, pair: Pair, probe_s: float) -> Command:
@@ -81,6 +82,7 @@ class Load:
              "--cport", str(pair.client_port), "--time", str(round(probe_s + FIXED_S + _WATCHDOG_S)),
              "--interval", "0.1", "--json", *paced),
             deadline_s=probe_s + 2 * _WATCHDOG_S,
+            loads=True,
         )  # fmt: skip
 
 

@@ -156,6 +156,7 @@ class Requests:
                 last=last,
             ),
             deadline_s=self.traffic_s + 2 * _WATCHDOG_S,
+            loads=True,
         )
 
     def client_command(self, pair: Pair) -> Command:
@@ -170,6 +171,7 @@ class Requests:
              "-s", "/dev/stdin", *options, f"http://{host}:{pair.server_port}/"),
             stdin=script,
             deadline_s=self.traffic_s + _WATCHDOG_S,
+            loads=True,
         )  # fmt: skip
 
     def measured(self, client: Outcome, pair: Pair) -> Measured:

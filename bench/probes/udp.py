@@ -14,7 +14,7 @@ from bench import options
 from bench.document import Node
 from bench.hosts.command import Command, Outcome, Overdue
 from bench.options import Options, switch, word
-from bench.probes import versions
+from bench.probes import share, versions
 from bench.probes.iperf3_json import Row, number, parse, rows, told, whole
 from bench.probes.probe import Datagrams, Measured, Pair, ProbeFailed, ended, serving
 from bench.probes.tcp_numbers import Ran, raw_of
@@ -41,6 +41,7 @@ class Udp:
     window_bytes: int = 0  # 0 leaves buffers to the kernel
     fragments: bool = False
     ends: tuple[str, str] = ("a", "b")  # client, server
+    capped: bool = False  # `rate_mbit` is not the plan's but the share that a shared link leaves it
 
     @property
     def load_ends(self) -> tuple[str, str] | None:
@@ -112,6 +113,7 @@ class Udp:
             ("iperf3", "--server", "--one-off", "--json", "--interval", f"{_INTERVAL_S}",
              "--bind", pair.server.address, "--port", str(pair.server_port)),
             deadline_s=self.traffic_s + 2 * _WATCHDOG_S,
+            loads=True,
         )  # fmt: skip
 
     def client_command(self, pair: Pair) -> Command:
@@ -125,6 +127,7 @@ class Udp:
              "--bitrate", str(round(self.rate_mbit * 1e6)), "--length", str(self.size_bytes),
              "--time", f"{self.traffic_s:g}", "--interval", f"{_INTERVAL_S}", "--json", *options),
             deadline_s=self.traffic_s + _WATCHDOG_S,
+            loads=True,
         )  # fmt: skip
 
     def measured(self, client: Outcome, server: Outcome, pair: Pair) -> Measured:
@@ -160,6 +163,8 @@ class Udp:
         busy = [told(each, "end", "cpu_utilization_percent", "host_total") for each in (sending, receiving)]
         if self.rate_mbit and max(each or 0.0 for each in busy) >= _BUSY_PCT:
             flags = (*flags, "generator-bound")  # without a rate it is so by design
+        if self.capped:
+            flags = (*flags, *share.flags(self.name, sent_bps, self.rate_mbit * 1e6))
         received = sum(each.size_bytes for each in rows(receiving))
         datagrams = Datagrams(
             sender=sender,

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench import schedule
 from bench.facts import state
 from bench.facts.sheet import Sheets
 from bench.hosts.command import Command
 from bench.hosts.local import Local
 from bench.hosts.namespace import Namespace
+from results.records import CURRENT_ARMS
 from tests.netns import sshd
 from tuning.guard import ROOT
 
@@ -117,6 +119,16 @@ def guards(host: Namespace) -> list[str]:
 def restored(host: Namespace) -> bool:
     """Whether a machine's one guard has run to its end."""
     return len(guards(host)) == 1 and host.run(Command(("test", "-e", f"{ROOT}/{guards(host)[0]}/restored"))).ok
+
+
+def held_first(topology: str) -> int:
+    """A seed with which the first trial holds the only treatment, `held`."""
+    names = (*CURRENT_ARMS, "held")
+    return next(
+        seed
+        for seed in range(1000)
+        if schedule.groups(dict.fromkeys(names, ""), seed=seed, topology=topology, block=0, attempt=0)[0][0] == "held"
+    )
 
 
 def waited(until: Callable[[], bool], within_s: float) -> float:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bench import schedule
 from bench.facts.sheet import FactSheet, differences
 from bench.hosts import ssh_connection
 from bench.hosts.command import Command
@@ -18,10 +17,9 @@ from bench.labs import hosts
 from bench.labs.inventory import load
 from bench.labs.topology import Topology
 from bench.plan import SettingSpec
-from results.records import CURRENT_ARMS
 from tests.netns import sshd, standing_hosts
 from tests.netns.nettune_command import nettune, shown, start
-from tests.netns.standing_hosts import RMEM, Machines, guards, mtu, restored, tso, value, waited
+from tests.netns.standing_hosts import RMEM, Machines, guards, held_first, mtu, restored, tso, value, waited
 from tuning import guard
 from tuning.journal import kept
 from tuning.knobs.knob import Change
@@ -57,13 +55,7 @@ def untouched(machines: Machines) -> Iterator[Machines]:
 
 def _started(machines: Machines, plan: str) -> "subprocess.Popen[str]":
     """A run whose first trial holds the treatment `held`."""
-    names = (*CURRENT_ARMS, "held")
-    seed = next(
-        seed
-        for seed in range(1000)
-        if schedule.groups(dict.fromkeys(names, ""), seed=seed, topology="standing", block=0, attempt=0)[0][0] == "held"
-    )
-    return start("run", plan, "--seed", str(seed), prefix=machines.prefix)
+    return start("run", plan, "--seed", str(held_first("standing")), prefix=machines.prefix)
 
 
 def test_a_plan_is_measured_between_machines_that_stand(untouched: Machines, state: Path) -> None:
