@@ -1,6 +1,5 @@
 """The verbs. Each parses its options, calls the wiring, and shows what came of it; `--json` for machines."""
 
-import json
 import random
 import secrets
 from pathlib import Path
@@ -85,9 +84,7 @@ def run(
         finally:
             watch.close()
         if out is not None:
-            outputs.write(out / "report.html", outputs.page(kept, run_id))
-            outputs.write_profile(kept, run_id, out / "profile.yaml")
-            outputs.write(out / "show.json", json.dumps(outputs.document(kept, run_id), indent=1) + "\n")
+            outputs.write_all(kept, run_id, out)
         found = outputs.judged(kept, run_id)
         outputs.closing(screen, kept, found)
         if out is not None:

@@ -1,5 +1,6 @@
 """What a finished or interrupted run gives: the summary, the report, the profile."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def page(store: Store, name: str) -> str:
 def document(store: Store, name: str) -> dict[str, object]:
     """The document of `show --json`."""
     return summary(*judged(store, name, whole=True))
+
+
+def write_all(store: Store, run_id: str, folder: Path) -> None:
+    """Report, profile and document of a run, as report.html, profile.yaml and show.json."""
+    write(folder / "report.html", page(store, run_id))
+    write_profile(store, run_id, folder / "profile.yaml")
+    write(folder / "show.json", json.dumps(document(store, run_id), indent=1) + "\n")
 
 
 def write_profile(store: Store, name: str, path: Path) -> Advice:
