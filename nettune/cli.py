@@ -83,12 +83,10 @@ def run(
             run_id = wiring.carry_out(order, where, kept, watch, say=watch.note)
         finally:
             watch.close()
-        if out is not None:
-            outputs.write_all(kept, run_id, out)
         found = outputs.judged(kept, run_id)
         outputs.closing(screen, kept, found)
         if out is not None:
-            screen.line(f"{out}/report.html  {out}/profile.yaml  {out}/show.json")
+            screen.line("  ".join(str(path) for path in outputs.write_all(kept, run_id, out)))
         if as_json:
             screen.document(outputs.document(kept, run_id))
     if not outputs.held(found):

@@ -51,11 +51,13 @@ def document(store: Store, name: str) -> dict[str, object]:
     return summary(*judged(store, name, whole=True))
 
 
-def write_all(store: Store, run_id: str, folder: Path) -> None:
-    """Report, profile and document of a run, as report.html, profile.yaml and show.json."""
-    write(folder / "report.html", page(store, run_id))
-    write_profile(store, run_id, folder / "profile.yaml")
-    write(folder / "show.json", json.dumps(document(store, run_id), indent=1) + "\n")
+def write_all(store: Store, run_id: str, folder: Path) -> tuple[Path, ...]:
+    """Report, profile and document of a run in a folder; their paths."""
+    html, profile, shown = (folder / name for name in ("report.html", "profile.yaml", "show.json"))
+    write(html, page(store, run_id))
+    write_profile(store, run_id, profile)
+    write(shown, json.dumps(document(store, run_id), indent=1) + "\n")
+    return html, profile, shown
 
 
 def write_profile(store: Store, name: str, path: Path) -> Advice:
