@@ -59,19 +59,11 @@ def run(
     from results.store import opened
 
     overrides = [*(sets or []), *([f"blocks={blocks}"] if blocks else [])]
-    share, seed = shared.read(given=shared_link, most=max_share), dealt() if seed is None else seed
+    pct, seed = shared.read(given=shared_link, most=max_share), dealt() if seed is None else seed
     # A dry run of a new plan reads no store, so it makes none.
     with opened(":memory:" if dry_run and not (resume or confirm) else where.store) as kept:
         order = preview.order(
-            kept,
-            plan,
-            overrides,
-            resume=resume,
-            confirm=confirm,
-            blocks=blocks,
-            seed=seed,
-            label=label,
-            share_pct=share,
+            kept, plan, overrides, resume=resume, confirm=confirm, blocks=blocks, seed=seed, label=label, share_pct=pct
         )
         preview.estimate(screen, order)
         if dry_run:
