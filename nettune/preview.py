@@ -102,6 +102,8 @@ def dry_run(screen: Screen, order: Order) -> None:
         screen.line(f"\nlab {topology.name}, {inside}:")
         for host, line in provider.commands(topology, plan.deployed):
             screen.line(f"  {host}: {line}")
+    if order.share_pct:
+        screen.line(f"\nload is held to {order.share_pct:g} % of the slowest NIC, which the machines are asked for")
     for name, specs in plan.treatments.items():
         screen.line(f"\ntreatment {name}:")
         for spec in specs:

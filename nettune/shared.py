@@ -8,7 +8,7 @@ from results.errors import WrongInput
 from results.records import Run
 
 DEFAULT_PCT = 30.0
-_SHARE = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%?")
+_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?)\s*%?")
 
 
 def read(*, given: bool, most: str) -> float:

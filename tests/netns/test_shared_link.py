@@ -93,6 +93,14 @@ def test_load_on_a_shared_link_is_refused_naming_the_flag(untouched: Machines, s
     assert "--shared-link" in said
 
 
+def test_a_dry_run_says_what_load_is_held_to(untouched: Machines, state: Path) -> None:
+    """It asks nobody, so it knows no speed."""
+    done = nettune("run", _shared(untouched, "{}", TCP), "--shared-link", "--dry-run")
+
+    assert done.returncode == 0, done.stderr
+    assert "load is held to 30 % of the slowest NIC" in done.stdout
+
+
 def test_without_a_speed_that_can_be_trusted_a_share_is_refused(untouched: Machines, state: Path) -> None:
     """A veth says 10000: that is no speed of anything."""
     done = nettune("run", untouched.plan("{}", TCP, primary="tcp.goodput"), "--shared-link", prefix=untouched.prefix)

@@ -78,6 +78,8 @@ BAD = {
     "a role that is none": ("guests]", "guest]", "ends.a.allow[1]: 'guest' is none of ssh", "did you mean 'guests'?"),
     "a password": ("admin@pve2", "ssh://admin:pw@pve2", "a password in it is not taken", "key"),
     "a device that is a path": ("device: eth0", "device: ../x", "'../x' is no name of a network device", ""),
+    "a speed that is none": ("    device: vmbr0", "    speed_mbps: 0\n    device: vmbr0", "ends.a.speed_mbps", ""),
+    "a watched name": ("    device: vmbr0", "    watch: [gw]\n    device: vmbr0", "'gw' is no IP address", "watch:"),
     "a third end": ("nodes:", "  c: {ssh: x}\nnodes:", "ends: unknown key 'c'", ""),
     "a node called a": ("  middle:", "  a:", "hosts.yaml:17: nodes.a: 'a' cannot be a node's name", ""),
     "a node without devices": ("[tap100i0, vmbr0]", "[]", "nodes.middle.devices: a node without a device", ""),
