@@ -109,6 +109,7 @@ def _units(host: Ssh) -> list[str]:
     return [line.split()[0] for line in host.run(Command(words)).require().stdout.splitlines()]
 
 
+@pytest.mark.sampled(1)
 def test_a_timer_of_systemd_puts_the_host_back_with_nobody_calling(
     machines: dict[str, Machine], tmp_path: Path
 ) -> None:
@@ -140,6 +141,7 @@ def test_a_timer_of_systemd_puts_the_host_back_with_nobody_calling(
     assert left == (["lock"], [])
 
 
+@pytest.mark.sampled(1)
 def test_a_guard_that_is_renewed_waits_and_one_that_is_disarmed_does_nothing(
     machines: dict[str, Machine], tmp_path: Path
 ) -> None:

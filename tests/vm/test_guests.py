@@ -116,6 +116,7 @@ PATHS = topologies(document.read("""\
 """, "paths.yaml"))  # fmt: skip
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("topology", PATHS, ids=[each.name for each in PATHS])
 def test_paths_of_guests_alone(topology: Topology, tmp_path: Path) -> None:
     """Bridges, tags and bonds on Debian's kernel in guests; LACP agrees through a cable of two taps."""

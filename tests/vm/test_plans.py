@@ -33,6 +33,7 @@ def test_vm_offloads_from_plan_to_profile(tmp_path: Path) -> None:
     assert yaml.safe_load((out / "profile.yaml").read_text())["status"] in {"nothing", "candidate"}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", PLANS)
 def test_a_plan_for_guests_measures(tmp_path: Path, name: str) -> None:
     """A seeded sample of it, two blocks; every trial is done."""

@@ -37,6 +37,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield made
 
 
+@pytest.mark.sampled(1)
 def test_queues_and_an_mtu_beyond_the_usual_one_are_held_and_undone(lab: Lab, tmp_path: Path) -> None:
     """The guest's driver has what QEMU offers; traffic passes; every fact that differs is explained, and comes back."""
     baseline = lab.read()
@@ -122,6 +123,7 @@ blocks: 2
 """
 
 
+@pytest.mark.sampled(1)
 def test_a_run_with_a_treatment_that_starts_guests_anew_measures_every_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
