@@ -154,7 +154,7 @@ def test_ctrl_c_leaves_a_resumable_run_and_a_clean_machine(state: Path, tmp_path
 @pytest.mark.parametrize("seed", range(5))
 def test_an_interruption_at_any_moment_leaves_no_journal_and_no_lab(state: Path, tmp_path: Path, seed: int) -> None:
     """Also while a treatment is being written or undone, or a lab removed: the signal waits until that is over."""
-    running = start("run", plan_file(tmp_path), "--blocks", "5")
+    running = start("run", plan_file(tmp_path), "--blocks", "20")
     time.sleep(random.Random(seed).uniform(1.2, 4.0))
     running.send_signal(signal.SIGTERM)
     _, errors = running.communicate()
