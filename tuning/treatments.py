@@ -276,7 +276,10 @@ def undo(intent: Intent, lab: Hosts, now: Sheets | None = None) -> tuple[Differe
         if (original := intent.original(change)) is not None
     ]
     troubles: list[str] = []
-    now = write(back, lab, troubles) if back else lab.read()
+    if back:
+        now = write(back, lab, troubles)
+    elif intent.changes:  # of which `now` may tell alone; where nothing was written, it tells all
+        now = lab.read()
     left = _left(intent, now, foreign)
     found = tuple(left)
     settled_by = time.monotonic() + _SETTLE_S

@@ -96,14 +96,7 @@ class Namespace:
     def dial_file(self, path: str) -> socket.socket:
         """A connection to a unix socket of this machine, whose names are no network's; raises OSError."""
         self._check()
-        sock = socket.socket(socket.AF_UNIX)
-        try:
-            sock.settimeout(_DIAL_S)
-            sock.connect(path)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+        return dialed_file(path)
 
     def close(self) -> None:
         """End the shell; the namespace itself stays."""
@@ -115,6 +108,18 @@ class Namespace:
                 f"namespace {self._netns} ({self.name}) is gone: the process that held it has ended",
                 hint="was the lab reaped while the run was still going?",
             )
+
+
+def dialed_file(path: str) -> socket.socket:
+    """A connection to a unix socket of this machine; raises OSError."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.settimeout(_DIAL_S)
+        sock.connect(path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _enter_net(pid: int) -> None:

@@ -2,32 +2,20 @@
 
 import contextlib
 import json
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.hosts.command import HostFault
 from bench.hosts.login import Stream
+from bench.hosts.namespace import dialed_file
 
 _ANSWER_S = 10.0  # QEMU's main loop waits for its turn on a busy machine
 _PIECE = 1 << 16
 PATH_MOST = 107  # bytes of a unix socket's path (unix(7): sun_path has 108, with the NUL)
 
 
-def here(path: str) -> Stream:
-    """A connection to a unix socket of this machine; raises OSError."""
-    channel = socket.socket(socket.AF_UNIX)
-    try:
-        channel.settimeout(_ANSWER_S)
-        channel.connect(path)
-    except BaseException:
-        channel.close()
-        raise
-    return channel
-
-
-def switch_link(guest: str, path: Path, netdev: str, *, up: bool, dial: Callable[[str], Stream] = here) -> None:
+def switch_link(guest: str, path: Path, netdev: str, *, up: bool, dial: Callable[[str], Stream] = dialed_file) -> None:
     """Give the NIC on that netdev its carrier, or take it away. Raises HostFault naming guest and answer."""
     asked = {"execute": "set_link", "arguments": {"name": netdev, "up": up}}
     try:

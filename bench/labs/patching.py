@@ -7,11 +7,12 @@ from pathlib import Path
 from bench.hosts.command import Command
 from bench.hosts.host import Host
 from bench.hosts.login import Stream
+from bench.hosts.namespace import dialed_file
 from bench.labs.blueprint import Blueprint
 from bench.labs.cable import Cable, Fault, all_of, by_commands
 from bench.labs.cabling import Cabling, joined, parted
 from bench.labs.guests import netdev
-from bench.labs.monitor import PATH_MOST, here, switch_link
+from bench.labs.monitor import PATH_MOST, switch_link
 from bench.labs.veths import named
 from results.errors import NotAble
 
@@ -30,7 +31,7 @@ def patched(
     patch: Host | None,
     folder: Path,
     *,
-    dial: Callable[[str], Stream] = here,
+    dial: Callable[[str], Stream] = dialed_file,
 ) -> Mapping[tuple[str, str], Cable]:
     """The cables that are pairs of taps of `patch`, under both of their ends; `dial` leads to sockets in `folder`."""
     found: dict[tuple[str, str], Cable] = {}
