@@ -1,7 +1,9 @@
 """What one trial would hand on to the next: taken away alike for every arm, only of the endpoints' own addresses."""
 
-from bench.hosts.command import Command
-from bench.hosts.host import ask_everywhere
+from collections.abc import Mapping, Sequence
+
+from bench.hosts.command import Command, Outcome
+from bench.hosts.host import Host, ask_everywhere
 from bench.labs.lab import Lab
 
 
@@ -11,7 +13,12 @@ def neutralise(lab: Lab) -> bool:
     From iperf3 3.16 on the client closes first, and its fixed port (the same for every arm of a block) is taken for a
     minute: "Address already in use". `ss -K` needs CONFIG_INET_DIAG_DESTROY; without it the caller takes other ports.
     """
-    asked = {
+    return gone(lab, ask_everywhere(questions(lab)))
+
+
+def questions(lab: Lab) -> dict[Host, tuple[Command, ...]]:
+    """What each host is told for that."""
+    asked: dict[Host, tuple[Command, ...]] = {
         here.host: tuple(
             command
             for there in lab.endpoints
@@ -27,7 +34,11 @@ def neutralise(lab: Lab) -> bool:
         for there in lab.endpoints
         if there is not here
     )
-    answers = ask_everywhere(asked | (dict.fromkeys(lab.nodes, tracked) if lab.topology.tracks else {}))
+    return asked | (dict.fromkeys(lab.nodes, tracked) if lab.topology.tracks else {})
+
+
+def gone(lab: Lab, answers: Mapping[Host, Sequence[Outcome]]) -> bool:
+    """Whether no socket in TIME-WAIT stayed, by the answers to `questions`."""
     ends = (answers[each.host] for each in lab.endpoints)
     return not any(left.stdout.strip() for outcomes in ends for left in outcomes[2::3])
 

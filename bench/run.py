@@ -7,13 +7,14 @@ measured afresh by `--resume`; complete blocks are never measured again.
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bench import carryover, losses, schedule, trust
 from bench.facts import counters
 from bench.facts.counters import Counters
 from bench.facts.sheet import FactSheet, Sheets, differences
+from bench.hosts.host import Host, ask_everywhere
 from bench.labs.lab import Lab
 from bench.plan import Plan
 from bench.probes.probe import Measured, Pair, Probe, ProbeFailed, ToolBroke
@@ -233,7 +234,6 @@ def _begun(
         return baseline, str(error)
     with contextlib.suppress(NotAble):  # a trial that counts tells it again
         for _ in range(UNCOUNTED):
-            carryover.neutralise(lab)
             _probed(campaign, outer or Nothing(CURRENT), lab, baseline, held, (block, 0))
     return held.within, ""
 
@@ -251,9 +251,8 @@ def _trial(
     if cause:
         return ended
     try:
-        turn = 0 if carryover.neutralise(lab) else position + 1
         with treatment.holds(lab, within) as held:
-            ended = _probed(campaign, treatment, lab, campaign.baselines[topology], held, (block, turn))
+            ended = _probed(campaign, treatment, lab, campaign.baselines[topology], held, (block, position))
         if ended.status == "done":
             trust.none_moved(held.moved)
     except NotAble as error:
@@ -264,9 +263,9 @@ def _trial(
 
 
 def _probed(
-    campaign: Campaign, treatment: Treatment, lab: Lab, baseline: Sheets, held: Held, ports: tuple[int, int]
+    campaign: Campaign, treatment: Treatment, lab: Lab, baseline: Sheets, held: Held, place: tuple[int, int]
 ) -> Ended:
-    """All probes of the plan in order, and whether their numbers may be trusted. `ports` is (block, turn)."""
+    """All probes of the plan in order, and whether their numbers may be trusted. `place` is (block, position in it)."""
     _keep(campaign.store, held.within)
     found = _Found()
     status: TrialStatus = "done"
@@ -274,7 +273,8 @@ def _probed(
     try:
         trust.treatment_explains(treatment, baseline, held.within)
         queued = losses.queued(lab, held.within)
-        before = counters.read(lab.counted, queued)
+        clean, before = _ready(lab, queued)
+        turn = 0 if clean else place[1] + 1
         known = {
             f"current/{metric}": value
             for (topology, metric), value in campaign.capacities.items()
@@ -282,7 +282,7 @@ def _probed(
         }
         for index, probe in enumerate(campaign.plan.probes):
             so_far = {**known, **{sample.name: sample.value for sample in found.samples}}
-            pair = paired(probe, lab, index, seed=campaign.seed, block=ports[0], turn=ports[1], known=so_far)
+            pair = paired(probe, lab, index, seed=campaign.seed, block=place[0], turn=turn, known=so_far)
             measured = probe.measure(pair)
             after_probe = counters.read(lab.counted, queued)
             trust.path_was_taken(lab.between(pair.client, pair.server), measured, before, after_probe)
@@ -317,6 +317,16 @@ def _probed(
         facts_before={name: sheet.digest for name, sheet in held.within.items()},
         facts_after={name: sheet.digest for name, sheet in after.items()},
     )
+
+
+def _ready(lab: Lab, queued: Collection[Host]) -> tuple[bool, dict[str, Counters]]:
+    """Carry-over taken away, whether all of it went, and the counters after it: one round trip per host."""
+    first = carryover.questions(lab)
+    then = counters.questions(lab.counted, queued)
+    answers = ask_everywhere({host: (*first.get(host, ()), *asked) for host, asked in then.items()})
+    rest = {host: outcomes[len(first.get(host, ())) :] for host, outcomes in answers.items()}
+    clean = carryover.gone(lab, {host: answers[host][: len(asked)] for host, asked in first.items()})
+    return clean, counters.told(rest)
 
 
 class _Found:

@@ -5,7 +5,7 @@ A queue that is full drops without the device counting it, so queues are asked t
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bench.facts import tailed
@@ -37,13 +37,22 @@ class Counters:
     queues: Mapping[str, int] = field(default_factory=dict)  # device -> packets its root queue dropped; where asked
 
 
-def read(hosts: Iterable[Host], queued: Collection[Host] = ()) -> dict[str, Counters]:
-    """Every host's counters, all asked at the same time, those of `queued` with their queues; keyed by host name."""
-    answers = ask_everywhere({host: (QUESTION, QUEUES) if host in queued else (QUESTION,) for host in hosts})
+def questions(hosts: Iterable[Host], queued: Collection[Host] = ()) -> dict[Host, tuple[Command, ...]]:
+    """What each host is asked, those of `queued` for their queues too."""
+    return {host: (QUESTION, QUEUES) if host in queued else (QUESTION,) for host in hosts}
+
+
+def told(answers: Mapping[Host, Sequence[Outcome]]) -> dict[str, Counters]:
+    """The counters in the answers to `questions`, keyed by host name."""
     return {
         host.name: replace(parse(outcomes[0]), queues=parse_queues(outcomes[1]) if outcomes[1:] else {})
         for host, outcomes in answers.items()
     }
+
+
+def read(hosts: Iterable[Host], queued: Collection[Host] = ()) -> dict[str, Counters]:
+    """Every host's counters, all asked at the same time, those of `queued` with their queues; keyed by host name."""
+    return told(ask_everywhere(questions(hosts, queued)))
 
 
 def parse_queues(outcome: Outcome) -> dict[str, int]:

@@ -24,10 +24,6 @@ _LEFT_OUT = re.compile(
 )
 _ROOT = "/proc/sys/"
 _DEVICES = "/sys/class/net/"
-# The kernel clears as many bytes as a reader has room for (proc_sys_call_handler: kvzalloc), and GNU grep has room for
-# 96 KiB: 1000 sysctls take 1.1 s on an emulated CPU, with busybox's 4 KiB 0.3 s, lines and errors alike. A busybox may
-# be built without it: it is tried, since an empty answer would be a state without sysctls.
-_GREP = 'busybox grep -q . /proc/version 2>/dev/null && exec busybox grep "$@"; exec grep "$@"'
 _NAPI = ("napi_defer_hard_irqs", "gro_flush_timeout", "threaded")
 _STEERING = ("rps_cpus", "rps_flow_cnt", "xps_cpus")  # of a queue; the rest is limits and counters
 _QDISC = re.compile(r"qdisc (\S+) (\S+) dev (\S+) (root|parent \S+|ingress|clsact)(?: (.*))?")
@@ -70,7 +66,7 @@ def questions(
     devices = tuple(devices)
     files = [f"{_DEVICES}{device}/{name}" for device in devices for name in ("queues", *_NAPI)]
     return (
-        Command((*(("sh", "-c", _GREP, "sh") if machine else ("grep",)), "-rs", ".", _ROOT + "net", *files)),
+        Command(("grep", "-rs", ".", _ROOT + "net", *files)),
         IDENTITY,
         Command(("ip", "-j", "-6", "rule", "show")),
         Command(("ip", "route", "show", "table", "all")),  # both families
@@ -104,7 +100,7 @@ def parse(outcomes: Sequence[Outcome]) -> dict[str, str]:
     facts: dict[str, str] = {}
     for outcome in outcomes:
         match outcome.command.argv:
-            case ("grep", *_) | ("sh", "-c", str(_), "sh", "-rs", *_):
+            case ("grep", *_):
                 facts |= parse_files(outcome.stdout)  # it exits with 2 for an unreadable file: normal in /proc/sys
             case ("ip", "-d", *_):
                 facts |= parse_identity(outcome)

@@ -100,6 +100,11 @@ OWN_LINKS = (
     ("usr/sbin/init", "/usr/bin/busybox"),
     ("usr/sbin/poweroff", "/usr/bin/busybox"),
     ("usr/sbin/reboot", "/usr/bin/busybox"),
+    # Before Debian's own on the PATH, for what nettune asks all the time: one static program starts 5 ms sooner on an
+    # emulated CPU, and the kernel clears as much memory per sysctl as a reader has room for: grep's 96 KiB, or 4.
+    # Not setsid: what busybox's starts is busybox's too, where it has a program of that name (ip).
+    ("usr/local/bin/grep", "/usr/bin/busybox"),
+    ("usr/local/bin/tail", "/usr/bin/busybox"),
 )
 OWN_FOLDERS = (("dev", 0o755), ("proc", 0o555), ("root/.ssh", 0o700), ("run", 0o755), ("sys", 0o555), ("tmp", 0o1777))
 # The date of every file, so that two builds are the same bytes (reproducible-builds.org, SOURCE_DATE_EPOCH).

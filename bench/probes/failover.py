@@ -14,7 +14,7 @@ from bench.labs import legs
 from bench.labs.cable import HOWS, How
 from bench.labs.lab import Lab
 from bench.options import Options, number, whole, word
-from bench.probes import outages
+from bench.probes import irtt, outages
 from bench.probes.outages import Outage, Packet, Train, Way
 from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, serving, socket_name
 from results.checks import reason
@@ -114,11 +114,7 @@ class Failover:
 
     def server(self, pair: Pair) -> Command:
         """The server. It must not have a least interval: it would drop what a busy client sends in a bunch."""
-        bind = socket_name(pair.server.address, pair.server_port)
-        return Command(
-            ("irtt", "server", "-i", "0s", "-b", bind),
-            deadline_s=self.switches * (self.hold_s + self.recover_s + 2 * _WATCHDOG_S),
-        )
+        return irtt.serves(pair, self.switches * (self.hold_s + self.recover_s + 2 * _WATCHDOG_S))
 
     def client(self, pair: Pair) -> Command:
         """One session: from before the leg fails until it has come back."""
@@ -135,7 +131,7 @@ class Failover:
         """See Probe.measure. Raises ProbeFailed too where a leg does not come back."""
         if pair.lab is None:
             raise ToolBroke(f"{self.name}: without its lab nothing can fail")
-        with serving(pair.server.host, self.server(pair), port=pair.server_port, protocol="udp"):
+        with serving(pair.server.host, self.server(pair), port=pair.server_port, protocol="udp", says=irtt.LISTENS):
             made = [self._in_time(pair, pair.lab, turn) for turn in range(self.switches)]
         return self.measured(made, pair)
 

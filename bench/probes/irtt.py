@@ -12,17 +12,20 @@ from bench.hosts.command import Command, Outcome
 from bench.probes.probe import Pair, ProbeFailed, ToolBroke, socket_name
 from bench.probes.trips import Tool, Train, Trips
 
+LISTENS = "[ListenerStart]"  # printed after all sockets are bound (irtt's server.go, ListenAndServe)
 _WATCHDOG_S = 20.0  # irtt waits 4 s for replies that never come, and 15 s in all to open a session
 _ABSURD_NS = 1e15  # 11 days; also keeps out NaN and whole numbers that no float holds
 
 
-def server(pair: Pair, train: Train) -> Command:
-    """The server's Command. Without a least interval: it would drop what a busy client sends in a bunch."""
+def serves(pair: Pair, deadline_s: float) -> Command:
+    """A server's Command. Without a least interval: it would drop what a busy client sends in a bunch."""
     bind = socket_name(pair.server.address, pair.server_port)
-    return Command(
-        ("irtt", "server", "-i", "0s", "-b", bind),
-        deadline_s=train.duration_s + 2 * _WATCHDOG_S,
-    )
+    return Command(("irtt", "server", "-i", "0s", "-b", bind), deadline_s=deadline_s)
+
+
+def server(pair: Pair, train: Train) -> Command:
+    """The server's Command of a train."""
+    return serves(pair, train.duration_s + 2 * _WATCHDOG_S)
 
 
 def client(pair: Pair, train: Train) -> Command:
@@ -65,6 +68,7 @@ TOOL = Tool(
     server=server,
     client=client,
     parse=parse,
+    says=LISTENS,
 )
 
 

@@ -130,7 +130,7 @@ class Latency:
 
     def _run(self, pair: Pair) -> Outcome:
         server, client = self._tool.server(pair, self._train), self._tool.client(pair, self._train)
-        with serving(pair.server.host, server, port=pair.server_port, protocol="udp"):
+        with serving(pair.server.host, server, port=pair.server_port, protocol="udp", says=self._tool.says):
             try:
                 return pair.client.host.run(client)
             except Overdue as error:

@@ -13,6 +13,7 @@ from results.errors import NotAble
 from results.records import Histogram, Sample
 
 _READY_S = 3.0
+_TOLD_S = 0.5  # that a server is given to say so itself, before the kernel is asked
 _TOLD = (0, 1)  # wrk prints its version and exits with 1
 
 
@@ -141,12 +142,18 @@ def socket_name(address: str, port: int) -> str:
 
 
 @contextlib.contextmanager
-def serving(host: Host, command: Command, *, port: int, protocol: str) -> Iterator[Running]:
-    """A server that listens on `port` ("tcp" or "udp") from the first line of the block on; ended on leaving."""
+def serving(host: Host, command: Command, *, port: int, protocol: str, says: str = "") -> Iterator[Running]:
+    """A server that listens on `port` ("tcp" or "udp") from the first line of the block on; ended on leaving.
+
+    `says` is what it prints once it listens: hearing that takes nothing from the server, as a question does which runs
+    beside it (30 ms on an emulated CPU).
+    """
     with host.start(command) as server:
         question = Command(("ss", "-Hln", f"--{protocol}", "sport", "=", f":{port}"))
-        deadline = time.monotonic() + _READY_S
-        while not host.run_all((question,))[0].require().stdout.strip():
+        started = time.monotonic()
+        while not (says and _heard(server, says, started + _TOLD_S)):
+            if host.run_all((question,))[0].require().stdout.strip():
+                break
             if server.finished():
                 outcome = server.wait()
                 raise ToolBroke(
@@ -154,9 +161,18 @@ def serving(host: Host, command: Command, *, port: int, protocol: str) -> Iterat
                     f"(exit {outcome.returncode}): {(outcome.stderr or outcome.stdout).strip()[:300]}",
                     raw={"server": outcome.stdout, "server-errors": outcome.stderr},
                 )
-            if time.monotonic() > deadline:
+            if time.monotonic() > started + _READY_S:
                 raise ToolBroke(f"on {host.name}: `{command}` did not listen on {protocol} port {port} in {_READY_S} s")
         yield server
+
+
+def _heard(server: Running, words: str, by: float) -> bool:
+    """Whether it says that, by then or before it ends."""
+    while words not in server.output():
+        if time.monotonic() > by or server.finished():
+            return words in server.output()
+        time.sleep(0.002)
+    return True
 
 
 def ended(server: Running, deadline_s: float) -> Outcome:

@@ -40,6 +40,7 @@ class Tool:
     server: Callable[[Pair, Train], Command]
     client: Callable[[Pair, Train], Command]
     parse: Callable[[Outcome, Mapping[str, str], Train], Trips]
+    says: str = ""  # what its server prints once it listens, where it does
 
 
 def percentile(ordered: Sequence[float], lost: int, share: float) -> float | None:

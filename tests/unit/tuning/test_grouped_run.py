@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import carryover, ready, run
+from bench import ready, run
 from bench.document import from_plain
 from bench.facts.sheet import Sheets, differences
 from bench.plan import Plan, parse
@@ -60,7 +60,6 @@ def _measured(
     lab, guests = with_guests(bears)
     seen = _Seen(lab, guests)
     monkeypatch.setattr(run, "_probed", seen.probed)
-    monkeypatch.setattr(carryover, "neutralise", lambda _: True)
     plan = _plan(settings)
     baseline = lab.read()
     with opened(str(folder / "store.db")) as store, kept(folder / "journal") as journal:
@@ -133,7 +132,6 @@ def test_what_fails_at_a_later_start_is_missing_with_its_cause(monkeypatch: pyte
     lab, guests = with_guests()
     seen = _Seen(lab, guests)
     monkeypatch.setattr(run, "_probed", seen.probed)
-    monkeypatch.setattr(carryover, "neutralise", lambda _: True)
     plan = _plan(SETTINGS)
     with opened(str(tmp_path / "store.db")) as store, kept(tmp_path / "journal") as journal:
         there = ready.asked({"bridge": lab}, treatments(plan.treatments, journal), ())
