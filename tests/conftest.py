@@ -1,7 +1,9 @@
 """What all tiers share: how hypothesis is used, and of long matrices a sample that is another at each commit."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import settings
@@ -10,6 +12,7 @@ from hypothesis import settings
 settings.register_profile("nettune", deadline=None, max_examples=60)
 settings.load_profile("nettune")
 
+Case = TypeVar("Case")
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -28,11 +31,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             matrices.setdefault((str(item.path), mark.args[0]), []).append(item)
     out: set[pytest.Item] = set()
     for (path, least), matrix in matrices.items():
-        dice = random.Random(f"{_commit()}/{Path(path).name}/{least}")
-        out.update(set(matrix) - set(dice.sample(matrix, min(least, len(matrix)))))
+        out.update(set(matrix) - set(dealt(matrix, least, Path(path).name)))
     if out:
         config.hook.pytest_deselected(items=[item for item in items if item in out])
         items[:] = [item for item in items if item not in out]
+
+
+def dealt(matrix: Sequence[Case], least: int, name: str) -> list[Case]:
+    """So many of a matrix of that name, others at each commit."""
+    return random.Random(f"{_commit()}/{name}/{least}").sample(matrix, min(least, len(matrix)))
 
 
 def _commit() -> str:

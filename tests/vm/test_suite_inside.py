@@ -15,6 +15,8 @@ from bench.hosts.host import Host
 from bench.hosts.local import Local
 from bench.labs import qemu
 from bench.labs.guests import Guests
+from tests.conftest import dealt
+from tests.netns.test_lab import PATHS
 from tests.vm.kit import kit, leases
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -24,7 +26,7 @@ MODULES = ("veth", "bridge", "br_netfilter", "8021q", "bonding", "sch_netem", "s
            "nft_chain_nat", "nft_masq", "nft_ct", "nf_conntrack", "dummy", "tcp_bbr")  # fmt: skip
 INSIDE = "/mnt/nettune"
 # What this machine may be unable to run. One start of pytest takes 20 s on an emulated CPU, so they share one.
-CHOSEN = "vlan or bond or delay"
+LACKED = ("vlan", "bond", "delay")
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +52,23 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         yield host
 
 
-def test_paths_that_this_kernel_may_lack_run_in_a_guest(node: Host) -> None:
-    """Every kind of VLAN, all seven bond modes with the traffic on the right devices, delay and loss; none skipped."""
+def chosen(*, whole: bool) -> list[str]:
+    """The tests to run inside: LACP, delay, and of VLANs and the other bonds two each, or all of them."""
+    kinds = [[each.name for each in PATHS if word in each.name] for word in LACKED]
+    names = [name for kind in kinds for name in (kind if whole or len(kind) < 2 else dealt(kind, 2, "inside"))]
+    names += [name for name in kinds[1] if "802.3ad" in name]
+    file = "tests/netns/test_lab.py"
+    each_path = f"{file}::test_every_topology_carries_traffic_over_its_own_devices"
+    return [
+        f"{file}::test_lacp_without_a_partner_is_no_lab",
+        *(f"{each_path}[{name}]" for name in dict.fromkeys(names)),
+    ]
+
+
+def test_paths_that_this_kernel_may_lack_run_in_a_guest(node: Host, request: pytest.FixtureRequest) -> None:
+    """Kinds of VLAN and modes of bonds with the traffic on the right devices, delay and loss; none skipped."""
     environment = (f"PYTHONPATH={INSIDE}:{INSIDE}/site-packages", "CI=true", "PYTHONDONTWRITEBYTECODE=1", "HOME=/tmp")
-    tests = ("tests/netns/test_lab.py", "-k", f"(every_topology and ({CHOSEN})) or lacp")
+    tests = chosen(whole=request.config.getoption("whole"))
     argv = ("env", "-C", INSIDE, *environment, "python3", "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider",
             "--durations=5", *tests)  # fmt: skip
     done = node.run(Command(argv, deadline_s=900.0))
