@@ -7,14 +7,14 @@ demo:  ## measure a real kernel path in about 80 s; the answer is in demo/
 test:  ## every tier that this machine can run; in CI (CI=true) a missing tier is a failure
 	scripts/set-up --tests
 	$(MAKE) --no-print-directory check
-	scripts/as-root .venv/bin/python -m pytest -q --durations=12 -m "netns or chromium or vm"
+	scripts/as-root .venv/bin/python -m pytest -q --durations=12 -m "netns or chromium or postgresql or vm"
 
 check:  ## format, lint, types, layers, unit tests: the line that CI and pre-commit run
 	.venv/bin/ruff format --check -q .
 	.venv/bin/ruff check -q .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
-	.venv/bin/python -m pytest -q -m "not netns and not chromium and not vm"
+	.venv/bin/python -m pytest -q -m "not netns and not chromium and not postgresql and not vm"
 
 bench:  ## the matrices of the vm tier whole; then the project's own figures: overhead, agreement, false winners, power
 	scripts/set-up --tests

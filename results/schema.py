@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Column,
     Connection,
     Engine,
@@ -18,7 +19,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    String,
     Table,
     Text,
     inspect,
@@ -29,29 +29,30 @@ from results.errors import WrongInput
 
 # 0001 (2026-11-23): runs, blocks, trials with status history, samples, histograms, raw output, facts, settings.
 # 0002 (2026-11-24): runs have a label and the capacities that were measured for their loads.
-VERSION = "0002"
-_KNOWN = ("0001", "0002")
+# 0003 (2026-11-27): seeds of 64 bits and names of any length in PostgreSQL, which keeps to what a column says.
+VERSION = "0003"
+_KNOWN = ("0001", "0002", "0003")
 
 metadata = MetaData()
 
 runs = Table(
     "runs",
     metadata,
-    Column("run_id", String(40), primary_key=True),
-    Column("plan_name", String(80), nullable=False),
+    Column("run_id", Text, primary_key=True),
+    Column("plan_name", Text, nullable=False),
     Column("plan", JSON, nullable=False),
     Column("design", JSON, nullable=False),
-    Column("seed", Integer, nullable=False),
-    Column("status", String(16), nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),
-    Column("revision", String(80), nullable=False),
+    Column("revision", Text, nullable=False),
     Column("skipped", JSON, nullable=False),
     Column("machine", JSON, nullable=False),
     Column("drawings", JSON, nullable=False),
     Column("notes", JSON, nullable=False),
-    Column("confirms", String(40), nullable=False),
-    Column("label", String(80), nullable=False, server_default=""),
+    Column("confirms", Text, nullable=False),
+    Column("label", Text, nullable=False, server_default=""),
     Column("capacities", JSON, nullable=False, server_default="{}"),
 )
 
@@ -59,11 +60,11 @@ settings = Table(
     "settings",
     metadata,
     Column("run_id", ForeignKey("runs.run_id"), primary_key=True),
-    Column("treatment", String(40), primary_key=True),
+    Column("treatment", Text, primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("setting", String(120), nullable=False),
+    Column("setting", Text, nullable=False),
     Column("value", Text, nullable=False),
-    Column("target", String(16), nullable=False),
+    Column("target", Text, nullable=False),
     Column("was", Text, nullable=False),  # the value under current
 )
 
@@ -71,10 +72,10 @@ blocks = Table(
     "blocks",
     metadata,
     Column("run_id", ForeignKey("runs.run_id"), primary_key=True),
-    Column("topology", String(80), primary_key=True),
+    Column("topology", Text, primary_key=True),
     Column("block", Integer, primary_key=True),
     Column("attempt", Integer, primary_key=True),
-    Column("status", String(16), nullable=False),
+    Column("status", Text, nullable=False),
     Column("arms", JSON, nullable=False),  # in the order in which they were dealt
 )
 
@@ -82,13 +83,13 @@ trials = Table(
     "trials",
     metadata,
     Column("trial_id", Integer, primary_key=True, autoincrement=True),
-    Column("run_id", String(40), nullable=False, index=True),
-    Column("topology", String(80), nullable=False),
+    Column("run_id", Text, nullable=False, index=True),
+    Column("topology", Text, nullable=False),
     Column("block", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("position", Integer, nullable=False),
-    Column("arm", String(40), nullable=False),
-    Column("status", String(16), nullable=False),
+    Column("arm", Text, nullable=False),
+    Column("status", Text, nullable=False),
     Column("cause", Text, nullable=False),
     Column("started_at", Float, nullable=False),
     Column("elapsed_s", Float, nullable=False),
@@ -106,7 +107,7 @@ trial_history = Table(
     metadata,
     Column("trial_id", ForeignKey("trials.trial_id"), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("status", String(16), nullable=False),
+    Column("status", Text, nullable=False),
     Column("at", Float, nullable=False),
     Column("cause", Text, nullable=False),
 )
@@ -115,12 +116,12 @@ samples = Table(
     "samples",
     metadata,
     Column("trial_id", ForeignKey("trials.trial_id"), primary_key=True),
-    Column("probe", String(40), primary_key=True),
-    Column("metric", String(40), primary_key=True),
-    Column("end", String(40), primary_key=True),
-    Column("direction", String(40), primary_key=True),
+    Column("probe", Text, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("end", Text, primary_key=True),
+    Column("direction", Text, primary_key=True),
     Column("value", Float, nullable=False),
-    Column("unit", String(16), nullable=False),
+    Column("unit", Text, nullable=False),
     Column("interval_s", Float, nullable=False),
 )
 
@@ -128,9 +129,9 @@ histograms = Table(
     "histograms",
     metadata,
     Column("trial_id", ForeignKey("trials.trial_id"), primary_key=True),
-    Column("probe", String(40), primary_key=True),
-    Column("metric", String(40), primary_key=True),
-    Column("unit", String(16), nullable=False),
+    Column("probe", Text, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("unit", Text, nullable=False),
     Column("counts", JSON, nullable=False),
 )
 
@@ -138,20 +139,21 @@ raw = Table(
     "raw",
     metadata,
     Column("trial_id", ForeignKey("trials.trial_id"), primary_key=True),
-    Column("probe", String(40), primary_key=True),
-    Column("name", String(40), primary_key=True),
+    Column("probe", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
     Column("body", LargeBinary, nullable=False),  # zlib
 )
 
 facts = Table(
     "facts",
     metadata,
-    Column("digest", String(64), primary_key=True),
-    Column("host", String(80), nullable=False),
+    Column("digest", Text, primary_key=True),
+    Column("host", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),  # zlib of JSON
 )
 
 
+_MAKING = 7_116_011  # any number, the same for all who make a store in one database
 _WAL_S = 10.0  # as long as busy_timeout
 
 
@@ -210,6 +212,8 @@ def _upgrade(engine: Engine) -> None:
     with engine.begin() as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # one maker at a time, and all of the tables or none
+        elif engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MAKING})")  # the same
         if _version(connection) != VERSION:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")

@@ -1,7 +1,7 @@
-"""Store: every number, with the facts and raw output behind it, in SQL by URL (SQLite by default).
+"""Store: every number, with the facts and raw output behind it, in SQL by URL: SQLite by default, or PostgreSQL.
 
-A trial is committed when it ends. In WAL mode with synchronous=NORMAL a killed process loses none that had ended;
-a power cut may lose those of the last seconds, never the file.
+A trial is committed when it ends. In SQLite's WAL mode with synchronous=NORMAL a killed process loses none that had
+ended; a power cut may lose those of the last seconds, never the file. What PostgreSQL loses is its server's to say.
 """
 
 import contextlib
@@ -55,7 +55,10 @@ def opened(url: str) -> Iterator["Store"]:
     try:
         address = sql.make_url(url)
     except exc.ArgumentError as error:
-        raise WrongInput(f"--store {url!r} is no database URL", hint="a file name, or sqlite:///FILE") from error
+        hint = "a file name, sqlite:///FILE or postgresql://USER@HOST/NAME"
+        raise WrongInput(f"--store {url!r} is no database URL", hint=hint) from error
+    if address.drivername == "postgresql":  # SQLAlchemy's default is the driver before this one
+        address = address.set(drivername="postgresql+psycopg")
     shown = address.database if address.drivername == "sqlite" else address.render_as_string(hide_password=True)
     shown = f"store {shown}"
     with _named(shown):
@@ -82,18 +85,24 @@ def _named(shown: str) -> Iterator[None]:
         said = str(error.orig or error)
         if "not a database" in said:
             raise WrongInput(f"{shown} is no database: {said}", hint="name another file with --store") from error
-        hint = (
-            "is the disk full?"
-            if "full" in said or "I/O" in said
-            else "is its folder there, writable and on a local disk?"
-        )
-        raise NotAble(f"{shown}: {said}", hint=hint) from error
+        raise NotAble(f"{shown}: {said.strip()}", hint=_hint(said, error)) from error
     except ImportError as error:
-        raise NotAble(f"{shown}: its driver is not installed: {error}") from error
+        hint = (
+            "pipx inject nettune 'psycopg[binary]', or install nettune[postgresql]" if "psycopg" in str(error) else ""
+        )
+        raise NotAble(f"{shown}: its driver is not installed: {error}", hint=hint) from error
     except OSError as error:
         if error.filename is None:
             raise
         raise NotAble(f"{shown}: {error.strerror}: {error.filename}") from error
+
+
+def _hint(said: str, error: exc.DatabaseError) -> str:
+    if "full" in said or "I/O" in said or "No space" in said:
+        return "is the disk full?"
+    if "psycopg" in type(error.orig).__module__:
+        return "is the server up, and may this user log in and write there?"
+    return "is its folder there, writable and on a local disk?"
 
 
 class Store:
@@ -188,7 +197,8 @@ class Store:
 
     def end_trial(self, trial_id: int, ended: Ended) -> None:
         """Everything of a trial, in one transaction."""
-        values = {"status": ended.status, "cause": ended.cause, "elapsed_s": ended.elapsed_s,
+        cause = ended.cause.replace("\0", "\N{REPLACEMENT CHARACTER}")  # PostgreSQL's text holds none
+        values = {"status": ended.status, "cause": cause, "elapsed_s": ended.elapsed_s,
                   "flags": list(ended.flags), "facts_before": dict(ended.facts_before),
                   "facts_after": dict(ended.facts_after)}  # fmt: skip
         rows: dict[sql.Table, list[dict[str, object]]] = {
@@ -201,7 +211,7 @@ class Store:
         }
         with self._begin() as connection:
             connection.execute(_END_TRIAL, {"of_trial": trial_id, **values})
-            self._history(connection, trial_id, ended.status, time.time(), ended.cause)
+            self._history(connection, trial_id, ended.status, time.time(), cause)
             for table, listed in rows.items():
                 if listed:
                     connection.execute(_NEW[table], [{"trial_id": trial_id, **row} for row in listed])

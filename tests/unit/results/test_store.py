@@ -291,7 +291,7 @@ class TestFile(StoreContract):
     def test_a_store_of_a_newer_nettune_is_refused_by_name(self, store: Store, path: Path) -> None:
         """Nothing is read from a format that is not known."""
         _sql(path, "UPDATE alembic_version SET version_num = '0099'")
-        with pytest.raises(WrongInput, match=r"nettune\.db was written by a newer nettune \(format 0099; .* 0002\)"):
+        with pytest.raises(WrongInput, match=r"nettune\.db was written by a newer nettune \(format 0099; .* 0003\)"):
             _open(path)
 
     def test_a_store_of_an_older_nettune_is_migrated_with_its_runs(self, store: Store, path: Path) -> None:
