@@ -27,21 +27,19 @@ def smallest(found: Mapping[str, Standing], values: Mapping[str, str], metric: s
     return next(values[arm] for arm in values if arm in there and there[arm].mean >= least)
 
 
-def passengers(measured: Measured, margin: float) -> tuple[str, ...]:
-    """The settings of the combination that it does as well without: their words.
+def passenger(measured: Measured, margin: float) -> str:
+    """The setting that the combination misses least, where it misses it by less than half the margin; else "".
 
-    What a setting adds is the combination against the arm that lacks it, in the same blocks. It stays where that is at
-    least half the margin: less is not worth a change that somebody has to remember.
+    What a setting adds is the combination against the arm that lacks it, in the same blocks. Less than half the margin
+    is not worth a change that somebody has to remember.
     """
-    out = []
-    for arm in measured.stage.arms:
-        if not arm.startswith(WITHOUT):
-            continue
-        adds = contribution(measured, ALL, arm)
-        if adds is not None and adds.mean < margin / 2.0:
-            (gone,) = set(measured.stage.arms[ALL]) - set(measured.stage.arms[arm])
-            out.append(gone.setting)
-    return tuple(out)
+    least, out = margin / 2.0, ""
+    for arm, settings in measured.stage.arms.items():
+        adds = contribution(measured, ALL, arm) if arm.startswith(WITHOUT) else None
+        if adds is not None and adds.mean < least:
+            (gone,) = set(measured.stage.arms[ALL]) - set(settings)
+            least, out = adds.mean, gone.setting
+    return out
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from results.looks import ALPHA
 from results.statistics import blocks_needed, percent
@@ -14,7 +14,8 @@ from tuning.search.stages import Answer, Config, Factor, Measured, Stage, Status
 from tuning.search.standing import Standing, spread, standings, visible
 
 REFINE_BLOCKS, GRID_MOST = 6, 5
-COMBINE_BLOCKS = 8
+COMBINE_BLOCKS = (8, 24)  # at least, at most
+ROUNDS_MOST = 3  # of leaving one out
 CONFIRM_MOST = 40  # blocks
 PICKS_MOST = 3
 KEPT = "kept"  # in the pool: what refining and combining made of the winners
@@ -37,13 +38,11 @@ def closed(course: Course, race: Measured, factors: Sequence[Factor]) -> Stage |
     chosen = dict(won)
     if refine is not None:
         chosen |= _refined(course, refine, won)
-    combine = course.stage("combine") or course.fits(
-        "combine", _together(chosen), COMBINE_BLOCKS, "together, and without each: who is only a passenger"
-    )
-    if isinstance(combine, Stage):
-        return combine
+    combined = _combined(course, chosen)
+    if isinstance(combined, Stage):
+        return combined
     if chosen:
-        pool = _with_kept(course, pool, refine, combine, chosen)
+        pool = _with_kept(pool, refine, combined, chosen)
     picked = dict(list(choosing.picks(pool, course.question.base, course.margin).items())[:PICKS_MOST])
     if not picked:
         return course.answer("nothing", "Nothing that was raced is worth changing.")
@@ -54,17 +53,22 @@ def closed(course: Course, race: Measured, factors: Sequence[Factor]) -> Stage |
 
 
 def _winners(pool: Mapping[str, Standing], factors: Sequence[Factor]) -> Chosen:
-    """The factors that win alone, each at the better of its values."""
+    """The factors that win alone, each at the better of its values; where all together win, also what gains alone.
+
+    Such a gain may be too small to be sure of one by one. Leaving one out tells whether it counts.
+    """
+    together = choosing.ALL in pool and pool[choosing.ALL].comparison.candidate
     found: dict[str, tuple[Factor, str]] = {}
     best: dict[str, float] = {}
     for each in pool.values():
-        if len(each.config) != 1 or not each.comparison.candidate:
+        metric = each.comparison.metric
+        helps = together and each.gain(metric) > 0.0 and not each.harmed
+        if len(each.config) != 1 or not (each.comparison.candidate or helps):
             continue
         (spec,) = each.config
         factor = next((one for one in factors if spec.value in one.values and one.at(spec.value) == spec), None)
-        gain = abs(each.comparison.effect_pct or 0.0)
-        if factor is not None and gain > best.get(factor.setting, 0.0):
-            found[factor.setting], best[factor.setting] = (factor, spec.value), gain
+        if factor is not None and each.gain(metric) > best.get(factor.setting, 0.0):
+            found[factor.setting], best[factor.setting] = (factor, spec.value), each.gain(metric)
     return found
 
 
@@ -90,48 +94,68 @@ def _refined(course: Course, refine: Measured, won: Chosen) -> Chosen:
     return chosen
 
 
-def _together(chosen: Chosen) -> dict[str, Config]:
-    """All winners at once, and without each one of them; {} for fewer than two."""
-    if len(chosen) < 2:
-        return {}
-    specs = [factor.at(value) for factor, value in chosen.values()]
+@dataclass(frozen=True, slots=True)
+class _Combined:
+    """What is left of the winners when passengers are gone, and the last round that said so; None without a round."""
+
+    kept: Chosen
+    last: Measured | None
+
+
+def _combined(course: Course, chosen: Chosen) -> _Combined | Stage:
+    """Rounds of all winners together and without each one of them; the least of the passengers leaves, one a round.
+
+    One, because of two that stand in each other's way the other is worth all of it once the first is gone.
+    """
+    kept, last = dict(chosen), None
+    for measured in [each for each in course.done if each.stage.purpose == "combine"]:
+        last = measured
+        out = choosing.passenger(measured, course.margin)
+        if not out:
+            return _Combined(kept, last)
+        course.told.append(f"A passenger, left out: {out}.")
+        kept.pop(out, None)
+    rounds = sum(each.stage.purpose == "combine" for each in course.done)
+    if len(kept) < 2 or rounds == ROUNDS_MOST:
+        return _Combined(kept, last)
+    specs = [factor.at(value) for factor, value in kept.values()]
     arms = {choosing.ALL: config(*specs)}
     for number, each in enumerate(specs, 1):
         arms[f"{choosing.WITHOUT}{number}"] = config(*(other for other in specs if other is not each))
-    return arms
+    why = "together, and without each: who is only a passenger"
+    blocks = _combine_blocks(course)
+    return course.fits("combine", arms, blocks, why) or _Combined(kept, last)
+
+
+def _combine_blocks(course: Course) -> int:
+    """As many as know to a third of the margin what a setting adds: two trials of a block against each other."""
+    noise = course.stage("noise")
+    sd = (spread(noise) if noise is not None else None) or 0.0
+    least, most = COMBINE_BLOCKS
+    return min(max(least, math.ceil(2.0 / 1.5 * (sd / (course.margin / 3.0)) ** 2)), most)
 
 
 def _with_kept(
-    course: Course,
-    pool: Mapping[str, Standing],
-    refine: Measured | None,
-    combine: Measured | None,
-    chosen: Chosen,
+    pool: Mapping[str, Standing], refine: Measured | None, combined: _Combined, chosen: Chosen
 ) -> dict[str, Standing]:
     """The pool with what refining and combining made of the winners, in place of them where nothing speaks against it.
 
-    Where the combination without its passengers was not an arm itself, it stands as the combination did.
+    Where just that was not an arm itself, it stands as the combination did that it is a part of.
     """
-    out: tuple[str, ...] = ()
     measured = dict(pool)
-    for stage in (refine, combine):
+    for stage in (refine, combined.last):
         if stage is not None:
             measured |= {f"{stage.stage.purpose}-{name}": each for name, each in standings(stage).items()}
-    if combine is not None:
-        out = choosing.passengers(combine, course.margin)
-        if out:
-            course.told.append(f"Passengers, left out: {', '.join(out)}.")
-    kept = config(*(factor.at(value) for setting, (factor, value) in chosen.items() if setting not in out))
+    kept = config(*(factor.at(value) for factor, value in combined.kept.values()))
     same = [each for each in measured.values() if each.config == kept]
     whole = measured.get(f"combine-{choosing.ALL}") or pool.get(choosing.ALL)
     standing = same[-1] if same else whole
     if standing is None or not kept:
         return dict(pool)
-    own = set(chosen)
     others = {
         name: each
         for name, each in pool.items()
-        if not standing.clean or not {spec.setting for spec in each.config} <= own
+        if not standing.clean or not {spec.setting for spec in each.config} <= set(chosen)
     }
     return {KEPT: replace(standing, config=kept), **others}
 

@@ -20,7 +20,7 @@ from tuning.search.standing import spread, visible
 
 RACE_BLOCKS = (20, 12, 6)  # the most that the budget has room for; the looks of a sequential design
 ALONE_MOST = 4  # factors that are raced without screening
-SURVIVORS_MOST = 5
+SURVIVORS_MOST = 6
 SCREEN_BLOCKS = 3  # at most
 SCREEN_SHARE = 0.4  # of the budget
 NOISE_LIMIT_PCT = 50.0  # beyond this the confirmation would see little but doublings
@@ -85,7 +85,8 @@ def _screened(course: Course, sd: float) -> tuple[Factor, ...] | Stage:
         course.told.append(f"The budget has no room to screen {len(taken)} knobs: the first {ALONE_MOST} are raced.")
         return factors[:ALONE_MOST]
     found = screening.effects(screen, taken)
-    promising = sorted((each for each in found if each.mean + each.error >= course.margin), key=lambda x: -x.mean)
+    # Half the margin: of two knobs that harm each other each shows half of what it does alone. The race tells more.
+    promising = sorted((x for x in found if x.mean + 1.5 * x.error >= course.margin / 2), key=lambda x: -x.mean)
     course.told.extend(
         f"Screened: {each.factor.setting} {percent(each.mean):+.1f} % "
         f"[{percent(each.low90):+.1f}, {percent(each.high90):+.1f}]."
@@ -97,10 +98,10 @@ def _screened(course: Course, sd: float) -> tuple[Factor, ...] | Stage:
 
 
 def _screen_blocks(course: Course, arms: int, sd: float) -> int:
-    """As many as know an effect to a third of the margin, in a share of the budget that leaves a race; 0 for none."""
+    """As many as know an effect to a quarter of the margin, in a share of the budget that leaves a race; 0 for none."""
     cost = arms + PAIR
     error = 2.0 * sd / math.sqrt(1.5 * cost)  # of one effect after one block
-    wanted = math.ceil((error / (course.margin / 3.0)) ** 2)
+    wanted = math.ceil((error / (course.margin / 4.0)) ** 2)
     room = course.question.trials_most - least_trials(3)
     share = int(SCREEN_SHARE * course.question.trials_most)
     return max(0, min(wanted, SCREEN_BLOCKS, share // cost, room // cost))
