@@ -1,7 +1,8 @@
 """Legs: which of a bond's carries the traffic, and whether the bond is whole."""
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bench.hosts.command import Command
 from bench.hosts.host import Host, ask_everywhere
@@ -10,6 +11,7 @@ from bench.labs.names import FAR, NODE
 from results.errors import NotAble
 
 BONDED = NODE  # the node that has the bond in every mode
+_ACTIVE = "/sys/class/net/bond0/bonding/active_slave"
 BUNDLED = Command(("cat", "/sys/class/net/bond0/bonding/ad_num_ports"))  # the legs that LACP put into one
 _LOOK_S = 0.3
 _LEAST = 20  # packets of a leg in that time, above LACP's and ARP's own
@@ -41,7 +43,7 @@ def carrying(lab: Lab) -> str:
 def whole(lab: Lab) -> None:
     """Wait until every leg has its carrier and LACP, where it is used, has all of them. Raises NotWhole."""
     nodes = [node for node in lab.nodes if node.name in {NODE, FAR}]
-    bonds = [node for node in nodes if node.name == BONDED or lab.topology.paired]
+    bonds = _bonds(lab)
     asked = {node: [*_states(lab), *([BUNDLED] if node in bonds and lab.topology.bond_mode == "802.3ad" else [])]
              for node in nodes}  # fmt: skip
     wanted = ["up"] * lab.topology.legs
@@ -57,6 +59,24 @@ def whole(lab: Lab) -> None:
         if time.monotonic() > deadline:
             raise NotWhole(f"bond {lab.topology.name} was not whole again in {_WHOLE_S:g} s: {told}")
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def active_kept(lab: Lab) -> Iterator[None]:
+    """On leaving, the bonds' active leg is the one that it was: where none is primary it stays where it went."""
+    bonds = _bonds(lab)
+    question = Command(("cat", _ACTIVE))
+    before = {bond: bond.run(question).stdout.strip() for bond in bonds}  # "" in modes without an active leg
+    yield
+    for bond, leg in before.items():
+        if leg and bond.run(question).stdout.strip() != leg:
+            bond.run(Command(("tee", _ACTIVE), stdin=leg)).require("is that leg up?")
+
+
+def _bonds(lab: Lab) -> list[Host]:
+    """The nodes that have a bond."""
+    nodes = [node for node in lab.nodes if node.name in {NODE, FAR}]
+    return [node for node in nodes if node.name == BONDED or lab.topology.paired]
 
 
 def _states(lab: Lab) -> list[Command]:

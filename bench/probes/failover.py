@@ -131,7 +131,10 @@ class Failover:
         """See Probe.measure. Raises ProbeFailed too where a leg does not come back."""
         if pair.lab is None:
             raise ToolBroke(f"{self.name}: without its lab nothing can fail")
-        with serving(pair.server.host, self.server(pair), port=pair.server_port, protocol="udp", says=irtt.LISTENS):
+        listening = serving(
+            pair.server.host, self.server(pair), port=pair.server_port, protocol="udp", says=irtt.LISTENS
+        )
+        with legs.active_kept(pair.lab), listening:
             made = [self._in_time(pair, pair.lab, turn) for turn in range(self.switches)]
         return self.measured(made, pair)
 
