@@ -62,11 +62,11 @@ def write_all(store: Store, run_id: str, folder: Path) -> tuple[Path, ...]:
 
 def write_profile(store: Store, name: str, path: Path) -> Advice:
     """Write profile.yaml; the advice that it holds."""
-    from tuning import profile  # noqa: PLC0415 - reads plans and knobs, which nothing else here needs
+    from tuning import profile_text  # noqa: PLC0415 - reads plans and knobs, which nothing else here needs
 
     run, _, judgement = judged(store, name)
     speaker, advice = advice_for(store, run, judgement)
-    write(path, profile.text(speaker, advice))
+    write(path, profile_text.text(speaker, advice))
     return advice
 
 

@@ -10,7 +10,8 @@ from bench import document
 from results.errors import WrongInput
 from results.records import Judgement
 from tests.unit.results.example import comparison, example_run
-from tuning.profile import Profile, ProfileSetting, load, parse, text
+from tuning.profile import Profile, ProfileSetting, load, parse
+from tuning.profile_text import text
 from tuning.recommend import recommend
 
 GOOD = """\
@@ -83,14 +84,14 @@ def test_yamls_on_and_off_are_the_knobs() -> None:
 BAD = {
     "no settings": ("settings:", "setting:", "mine.yaml:4: unknown key 'setting'", "did you mean 'settings'?"),
     "no name": ("name: mine\n", "", "mine.yaml:1: the profile has no 'name'", ""),
-    "newer": ("format: 1", "format: 2", "mine.yaml:1: format: this profile is of a newer format", "update nettune"),
+    "newer": ("format: 1", "format: 3", "mine.yaml:1: format: this profile is of a newer format", "update nettune"),
     "no format": ("format: 1", "format: one", "mine.yaml:1: format: 'one' is no number", ""),
     "unknown status": ("status: candidate", "status: sure",
         "status: 'sure' is none of nothing, candidate, confirmed", ""),
-    "no target": (", target: path", "", "mine.yaml:5: settings[0]: a setting needs 'target'", ""),
+    "no target": (", target: path", "", "mine.yaml:5: settings[0]: it has no 'target'", ""),
     "unknown target": ("target: guest", "target: gest", "mine.yaml:8: settings[1].target: 'gest' is none of guest",
                        "did you mean 'guest'?"),
-    "unknown setting": ("setting: tso", "setting: tsoo", "mine.yaml:5: settings[0].value: 'tsoo' is no knob",
+    "unknown setting": ("setting: tso", "setting: tsoo", "mine.yaml:5: settings[0].setting: 'tsoo' is no knob",
                         "did you mean 'tso'?"),
     "bad value": ("4096 131072 6291456", "4096", "mine.yaml:7: settings[1].value: net.ipv4.tcp_rmem takes three", ""),
     "unknown key": ("target: guest", "where: guest", "mine.yaml:8: settings[1]: unknown key 'where'", ""),
