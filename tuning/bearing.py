@@ -17,8 +17,8 @@ SCOPES: tuple[str, ...] = get_args(Scope)
 # started anew; a module is loaded anew; reboot
 DISRUPTIONS: tuple[str, ...] = get_args(Disruption)
 NO_EFFECT = (
-    "no effect by design: it acts on sockets that end on this machine, and the TCP of what it bridges or routes is the "
-    "guests' own; set it there"
+    "it acts on sockets that end on the machine itself; the TCP of what it bridges or routes is the guests' own: "
+    "set it there"
 )
 
 # Limits that kernel or applications may use up: raising one may help, lowering it never does.

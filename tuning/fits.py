@@ -12,10 +12,10 @@ from results.json_schema import Schema, listed, mapping
 Word = Literal["fits", "does not fit", "cannot be told"]
 # What a host is for, as far as facts can tell it.
 ROLES: Mapping[str, str] = {
-    "pve-node": "Proxmox VE is installed",
-    "guests": "devices of guests or containers are ports of its bridges",
-    "router": "it forwards packets (ip_forward)",
-    "storage": "it uses storage over the network",
+    "pve-node": "Proxmox VE",
+    "guests": "guests or containers on its bridges",
+    "router": "IP forwarding switched on",
+    "storage": "storage mounted over the network",
 }
 _KERNEL = re.compile(r">=\s*([0-9]{1,3})\.([0-9]{1,4})")
 _SPEED_MOST_MBPS = 1_600_000
@@ -183,9 +183,9 @@ def _of_role(role: str, facts: Mapping[str, str]) -> Answer:
         case _:  # what is mounted is seen; what is exported, or a block device over the network, is not
             told = {"yes": "yes"}.get(facts.get("host/mounts", ""), "")
     if not told:
-        return Answer(named, "cannot be told", f"no fact says whether {ROLES[role]}")
+        return Answer(named, "cannot be told", f"no fact says whether it has {ROLES[role]}")
     yes = told == "yes"
-    return Answer(named, "fits" if yes else "does not fit", ROLES[role] if yes else f"not so: {ROLES[role]}")
+    return Answer(named, "fits" if yes else "does not fit", f"it has {'' if yes else 'no '}{ROLES[role]}")
 
 
 def _has_guests(facts: Mapping[str, str]) -> bool:

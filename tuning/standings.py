@@ -43,10 +43,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Treated:
-    """What of a profile is worth a treatment, and what is left out: (setting, why)."""
+    """What of a profile is worth a treatment, and what is left out: ((setting, target), why)."""
 
     settings: tuple[SettingSpec, ...]
-    skipped: tuple[tuple[str, str], ...]
+    skipped: tuple[tuple[tuple[str, Target], str], ...]
 
 
 def of_lab(lab: Lab, now: Sheets) -> Readings:
@@ -82,7 +82,7 @@ def as_treatment(profile: Profile, facts: Readings, *, ends_on_host: bool = True
     found = standings(profile, facts, ends_on_host=ends_on_host)
     return Treated(
         tuple(spec(each.setting) for each in found if each.word == "changes"),
-        tuple((each.setting.setting, said(each)) for each in found if each.word != "changes"),
+        tuple(((each.setting.setting, each.setting.target), said(each)) for each in found if each.word != "changes"),
     )
 
 
@@ -97,20 +97,12 @@ def said(of: Standing) -> str:
 
 
 def _standing(of: ProfileSetting, where: Sequence[Reading], *, ends_on_host: bool) -> Standing:
-    knob = knob_for(of.setting)
     if not ends_on_host and acts_on(of.setting) == "own-sockets":
-        return Standing(of, "no effect by design", {}, NO_EFFECT.partition(": ")[2])
-    now: dict[str, str] = {}
-    for each in where:
-        here = values(of.setting, each)
-        if not here:
-            return Standing(of, "not there", now, _absent(of, each))
-        now |= {f"{each.host} {key}": value for key, value in here.items()}
-        offered = each.facts.get("sysctl/net.ipv4.tcp_allowed_congestion_control")
-        if sysctl_key(of.setting) == CONGESTION_CONTROL and offered is not None and of.value not in offered.split():
-            return Standing(of, "not there", now, f"{each.host} may choose among {offered} only")
-    if not where or knob is None:
-        return Standing(of, "not there", now, f"this path has nothing on the target {of.target!r}")
+        return Standing(of, "no effect by design", {}, NO_EFFECT)
+    now = {f"{each.host} {key}": value for each in where for key, value in values(of.setting, each).items()}
+    knob = knob_for(of.setting)
+    if (absent := _absent(of, where)) or knob is None:
+        return Standing(of, "not there", now, absent)
     if all(knob.holds(_spelt(of.value), value) for value in now.values()):
         return Standing(of, "already so", now, next(iter(now.values())))
     if low := [value for value in now.values() if lowers(of.setting, of.value, value)]:
@@ -138,12 +130,26 @@ def values(setting: str, where: Reading) -> dict[str, str]:
     return found
 
 
-def _absent(of: ProfileSetting, where: Reading) -> str:
-    knob = knob_for(of.setting)
-    if knob is not None and knob.kind == "sysctl":
-        return f"{where.host} has no {sysctl_path(sysctl_key(of.setting))}"
-    on = f"of {', '.join(where.devices)} on {where.host}" if where.devices else f"on {where.host}, which has no device"
-    return f"no {of.setting} that can be set {on}"
+def _absent(of: ProfileSetting, where: Sequence[Reading]) -> str:
+    """Why a setting cannot be set there, in words; "" where it can: a sysctl on every host, the rest on a device."""
+    sysctl = sysctl_key(of.setting)
+    for each in where:
+        offered = each.facts.get("sysctl/net.ipv4.tcp_allowed_congestion_control")
+        if sysctl == CONGESTION_CONTROL and offered is not None and of.value not in offered.split():
+            return f"{each.host} may choose among {offered} only"
+    lacking = [each for each in where if not values(of.setting, each)]
+    for each in where:
+        for key in values(of.setting, each):
+            most = each.facts.get(f"{key}-most", "")  # of rings and channels, what the driver takes
+            if most.isdecimal() and of.value.isdecimal() and int(of.value) > int(most):
+                return f"{each.host}/{key.split('/')[1]} takes at most {most}"
+    if lacking and sysctl.startswith("net."):
+        return f"{lacking[0].host} has no {sysctl_path(sysctl)}"
+    if len(lacking) < len(where):
+        return ""
+    devices = [f"{each.host}/{device}" for each in where for device in each.devices]
+    where_not = f"on {', '.join(devices)}" if devices else f"this path has no device on the target {of.target!r}"
+    return f"no {of.setting} that can be set {where_not}" if devices else where_not
 
 
 def _spelt(value: str) -> str:

@@ -48,6 +48,11 @@ def read(host: Host, devices: Sequence[str] = ()) -> tuple[dict[str, str], tuple
     return facts | state.parse(host.run_all(state.questions(wanted, machine=True))), wanted
 
 
+def is_device(name: str) -> Command:
+    """The question whether a host has that network device; it fails where it has not."""
+    return Command(("test", "-e", f"{_DEVICES}/{name}"))
+
+
 def parse(told: Mapping[str, Outcome]) -> dict[str, str]:
     """The facts above from the Outcomes of QUESTIONS."""
     facts = {}

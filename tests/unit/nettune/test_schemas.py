@@ -4,7 +4,7 @@ import copy
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -310,10 +310,12 @@ def test_a_written_profile_is_valid_and_uses_every_key() -> None:
     each_known = known["settings"]["items"]["properties"]
 
     assert _wrong("profile", written) == ""
-    assert set(known) ^ set(written) == set()
-    assert set(known) ^ set(profile._TOP) == set()
-    assert set(each_known) ^ set(written["settings"][0]) == set()
-    assert set(each_known) ^ set(profile._SETTING) == set()
+    assert set(known) ^ {"format", *profile.TOP} == set()
+    assert set(each_known) ^ set(profile.SETTING) == set()
+    assert set(written) <= set(known)
+    assert set(written["settings"][0]) >= set(profile.SETTING) - {*profile.CITED}
+    assert {field.name for field in fields(profile.Profile)} == set(profile.TOP)
+    assert {field.name for field in fields(profile.ProfileSetting)} == set(profile.SETTING)
     assert _wrong("profile", yaml.safe_load(profile_text.text(example_run(), recommend(example_run(), NOTHING)))) == ""
 
 
