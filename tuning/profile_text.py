@@ -70,7 +70,8 @@ def _setting(of: Recommendation, advice: Advice) -> ProfileSetting:
 
 def dump(profile: Profile) -> str:
     """The profile as YAML in the current format; what it does not say is left out."""
-    body = yaml.safe_dump(dict(as_mapping(profile)), sort_keys=False, allow_unicode=True, width=100)
+    plain = dict(as_mapping(profile))
+    body = yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return f"{_HEAD.format(digest=_digest(body))}\n{body}"
 
 
@@ -84,6 +85,18 @@ def edited(content: str) -> bool:
     head, _, body = content.partition("\n")
     found = _DIGEST.match(head)
     return found is None or found[1] != _digest(body)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML takes for an end of line, so that it is not read as a blank (PyYAML 6.0 leaves it plain)."""
+
+
+def _represented(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = '"' if any(letter in value for letter in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _represented)
 
 
 def _digest(body: str) -> str:
