@@ -62,14 +62,13 @@ def run(
     from results.store import opened
     from tuning import shelf
 
-    overrides = [*(sets or []), *([f"blocks={blocks}"] if blocks else [])]
     pct, seed = shared.read(given=shared_link, most=max_share), dealt() if seed is None else seed
     # A dry run of a new plan reads no store, so it makes none.
     with opened(":memory:" if dry_run and not (resume or confirm) else where.store) as kept:
         order = preview.order(
             kept,
             plan,
-            overrides,
+            sets or (),
             resume=resume,
             confirm=confirm,
             blocks=blocks,

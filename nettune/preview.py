@@ -27,7 +27,7 @@ _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")  # no colon and no comm
 def order(
     store: Store,
     plan: str,
-    overrides: Sequence[str],
+    sets: Sequence[str],
     *,
     resume: str,
     confirm: str,
@@ -41,6 +41,7 @@ def order(
 
     Raises WrongInput.
     """
+    overrides = [*sets, *([f"blocks={blocks}"] if blocks else [])]
     if label and not _LABEL.fullmatch(label):
         raise WrongInput(
             f"--label {label!r}: a label is a word of letters, digits and . _ + -, of at most 80",
