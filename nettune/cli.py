@@ -60,7 +60,6 @@ def run(
     from nettune import outputs, preview, shared, wiring
     from nettune.watch import Watch
     from results.store import opened
-    from tuning import shelf
 
     pct, seed = shared.read(given=shared_link, most=max_share), dealt() if seed is None else seed
     # A dry run of a new plan reads no store, so it makes none.
@@ -75,7 +74,7 @@ def run(
             seed=seed,
             label=label,
             share_pct=pct,
-            profiles=[shelf.found(each, where.profiles) for each in profile or ()],
+            profiles=profile or (),
         )
         preview.estimate(screen, order)
         if dry_run:

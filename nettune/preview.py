@@ -10,15 +10,15 @@ from bench.hosts.local import Local
 from bench.labs import provider
 from bench.run import paired
 from nettune import shared
+from nettune.places import places
 from nettune.say import Screen, duration
 from nettune.wiring import Order, load_plan, stored_plan
 from results.errors import WrongInput
 from results.judgement import judge
 from results.records import CURRENT_ARMS
 from results.store import Store
-from tuning import measured
+from tuning import measured, shelf
 from tuning.knobs.table import knob_for
-from tuning.profile import Profile
 from tuning.recommend import CONFIRMING_BLOCKS, winning
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")  # no colon and no comma: `compare` takes lists of label:NAME
@@ -35,7 +35,7 @@ def order(
     seed: int,
     label: str,
     share_pct: float = 0.0,
-    profiles: Sequence[Profile] = (),
+    profiles: Sequence[str] = (),
 ) -> Order:
     """A new run of a plan, the rest of one, or the confirmation of one; `profiles` are arms beside a new one's.
 
@@ -67,8 +67,9 @@ def order(
             raise WrongInput(f"run {run.run_id} is complete; there is nothing to resume")
         return Order(stored_plan(run.plan), run.seed, run.confirms, run, share_pct=shared.kept(run, share_pct))
     if not confirm:
-        whole = measured.added(load_plan(plan, overrides), profiles)
-        return shared.checked(Order(whole, seed, label=label, share_pct=share_pct, profiles=tuple(profiles)))
+        arms = tuple(shelf.found(each, places().profiles) for each in profiles)
+        whole = measured.added(load_plan(plan, overrides), arms)
+        return shared.checked(Order(whole, seed, label=label, share_pct=share_pct, profiles=arms))
     run = store.run(confirm)
     winners = winning(run, judge(run.design, store.trials(run.run_id)))
     if not winners:
