@@ -38,7 +38,7 @@ _MACHINES = re.compile(
     r"|net\.netfilter\.nf_conntrack_(max|buckets|expect_max)$"
 )
 _OF_SOCKETS = re.compile(
-    r"net\.ipv4\.(tcp_|udp_|ip_local_port_range)"
+    r"net\.ipv4\.(tcp_(?!early_demux)|udp_(?!early_demux)|ip_local_port_range)"
     r"|net\.core\.([rw]mem_|optmem_max|somaxconn|busy_|rps_sock_flow_entries)"
 )
 _NEW_SOCKETS = re.compile(

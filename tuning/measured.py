@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from bench import plan as plans
 from bench.document import NAME, from_plain
+from bench.facts.hardware import is_virtual
 from bench.labs.guests import STARTED_WITH
 from bench.labs.lab import Lab
 from bench.plan import Plan, SettingSpec
@@ -75,14 +76,14 @@ def settled(
 
 def _left_out(plan: Plan, profile: Profile, labs: Mapping[str, Lab], journal: Journal) -> dict[tuple[str, str], str]:
     """(setting, target) -> why, of what cannot be measured on one of the labs; said once where all have the same."""
-    ends_on_host = plan.guests is None or profile.fits.virtual != "off"
     taken = _without_probes_own(plan, [spec(each) for each in profile.settings])
     found: dict[tuple[str, str], dict[str, str]] = {
         (each.setting, each.target): {"": _PROBES_OWN} for each in profile.settings if spec(each) not in taken
     }
     for topology, lab in labs.items():
         now = lab.read()
-        treated = as_treatment(profile, of_lab(lab, now), ends_on_host=ends_on_host)
+        metal = profile.fits.virtual == "off"
+        treated = as_treatment(profile, of_lab(lab, now), ends_on_host=not (metal and _between_guests(plan, lab)))
         for where, why in treated.skipped:
             found.setdefault(where, {}).setdefault(topology, why)
         for each in treated.settings:
@@ -91,6 +92,13 @@ def _left_out(plan: Plan, profile: Profile, labs: Mapping[str, Lab], journal: Jo
             if each.setting not in STARTED_WITH and (why := alone.refusal(lab, now)):
                 found.setdefault((each.setting, each.target or ""), {}).setdefault(topology, why)
     return {where: _said(whys, len(labs)) for where, whys in found.items()}
+
+
+def _between_guests(plan: Plan, lab: Lab) -> bool:
+    """Whether the path's ends are virtual machines: made by us, or such that stand."""
+    if plan.inventory is not None:
+        return any(is_virtual(end.host) for end in lab.endpoints)
+    return plan.guests is not None
 
 
 def _said(whys: Mapping[str, str], labs: int) -> str:

@@ -12,6 +12,7 @@ import yaml
 
 from results.records import Run
 from tuning import bearing
+from tuning.fits import EVERY_HOST, Fits
 from tuning.profile import FORMAT, Profile, ProfileSetting, Rejected
 from tuning.recommend import Advice, Recommendation
 
@@ -30,6 +31,7 @@ def of_advice(run: Run, advice: Advice) -> Profile:
         name=f"{run.plan_name}-{run.run_id}",
         status=advice.status,
         settings=tuple(_setting(each, advice) for each in advice.recommendations),
+        fits=_measured_on(run) if advice.recommendations else EVERY_HOST,
         sentence=advice.sentence,
         run=run.run_id,
         confirms=run.confirms,
@@ -41,6 +43,14 @@ def of_advice(run: Run, advice: Advice) -> Profile:
         next_command=advice.next_command,
         rejected=tuple(Rejected(what, why) for what, why in advice.rejected),
     )
+
+
+def _measured_on(run: Run) -> Fits:
+    """The kind of host that it was measured on: its kernel or a later one, virtual or not."""
+    kernel = re.search(r"\b([0-9]+)\.([0-9]+)\.", run.machine.get("kernel", ""))
+    below = run.machine.get("virtualisation", "absent")
+    virtual = {"absent": "", "none": "off"}.get(below, "on")
+    return Fits(kernel=f">= {kernel[1]}.{kernel[2]}" if kernel else "", virtual=virtual)
 
 
 def _setting(of: Recommendation, advice: Advice) -> ProfileSetting:

@@ -58,11 +58,8 @@ def parse(told: Mapping[str, Outcome]) -> dict[str, str]:
     facts = {}
     if release := told["release"].stdout.strip():
         facts["host/release"] = release
-    virtual, flags = told["virtual"].stdout.strip(), told["cpu"].stdout
-    if virtual:  # it prints "none" and exits with 1 on bare metal
-        facts["host/virtual"] = virtual
-    elif flags.startswith("flags"):  # x86 alone has them; the bit is the hypervisor's own word (CPUID 1, ECX 31)
-        facts["host/virtual"] = "a hypervisor" if "hypervisor" in flags.split() else "none"
+    if below := _below(told["virtual"].stdout.strip(), told["cpu"].stdout):
+        facts["host/virtual"] = below
     facts["host/pve"] = "yes" if told["pve"].ok else "no"
     if re.fullmatch(r"[1-9][0-9]*", told["mounts"].stdout.strip()):
         facts["host/mounts"] = "yes"
@@ -72,6 +69,21 @@ def parse(told: Mapping[str, Outcome]) -> dict[str, str]:
         # A link that is down, or a virtio NIC that was told none, reads -1 or 4294967295 (SPEED_UNKNOWN).
         facts |= {f"device/{device}/speed": speed} if re.fullmatch(r"[1-9][0-9]{0,6}", speed) else {}
     return facts
+
+
+def is_virtual(host: Host) -> bool:
+    """True for a virtual machine; what tells nothing is none."""
+    told, cpu = host.run_all((QUESTIONS["virtual"], QUESTIONS["cpu"]))
+    return _below(told.stdout.strip(), cpu.stdout) not in {"", "none"}
+
+
+def _below(told: str, flags: str) -> str:
+    """What a host runs on: systemd's word for it, "none" on bare metal; "" where nothing tells."""
+    if told:  # it prints "none" and exits with 1 on bare metal
+        return told
+    if flags.startswith("flags"):  # x86 alone has them; the bit is the hypervisor's own word (CPUID 1, ECX 31)
+        return "a hypervisor" if "hypervisor" in flags.split() else "none"
+    return ""
 
 
 def _all_but_loopback(host: Host) -> tuple[str, ...]:

@@ -148,3 +148,26 @@ def test_how_a_profile_stands_on_a_machine_over_ssh(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert found["net.ipv4.tcp_fastopen"]["now"].keys() == {"127.0.0.1 sysctl/net.ipv4.tcp_fastopen"}
     assert found["net.core.busy_read"]["standing"] == "not there"
+
+
+def test_a_profile_that_wins_is_a_candidate_and_its_own_file_again(state: Path, tmp_path: Path) -> None:
+    """On a shaped link a larger MTU gains 4.6 % by arithmetic: its profile wins, and can be confirmed and checked."""
+    plan = PLAN.replace("[bridge]", "[{kind: bridge, rate_mbit: 200, mtu: 1280}]").replace("blocks: 2", "blocks: 6")
+    plan = plan.replace("duration_s: 0.3", "window_bytes: 200000, duration_s: 0.8") + "margin_pct: 2\n"
+    mine = tmp_path / "jumbo.yaml"
+    mine.write_text(
+        "format: 2\nname: jumbo\nstatus: published\nsource: arithmetic\nsettings:\n"
+        "  - {setting: mtu, value: 9000, target: path, trigger: none stated, stated_effect: 4.6 % of headers}\n",
+        encoding="utf-8",
+    )
+    out = tmp_path / "out"
+    done = nettune("run", plan_file(tmp_path, plan), "--profile", str(mine), "--seed", "5", "--out", str(out))
+    confirm = nettune("run", "--confirm", "last", "--dry-run")
+    written = nettune("profile", "check", str(out / "profile.yaml"), "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert "Candidate, not yet confirmed: jumbo tcp.goodput" in done.stdout
+    assert "status: candidate" in (out / "profile.yaml").read_text(encoding="utf-8")
+    assert confirm.returncode == 0, confirm.stderr
+    assert "treatment jumbo:" in confirm.stdout
+    assert {each["answer"] for each in json.loads(written.stdout)["fits"]} == {"fits"}

@@ -32,6 +32,7 @@ KNOWN = {
     "net.ipv4.neigh.default.gc_thresh3": ("host", "d0", "all-traffic"),
     "net.netfilter.nf_conntrack_buckets": ("host", "d2", "all-traffic"),
     "net.ipv4.ip_early_demux": ("namespace", "d0", "all-traffic"),
+    "net.ipv4.tcp_early_demux": ("namespace", "d0", "all-traffic"),
     "mtu": ("device", "d4", "all-traffic"),
     "tso": ("device", "d3", "all-traffic"),
     "gro": ("device", "d0", "all-traffic"),

@@ -1,14 +1,17 @@
 """Profiles as arms of a plan: added to it, cut down to what its labs have, and named where they are not whole."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from bench import plan as plans
 from bench.document import from_plain
+from bench.hosts.command import Command, Outcome
+from bench.hosts.login import Login
 from bench.labs.guests import Guests
+from bench.labs.inventory import Inventory, Machine
 from bench.plan import Plan
 from results.errors import NotAble, WrongInput
 from tests.unit.tuning import kernel
@@ -17,6 +20,25 @@ from tuning.fits import Fits
 from tuning.journal import Journal
 from tuning.knobs.table import check
 from tuning.profile import Profile, ProfileSetting
+
+ENDS = (
+    Machine("a", Login("192.0.2.1"), ("eth0",), "192.0.2.1"),
+    Machine("b", Login("192.0.2.2"), ("eth0",), "192.0.2.2"),
+)
+
+
+@dataclass(eq=False)
+class Told(kernel.Kernel):
+    """A kernel that says what is below it."""
+
+    below: str = ""
+
+    def run(self, command: Command) -> Outcome:
+        """See Host.run."""
+        if command.argv[0] == "systemd-detect-virt":
+            return Outcome(command, self.name, 0, self.below, "", 0.0)
+        return super().run(command)
+
 
 MIXED = Profile(
     "mixed",
@@ -121,6 +143,21 @@ def test_a_hosts_tcp_is_left_out_where_guests_are_the_ends(kept: Journal) -> Non
     _, skipped, _ = measured.settled(between, [metal], {"bridge": kernel.lab()}, kept)
 
     assert dict(skipped)[f"mixed: {kernel.RMEM}"].startswith("no effect by design")
+
+
+@pytest.mark.parametrize(("below", "left_out"), [("kvm", True), ("none", False), ("", False)])
+def test_ends_that_stand_are_asked_whether_they_are_guests(kept: Journal, below: str, left_out: bool) -> None:
+    """The same between machines of an inventory: what tells of no hypervisor is the host itself."""
+    lab = kernel.lab("direct")
+    asked = replace(MIXED, settings=(MIXED.settings[0], ProfileSetting(kernel.RMEM, "4096 131072 16777216", "guest")),
+                    fits=Fits(virtual="off"))  # fmt: skip
+    ends = tuple(replace(end, host=Told(end.host.name, facts=end.host.facts, below=below)) for end in lab.endpoints
+                 if isinstance(end.host, kernel.Kernel))  # fmt: skip
+    path = tuple(replace(each, host=end.host) for each, end in zip(lab.path, ends, strict=True))
+    way = replace(measured.added(_quick(), [asked]), inventory=Inventory(ENDS))
+    _, skipped, _ = measured.settled(way, [asked], {"direct": replace(lab, endpoints=ends, path=path)}, kept)
+
+    assert (f"mixed: {kernel.RMEM}" in dict(skipped)) is left_out
 
 
 def test_an_arm_that_cannot_be_is_wrong_input() -> None:

@@ -44,6 +44,7 @@ def _written() -> str:
             {"setting": "net.ipv4.tcp_rmem", "value": "4096 16384 16384", "target": "guest", "was": "4096 131072 1"},
         )},
         notes=("Measured between namespaces: nothing of it transfers.",),
+        machine={"kernel": "Linux 6.12.9 #1 SMP x86_64", "virtualisation": "kvm"},
     )  # fmt: skip
     best = replace(comparison("bridge", "tcp.goodput",
         "t"), primary=True, verdict="better", candidate=True, effect_pct=9.0,
@@ -63,6 +64,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         ("net.ipv4.tcp_rmem", "4096 16384 16384", "guest"),
     ]
     assert found.settings[1].effect_pct == 9.0
+    assert found.fits == Fits(">= 6.12", "on")
     assert (found.settings[1].scope, found.settings[1].disruption) == ("namespace", "d1")
     assert found.settings[1].persist == "/etc/sysctl.d/90-nettune.conf: net.ipv4.tcp_rmem = 4096 16384 16384"
     assert load(tmp_path / "profile.yaml") == parse(document.read(dump(found), "again"))
