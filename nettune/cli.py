@@ -12,6 +12,7 @@ from nettune.gate_cli import compare, trend
 from nettune.image_cli import image_app
 from nettune.lab_cli import lab_app
 from nettune.places import places
+from nettune.profile_cli import profile_app
 from nettune.say import Screen, duration
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.add_typer(lab_app, name="lab")
 app.add_typer(image_app, name="image")
 app.add_typer(data_cli.plan_app, name="plan")
+app.add_typer(profile_app, name="profile")
 
 StoreOption = Annotated[str, typer.Option("--store", help="Results: a file or database URL (or NETTUNE_STORE).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
@@ -42,6 +44,7 @@ def run(
     resume: Annotated[str, typer.Option(help="Go on with an interrupted run.", metavar="RUN")] = "",
     confirm: Annotated[str, typer.Option(help="Measure a run's candidates again, all together.", metavar="RUN")] = "",
     label: Annotated[str, typer.Option(help="A name by which `compare` and `trend` gather runs.", metavar="NAME")] = "",
+    profile: Annotated[list[str] | None, typer.Option(help="A profile as one more arm.", metavar="NAME|FILE")] = None,
     shared_link: Annotated[bool, typer.Option("--shared-link", help="Load may pass a link that others use.")] = False,
     max_share: Annotated[str, typer.Option(help="Of that link, at most; 30% when not given.", metavar="PERCENT")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for report.html, profile.yaml, show.json.")] = None,
@@ -58,12 +61,20 @@ def run(
     from nettune.watch import Watch
     from results.store import opened
 
-    overrides = [*(sets or []), *([f"blocks={blocks}"] if blocks else [])]
     pct, seed = shared.read(given=shared_link, most=max_share), dealt() if seed is None else seed
     # A dry run of a new plan reads no store, so it makes none.
     with opened(":memory:" if dry_run and not (resume or confirm) else where.store) as kept:
         order = preview.order(
-            kept, plan, overrides, resume=resume, confirm=confirm, blocks=blocks, seed=seed, label=label, share_pct=pct
+            kept,
+            plan,
+            sets or (),
+            resume=resume,
+            confirm=confirm,
+            blocks=blocks,
+            seed=seed,
+            label=label,
+            share_pct=pct,
+            profiles=profile or (),
         )
         preview.estimate(screen, order)
         if dry_run:

@@ -8,6 +8,7 @@ from nettune import say
 from nettune.files import write
 from results import rows
 from results.checks import HELD, broken, checks
+from results.errors import WrongInput
 from results.judgement import judge, run_visible
 from results.paths import path_differences
 from results.records import Judgement, Run, Trial
@@ -15,6 +16,7 @@ from results.slopes import slopes
 from results.store import Store
 from results.summary import summary
 from results.units import percent
+from tuning import profile_text
 from tuning.recommend import Advice, recommend
 
 __all__ = ["advice_for", "closing", "document", "judged", "page", "write", "write_profile"]
@@ -54,6 +56,8 @@ def document(store: Store, name: str) -> dict[str, object]:
 def write_all(store: Store, run_id: str, folder: Path) -> tuple[Path, ...]:
     """Report, profile and document of a run in a folder; their paths."""
     html, profile, shown = (folder / name for name in ("report.html", "profile.yaml", "show.json"))
+    if profile.is_file() and profile_text.edited(_there(profile)):  # what was measured is not lost for that
+        profile = folder / f"profile-{run_id}.yaml"
     write(html, page(store, run_id))
     write_profile(store, run_id, profile)
     write(shown, json.dumps(document(store, run_id), indent=1) + "\n")
@@ -62,12 +66,19 @@ def write_all(store: Store, run_id: str, folder: Path) -> tuple[Path, ...]:
 
 def write_profile(store: Store, name: str, path: Path) -> Advice:
     """Write profile.yaml; the advice that it holds."""
-    from tuning import profile  # noqa: PLC0415 - reads plans and knobs, which nothing else here needs
-
     run, _, judgement = judged(store, name)
     speaker, advice = advice_for(store, run, judgement)
-    write(path, profile.text(speaker, advice))
+    if path.is_file() and profile_text.edited(_there(path)):
+        raise WrongInput(
+            f"{path} is not as nettune wrote it: a hand has been at it, and it is not written over",
+            hint="name another file: -o FILE",
+        )
+    write(path, profile_text.text(speaker, advice))
     return advice
+
+
+def _there(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def closing(screen: say.Screen, store: Store, found: tuple[Run, tuple[Trial, ...], Judgement]) -> None:

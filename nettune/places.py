@@ -24,6 +24,11 @@ class Places:
         return self.state / "journals"
 
     @property
+    def profiles(self) -> Path:
+        """The operator's own profiles, which go by their names."""
+        return self.state / "profiles"
+
+    @property
     def journals_of_hosts(self) -> Path:
         """What treatments changed on machines that stand; nobody removes what is outstanding there."""
         return self.state / "journals-of-hosts"

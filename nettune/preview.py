@@ -10,12 +10,14 @@ from bench.hosts.local import Local
 from bench.labs import provider
 from bench.run import paired
 from nettune import shared
+from nettune.places import places
 from nettune.say import Screen, duration
 from nettune.wiring import Order, load_plan, stored_plan
 from results.errors import WrongInput
 from results.judgement import judge
 from results.records import CURRENT_ARMS
 from results.store import Store
+from tuning import measured, shelf
 from tuning.knobs.table import knob_for
 from tuning.recommend import CONFIRMING_BLOCKS, winning
 
@@ -25,7 +27,7 @@ _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")  # no colon and no comm
 def order(
     store: Store,
     plan: str,
-    overrides: Sequence[str],
+    sets: Sequence[str],
     *,
     resume: str,
     confirm: str,
@@ -33,8 +35,13 @@ def order(
     seed: int,
     label: str,
     share_pct: float = 0.0,
+    profiles: Sequence[str] = (),
 ) -> Order:
-    """A new run of a plan, the rest of one, or the confirmation of one. Raises WrongInput."""
+    """A new run of a plan, the rest of one, or the confirmation of one; `profiles` are arms beside a new one's.
+
+    Raises WrongInput.
+    """
+    overrides = [*sets, *([f"blocks={blocks}"] if blocks else [])]
     if label and not _LABEL.fullmatch(label):
         raise WrongInput(
             f"--label {label!r}: a label is a word of letters, digits and . _ + -, of at most 80",
@@ -42,6 +49,8 @@ def order(
             if (found := re.sub(r"[^A-Za-z0-9._+-]+", "-", label).strip("-")[:80])
             else "",
         )
+    if profiles and (resume or confirm):
+        raise WrongInput("--profile adds an arm to a new run", hint="leave out --resume and --confirm")
     if resume and label:
         raise WrongInput("--resume goes on with a run under the label it has", hint="leave out --label")
     if resume and (confirm or overrides):
@@ -58,7 +67,9 @@ def order(
             raise WrongInput(f"run {run.run_id} is complete; there is nothing to resume")
         return Order(stored_plan(run.plan), run.seed, run.confirms, run, share_pct=shared.kept(run, share_pct))
     if not confirm:
-        return shared.checked(Order(load_plan(plan, overrides), seed, label=label, share_pct=share_pct))
+        arms = tuple(shelf.found(each, places().profiles) for each in profiles)
+        whole = measured.added(load_plan(plan, overrides), arms)
+        return shared.checked(Order(whole, seed, label=label, share_pct=share_pct, profiles=arms))
     run = store.run(confirm)
     winners = winning(run, judge(run.design, store.trials(run.run_id)))
     if not winners:
@@ -81,6 +92,11 @@ def estimate(screen: Screen, order: Order) -> None:
         f"{most}{plan.blocks} blocks × {arms} arms × {len(plan.topologies)} topologies = {trials} trials, "
         f"{most}{duration(design.block_s * plan.blocks * len(plan.topologies))}, seed {order.seed}"
     )
+    for profile in order.profiles:
+        screen.line(
+            f"profile {profile.name} ({profile.label}): what the path does not have, or what would lower a maximum, is "
+            "left out"
+        )
 
 
 def _told(groups: Sequence[Sequence[str]], states: Mapping[str, str]) -> str:

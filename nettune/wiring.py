@@ -23,9 +23,11 @@ from nettune.places import Places
 from results.errors import NotAble
 from results.records import Run
 from results.store import Store
+from tuning import measured
 from tuning import treatments as settings
 from tuning.journal import kept
 from tuning.knobs.table import check
+from tuning.profile import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Order:
     resumes: Run | None = None
     label: str = ""
     share_pct: float = 0.0  # of a link that others use, which load may take; 0: none
+    profiles: tuple[Profile, ...] = ()  # treatments of the plan, to be cut down to what its labs have
 
 
 def load_plan(name: str, overrides: Sequence[str]) -> Plan:
@@ -73,17 +76,18 @@ def carry_out(
         )
         folder = places.journals if order.plan.inventory is None else places.journals_of_hosts
         journal = stack.enter_context(kept(folder / f"{run_id}-{secrets.token_hex(2)}.jsonl"))
-        treatments = settings.treatments(order.plan.treatments, journal)
         labs, skipped = ready.standing(stack, order.plan, provider, local=local, leases_folder=places.leases)
-        plan, told = able.settled(order.plan, next(iter(labs.values())), provider, local, say)
-        there = ready.asked(labs, treatments, skipped)
+        plan, left_out, of_profiles = measured.settled(order.plan, order.profiles, labs, journal)
+        treatments = settings.treatments(plan.treatments, journal)
+        plan, told = able.settled(plan, next(iter(labs.values())), provider, local, say)
+        there = ready.asked(labs, treatments, [*skipped, *left_out])
         if order.resumes:
             ready.same_engines(order.resumes, told)
             for name, baseline in there.baselines.items():
                 runs.check_baseline(store, run_id, name, baseline)
             store.end_run(run_id, "running")
         else:
-            store.begin_run(_run(order, plan, run_id, there, (local, provider), told))
+            store.begin_run(_run(order, plan, run_id, there, (local, provider), told, of_profiles))
         with _ended_in(store, run_id):
             campaign = runs.Campaign(run_id, plan, order.seed, there.labs, there.baselines, there.live, store, watch)
             known = calibrate.capacities(campaign, order.resumes.capacities if order.resumes else {})
@@ -109,6 +113,7 @@ def _run(
     there: ready.Ready,
     made_by: tuple[Local, Provider],
     told: Mapping[Command, str],
+    of_profiles: tuple[str, ...] = (),
 ) -> Run:
     local, provider = made_by
     controls = {each.name: str(getattr(each, "congestion_control", "")) for each in plan.probes}
@@ -135,7 +140,7 @@ def _run(
         },
         drawings={lab.topology.name: drawing(lab.topology, plan.deployed) for lab in labs},
         settings=there.settings(),
-        notes=(*chosen, *tools, *unprivileged.notes(local), *provider.notes),
+        notes=(*of_profiles, *chosen, *tools, *unprivileged.notes(local), *provider.notes),
         confirms=order.confirms,
         label=order.label,
     )

@@ -1,18 +1,13 @@
 """The JSON Schema of a profile (tuning.profile), and of the settings that plans and profiles share."""
 
 from collections.abc import Mapping
-from typing import get_args
 
-from bench.labs.lab import Target
 from bench.labs.topology import MTU_RANGE
 from bench.options import SWITCH
 from results.json_schema import Schema, document, listed
 from tuning.knobs.table import KNOBS
-from tuning.profile import FORMAT
-from tuning.recommend import Status
+from tuning.profile import FORMAT, NEEDED, REQUIRED, SCALAR, SETTING, TOP
 
-TARGETS: Schema = {"enum": list(get_args(Target))}
-SCALAR: Schema = {"type": ["string", "number", "boolean"]}
 SHAPES: Mapping[str, Schema] = {
     "switch": SWITCH,
     "scalar": SCALAR,
@@ -30,26 +25,13 @@ def setting_values() -> Mapping[str, str]:
 
 
 def profile_schema() -> Schema:
-    """Of the current format."""
-    text: Schema = {"type": "string"}
-    number: Schema = {"type": "number"}
+    """Of the current format, which holds those before it."""
     names: Schema = {"anyOf": [{"enum": list(setting_values())}, *({"pattern": pattern} for pattern in PATTERNS)]}
-    status: Schema = {"enum": list(get_args(Status))}
+    rows: dict[str, Schema] = {key: each.schema for key, each in SETTING.items()}
     setting: Schema = {
         "type": "object",
-        "properties": {
-            "setting": {**text, **names, "description": "a knob: mtu, a feature of `ethtool -k`, a sysctl below net."},
-            "value": SCALAR,
-            "target": {**TARGETS, "description": "guest: the endpoints; node: the hypervisor; path: every device"},
-            "was": SCALAR,
-            "status": status,
-            "reason": text,
-            "effect_pct": number,
-            "interval_pct": {"type": "array", "prefixItems": [number, number], "items": False, "minItems": 2},
-            "blocks": {"type": "integer"},
-            **dict.fromkeys(("run", "topology", "metric", "treatment", "risk", "do", "undo"), text),
-        },
-        "required": ["setting", "value", "target"],
+        "properties": {**rows, "setting": {**rows["setting"], **names}},
+        "required": list(NEEDED),
         "additionalProperties": False,
     }
     return document(
@@ -59,19 +41,10 @@ def profile_schema() -> Schema:
             "type": "object",
             "properties": {
                 "format": {"type": "integer", "minimum": 1, "maximum": FORMAT},
-                "name": text,
-                "status": status,
-                "sentence": text,
-                "run": text,
-                "confirms": text,
-                "measured_on": {"type": "object", "additionalProperties": text},
-                "transfer": listed(text),
-                "guards_not_resolved": listed(text),
-                "next_command": text,
+                **{key: each.schema for key, each in TOP.items()},
                 "settings": listed(setting),
-                "rejected": listed({"type": "object", "additionalProperties": text}),
             },
-            "required": ["format", "name", "status", "settings"],
+            "required": list(REQUIRED),
             "additionalProperties": False,
         },
     )

@@ -119,4 +119,7 @@ def test_the_wheel_holds_what_the_program_reads(wheel: list[str]) -> None:
         wheel
     )
     assert [name for name in wheel if name.startswith("results/templates/")]
+    profiles = {str(path.relative_to(ROOT)) for path in (ROOT / "profiles").rglob("*.yaml")}
+    assert {f"nettune/{name}" for name in profiles} <= set(wheel)
+    assert len(profiles) > 10
     assert not [name for name in wheel if "__pycache__" in name or name.startswith("tests")]

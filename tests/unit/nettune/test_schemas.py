@@ -4,7 +4,7 @@ import copy
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from results.summary import summary
 from tests.unit.nettune.plan_asked import FOREIGN, Asked, Schema, at, branches, example, problem_of, read
 from tests.unit.nettune.program import Program, here
 from tests.unit.results.example import comparison, example_judgement, example_run, example_trials
-from tuning import profile
+from tuning import profile, profile_text
 from tuning.knobs.table import KNOBS, check
 from tuning.profile_schema import PATTERNS, setting_values
 from tuning.recommend import recommend
@@ -295,7 +295,7 @@ def _profile() -> dict[str, Any]:  # Any: YAML
     )  # fmt: skip
     other = replace(best, treatment="u", candidate=False, verdict="worse")
     found: dict[str, Any] = yaml.safe_load(
-        profile.text(run, recommend(run, replace(NOTHING, comparisons=(best, other))))
+        profile_text.text(run, recommend(run, replace(NOTHING, comparisons=(best, other))))
     )
     return found
 
@@ -310,16 +310,18 @@ def test_a_written_profile_is_valid_and_uses_every_key() -> None:
     each_known = known["settings"]["items"]["properties"]
 
     assert _wrong("profile", written) == ""
-    assert set(known) ^ set(written) == set()
-    assert set(known) ^ set(profile._TOP) == set()
-    assert set(each_known) ^ set(written["settings"][0]) == set()
-    assert set(each_known) ^ set(profile._SETTING) == set()
-    assert _wrong("profile", yaml.safe_load(profile.text(example_run(), recommend(example_run(), NOTHING)))) == ""
+    assert set(known) ^ {"format", *profile.TOP} == set()
+    assert set(each_known) ^ set(profile.SETTING) == set()
+    assert set(written) <= set(known)
+    assert set(written["settings"][0]) >= set(profile.SETTING) - {*profile.CITED}
+    assert {field.name for field in fields(profile.Profile)} == set(profile.TOP)
+    assert {field.name for field in fields(profile.ProfileSetting)} == set(profile.SETTING)
+    assert _wrong("profile", yaml.safe_load(profile_text.text(example_run(), recommend(example_run(), NOTHING)))) == ""
 
 
 WRONG_PROFILES: Mapping[str, dict[str, Any]] = {  # Any: JSON
     "no settings": {"format": 1, "name": "x", "status": "nothing"},
-    "a newer format": {"format": 2, "name": "x", "status": "nothing", "settings": []},
+    "a newer format": {"format": 3, "name": "x", "status": "nothing", "settings": []},
     "an unknown status": {"format": 1, "name": "x", "status": "sure", "settings": []},
     "an unknown key": {"format": 1, "name": "x", "status": "nothing", "settings": [], "extra": 1},
     "an unknown knob": {"format": 1, "name": "x", "status": "candidate",
