@@ -13,11 +13,11 @@ from typing import Any, get_args
 from bench.document import Node, nearest, read
 from bench.options import Option, Options, taken, word
 from results.errors import WrongInput
-from tuning.knobs.entry import OWNERS, SYMPTOMS, Basis, Disruption, Entry, How, Namespace, Policy, Scope, Type
+from tuning.knobs.entry import OWNERS, POLICIES, SYMPTOMS, Basis, Disruption, Entry, How, Namespace, Policy, Scope, Type
 from tuning.knobs.feature import members
 from tuning.knobs.sysctl import sysctl_key
 
-__all__ = ["Entry", "catalogue", "chosen", "entries_for", "entry", "load"]
+__all__ = ["Entry", "catalogue", "chosen", "entries_for", "entry", "load", "policies"]
 
 _PERSIST = ("sysctl.d", "post-up", "ifupdown2", "qm", "at-boot", "modprobe.d", "boot")
 _NEEDED = ("about", "read", "type", "scope", "namespace", "disruption", "policy", "source")
@@ -64,6 +64,16 @@ def chosen(words: str, policies: Collection[str] = ()) -> tuple[Entry, ...]:
         if (not policies or each.policy in policies)
         and all(word in f"{each.id} {each.kind} {each.setting} {each.about}".lower() for word in wanted)
     )
+
+
+def policies(letters: str) -> tuple[str, ...]:
+    """`A,C` or `AC` as policies; () for "". Raises WrongInput."""
+    found = tuple(letters.upper().replace(",", "").replace(" ", ""))
+    for each in found:
+        if each not in get_args(Policy):
+            said = ", ".join(f"{letter} ({words})" for letter, words in POLICIES.items())
+            raise WrongInput(f"{each!r} is no policy", hint=f"there are {said}")
+    return found
 
 
 def load(text: str, file: str) -> Mapping[str, Entry]:

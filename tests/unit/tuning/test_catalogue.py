@@ -130,7 +130,7 @@ def test_the_same_knob_twice_is_told() -> None:
 @given(st.text())
 def test_any_other_text_is_wrong_input(text: str) -> None:
     """No other exception leaves the reader."""
-    with pytest.raises(WrongInput, match="^catalogue.yaml"):
+    with pytest.raises(WrongInput, match=r"^catalogue\.yaml"):
         load(text, "catalogue.yaml")
 
 
