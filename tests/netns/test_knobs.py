@@ -10,7 +10,9 @@ import pytest
 from bench.hosts.command import Command
 from bench.hosts.local import Local
 from bench.hosts.namespace import Namespace, entered
+from bench.hosts.ssh import connected
 from bench.labs.topology import Topology
+from tests.netns import sshd
 from tests.netns.able import able
 from tests.netns.nettune_command import nettune
 from tuning.knobs.catalogue import catalogue, chosen
@@ -79,13 +81,29 @@ def test_a_bridge_tells_its_options(fresh: Namespace) -> None:
 def test_a_bond_tells_its_options(fresh: Namespace, state: Path) -> None:
     """The kernel prints a word and its number, "layer2 0": the word counts."""
     able(Topology("bond"), state)
-    fresh.run(Command(("ip", *["link", "add", "nt-bond", "type", "bond", "mode", "802.3ad", "miimon", "100"]))).require()
+    fresh.run(
+        Command(("ip", *["link", "add", "nt-bond", "type", "bond", "mode", "802.3ad", "miimon", "100"]))
+    ).require()
     found = {each.id: each for each in survey(fresh, BOND_AND_BRIDGE, "nt-bond").found}
 
     assert (found["bond.xmit_hash_policy"].state, found["bond.xmit_hash_policy"].value) == ("writable", "layer2")
     assert found["bond.mode"].value == "802.3ad"
     assert found["bond.miimon"].value == "100"
     assert found["bridge.mcast_snooping"].state == "absent"
+
+
+def test_a_machine_over_ssh_answers_as_it_does_inside(tmp_path: Path) -> None:
+    """One batch, through a real sshd in a namespace."""
+    sshd.skip_where_it_cannot_run()
+    entries = tuple(catalogue().values())
+    with (
+        sshd.namespace() as inside,
+        sshd.serving(inside, tmp_path / "sshd") as server,
+        connected("inside", server.login, dial=inside.dial) as host,
+    ):
+        over_ssh, by_itself = survey(host, entries, "lo"), survey(inside, entries, "lo")
+
+    assert over_ssh == by_itself
 
 
 def test_the_program_asks_this_machine_and_writes_nothing(state: Path) -> None:

@@ -60,13 +60,30 @@ def test_the_present_value_and_all_below_a_maximum_are_left_out(virtio: dict[str
 
 
 def test_this_machine_agrees_with_proc_sys() -> None:
-    """Every sysctl that is found reads what its file holds, and what is absent has no file."""
+    """Every sysctl that is found reads what its file holds, of the type and range that the catalogue gives it."""
     seen = survey(Local(), chosen("sysctl"))
     for each in seen.found:
         path = Path("/proc/sys", *each.id.split("."))
         assert (each.state == "absent") == (not path.exists())
         if each.value is not None:
             assert path.read_text(encoding="utf-8").split() == each.value.split()
+            assert _fits(entry(each.id), each.value), each
+
+
+def _fits(asked: Entry, value: str) -> bool:
+    """Whether a value is one that the catalogue says a knob takes."""
+    numbers = [int(word) for word in value.split() if word.lstrip("-").isdecimal()]
+    match asked.type:
+        case "number" | "numbers":
+            low, high = asked.range or (0, 1 << 64)
+            several = asked.type == "numbers"
+            return bool(numbers) and (len(numbers) > 1) == several and all(low <= each <= high for each in numbers)
+        case "switch":
+            return value in {"0", "1"}
+        case "choice":
+            return value in asked.words
+        case _:
+            return True
 
 
 def test_what_cannot_be_asked_says_why() -> None:
