@@ -4,7 +4,7 @@ import re
 
 from bench.hosts.command import Command
 
-_PAIR = re.compile(r"(Adaptive|CQE mode) RX: (\S+)  TX: (\S+)")
+_PAIR = re.compile(r"(Adaptive|CQE mode) RX: (on|off|n/a)  TX: (on|off|n/a)")
 _LINE = re.compile(r"([a-z][a-z-]+):\s+(on|off|[0-9]+)")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from bench.facts import state
+from bench.facts import coalescing, state
 from bench.hosts.command import Command, Outcome
 
 _FILES = frozenset({"sysctl", "queue", "napi"})
@@ -23,6 +23,8 @@ def questions(keys: Collection[str]) -> tuple[Command, ...] | None:
             others.append(state.features(device))
         elif kind in _NUMBERS:
             others.append(Command(("ethtool", _NUMBERS[kind], device)))
+        elif kind == "coalesce":
+            others.append(coalescing.question(device))
         elif kind == "link":
             others.append(state.IDENTITY)
         else:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.facts import ruleset
+from bench.facts import coalescing, ruleset
 from bench.facts.sheet import FactSheet
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host, ask_everywhere
@@ -61,7 +61,7 @@ def questions(
     """The Commands that read a host's state: `devices` are those whose features and queues matter.
 
     `bridges`: it has some; `filters`: its nft ruleset is a part of the path; `machine`: it is one of its own, whose
-    devices have rings and channels (a namespace's veth has not, and each question costs 2 ms).
+    devices have rings, channels and coalescing (a namespace's veth has not, and each question costs 2 ms).
     """
     devices = tuple(devices)
     files = [f"{_DEVICES}{device}/{name}" for device in devices for name in ("queues", *_NAPI)]
@@ -75,6 +75,7 @@ def questions(
         *((Command(("nft", "-s", "list", "ruleset")),) if filters else ()),
         *(features(device) for device in devices),
         *(Command(("ethtool", option, device)) for device in devices if machine for option in ("-g", "-l")),
+        *(coalescing.question(device) for device in devices if machine),
     )
 
 
@@ -118,6 +119,8 @@ def parse(outcomes: Sequence[Outcome]) -> dict[str, str]:
                 facts |= parse_fdb(_document(outcome))
             case ("ethtool", "--json", *_):
                 facts |= parse_features(outcome)
+            case ("ethtool", "-c", device):
+                facts |= coalescing.parse(device, outcome.stdout)
             case ("ethtool", option, device):
                 facts |= parse_numbers("ring" if option == "-g" else "channel", device, outcome.stdout)
             case _:

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Mapping
 
 from bench.document import nearest
+from tuning.knobs.coalescing import Coalescing
 from tuning.knobs.device_files import DEVICE_FILES
 from tuning.knobs.feature import Feature
 from tuning.knobs.knob import Knob
@@ -24,6 +25,7 @@ KNOBS: Mapping[str, Knob] = STARTED | {
         Mtu(),
         *NIC_NUMBERS,
         *LINK_NUMBERS,
+        Coalescing(),
         Feature(),
         *DEVICE_FILES,
         Qdisc(),
