@@ -7,7 +7,8 @@ from bench.hosts.command import Command, Outcome
 
 _FILES = frozenset({"sysctl", "queue", "napi"})
 _NUMBERS = {"ring": "-g", "channel": "-l"}
-_WITH_LINKS = ("link/", "address/", "neighbour/", "rule/4/")  # what state.IDENTITY tells of
+_OF_LINKS = frozenset({"link", *state.LINK_OPTIONS})
+_WITH_LINKS = ("link/", "address/", "neighbour/", "rule/4/", "bond/", "bridge/")  # what state.IDENTITY tells of
 
 
 def questions(keys: Collection[str]) -> tuple[Command, ...] | None:
@@ -25,7 +26,7 @@ def questions(keys: Collection[str]) -> tuple[Command, ...] | None:
             others.append(Command(("ethtool", _NUMBERS[kind], device)))
         elif kind == "coalesce":
             others.append(coalescing.question(device))
-        elif kind == "link":
+        elif kind in _OF_LINKS:
             others.append(state.IDENTITY)
         else:
             return None
@@ -47,4 +48,4 @@ def _told_with(key: str) -> tuple[str, ...]:
     kind, device = key.split("/", 2)[:2]
     if kind in _FILES:
         return ()
-    return _WITH_LINKS if kind == "link" else (f"{kind}/{device}/",)
+    return _WITH_LINKS if kind in _OF_LINKS else (f"{kind}/{device}/",)

@@ -33,6 +33,13 @@ _LINK_FIELDS = ("mtu", "txqlen", "qdisc", "operstate", "address", "master", "num
                 "tso_max_size", "tso_max_segs", "promiscuity", "allmulti")  # fmt: skip
 _ADDRESS_FIELDS = ("broadcast", "scope", "label", "dynamic", "noprefixroute", "temporary", "deprecated", "tentative")
 
+# Options of a bond or bridge that can be changed while it is up, by the words of `ip -j -d link` and `ip link set`.
+LINK_OPTIONS: Mapping[str, Sequence[str]] = {
+    "bond": ("xmit_hash_policy", "miimon", "updelay", "downdelay", "packets_per_slave", "primary_reselect"),
+    "bridge": ("mcast_snooping", "mcast_querier", "mcast_hash_max", "ageing_time", "forward_delay",
+               "vlan_stats_enabled"),
+}  # fmt: skip
+
 # Links with addresses, permanent neighbours and IPv4 rules.
 IDENTITY = Command(("ip", "-d", "-j", "-batch", "-"), stdin="addr show\nneigh show nud permanent\nrule show\n")
 
@@ -204,7 +211,12 @@ def parse_links(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:  # Any: JS
         device = row.get("ifname", "?")
         facts |= {f"link/{device}/{field}": str(row[field]) for field in _LINK_FIELDS if field in row}
         facts[f"link/{device}/flags"] = " ".join(sorted(row.get("flags", ())))
-        facts[f"link/{device}/kind"] = str(row.get("linkinfo", {}).get("info_kind", row.get("link_type", "")))
+        info = row.get("linkinfo", {})
+        kind, options = str(info.get("info_kind", row.get("link_type", ""))), info.get("info_data", {})
+        facts[f"link/{device}/kind"] = kind
+        facts |= {
+            f"{kind}/{device}/{word}": str(options[word]) for word in LINK_OPTIONS.get(kind, ()) if word in options
+        }
         for entry in row.get("addr_info", ()):
             said = (f"{field} {entry[field]}" for field in _ADDRESS_FIELDS if field in entry)
             facts[f"address/{device}/{entry.get('local')}/{entry.get('prefixlen')}"] = " ".join(said)

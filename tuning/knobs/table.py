@@ -9,6 +9,7 @@ from tuning.knobs.device_files import DEVICE_FILES
 from tuning.knobs.feature import Feature
 from tuning.knobs.knob import Knob
 from tuning.knobs.link import LINK_NUMBERS
+from tuning.knobs.link_options import OPTIONS
 from tuning.knobs.mtu import Mtu
 from tuning.knobs.nic import NIC_NUMBERS
 from tuning.knobs.node import FirewallRules, Nat
@@ -25,6 +26,7 @@ KNOBS: Mapping[str, Knob] = STARTED | {
         Mtu(),
         *NIC_NUMBERS,
         *LINK_NUMBERS,
+        *OPTIONS,
         Coalescing(),
         Feature(),
         *DEVICE_FILES,
