@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from bench.facts import coalescing, state
+from bench.facts import coalescing, cpus, state
 from bench.hosts.command import Command, Outcome
 
 _FILES = frozenset({"sysctl", "queue", "napi"})
@@ -24,6 +24,8 @@ def questions(keys: Collection[str]) -> tuple[Command, ...] | None:
             others.append(state.features(device))
         elif kind in _NUMBERS:
             others.append(Command(("ethtool", _NUMBERS[kind], device)))
+        elif kind == "cpu":
+            others.append(cpus.QUESTION)
         elif kind == "coalesce":
             others.append(coalescing.question(device))
         elif kind in _OF_LINKS:
@@ -48,4 +50,6 @@ def _told_with(key: str) -> tuple[str, ...]:
     kind, device = key.split("/", 2)[:2]
     if kind in _FILES:
         return ()
+    if kind == "cpu":
+        return ("cpu/",)
     return _WITH_LINKS if kind in _OF_LINKS else (f"{kind}/{device}/",)

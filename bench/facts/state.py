@@ -10,7 +10,7 @@ import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.facts import coalescing, ruleset
+from bench.facts import coalescing, cpus, ruleset
 from bench.facts.sheet import FactSheet
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host, ask_everywhere
@@ -68,7 +68,7 @@ def questions(
     """The Commands that read a host's state: `devices` are those whose features and queues matter.
 
     `bridges`: it has some; `filters`: its nft ruleset is a part of the path; `machine`: it is one of its own, whose
-    devices have rings, channels and coalescing (a namespace's veth has not, and each question costs 2 ms).
+    devices have rings, channels and coalescing, and CPUs (a namespace's veth has not, and each question costs 2 ms).
     """
     devices = tuple(devices)
     files = [f"{_DEVICES}{device}/{name}" for device in devices for name in ("queues", *_NAPI)]
@@ -83,6 +83,7 @@ def questions(
         *(features(device) for device in devices),
         *(Command(("ethtool", option, device)) for device in devices if machine for option in ("-g", "-l")),
         *(coalescing.question(device) for device in devices if machine),
+        *((cpus.QUESTION,) if machine else ()),
     )
 
 
@@ -108,6 +109,8 @@ def parse(outcomes: Sequence[Outcome]) -> dict[str, str]:
     facts: dict[str, str] = {}
     for outcome in outcomes:
         match outcome.command.argv:
+            case cpus.QUESTION.argv:
+                facts |= cpus.parse(outcome.stdout)  # it exits with 1 where there is none
             case ("grep", *_):
                 facts |= parse_files(outcome.stdout)  # it exits with 2 for an unreadable file: normal in /proc/sys
             case ("ip", "-d", *_):
@@ -126,10 +129,8 @@ def parse(outcomes: Sequence[Outcome]) -> dict[str, str]:
                 facts |= parse_fdb(_document(outcome))
             case ("ethtool", "--json", *_):
                 facts |= parse_features(outcome)
-            case ("ethtool", "-c", device):
-                facts |= coalescing.parse(device, outcome.stdout)
             case ("ethtool", option, device):
-                facts |= parse_numbers("ring" if option == "-g" else "channel", device, outcome.stdout)
+                facts |= _of_a_nic(option, device, outcome.stdout)
             case _:
                 raise Unreadable(f"on {outcome.host}: nobody reads the answer of `{outcome.command}`")
     return facts
@@ -247,6 +248,12 @@ def parse_features(outcome: Outcome) -> dict[str, str]:
             continue
         facts[f"feature/{device}/{_LONG_NAMES.get(name, name)}"] = _feature(bits)
     return facts
+
+
+def _of_a_nic(option: str, device: str, text: str) -> dict[str, str]:
+    if option == "-c":
+        return coalescing.parse(device, text)
+    return parse_numbers("ring" if option == "-g" else "channel", device, text)
 
 
 def parse_numbers(kind: str, device: str, text: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from bench.document import nearest
 from tuning.knobs.coalescing import Coalescing
+from tuning.knobs.cpu import CPU_FILES
 from tuning.knobs.device_files import DEVICE_FILES
 from tuning.knobs.feature import Feature
 from tuning.knobs.knob import Knob
@@ -30,6 +31,7 @@ KNOBS: Mapping[str, Knob] = STARTED | {
         Coalescing(),
         Feature(),
         *DEVICE_FILES,
+        *CPU_FILES,
         Qdisc(),
         Sysctl(),
         FirewallRules(),
