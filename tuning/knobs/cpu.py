@@ -10,6 +10,8 @@ from bench.hosts.command import Command
 from bench.labs.lab import Lab, Target
 from tuning.knobs.knob import Change, NotSettable
 
+_OF_A_MACHINE = "sysctl/net.core.netdev_max_backlog"  # absent in every network namespace but the machine's own
+
 
 @dataclass(frozen=True, slots=True)
 class CpuFile:
@@ -39,10 +41,12 @@ class CpuFile:
         return "" if re.fullmatch(self.pattern, value) else f"{setting} {value!r} is no {self.shape}"
 
     def changes(self, setting: str, value: str, lab: Lab, target: Target, now: Sheets) -> tuple[Change, ...]:
-        """See Knob.changes. Refuses a namespace: its CPUs are the machine's, and so are the facts of them."""
+        """See Knob.changes. Refuses a namespace, also one on another machine: it sees the machine's own CPUs."""
         found = []
         for host in dict.fromkeys(lab.hosts_of(target)):
-            found += [Change(host.name, key, value) for key in now[host.name].facts if self.owns(key)]
+            facts = now[host.name].facts
+            if _OF_A_MACHINE in facts:
+                found += [Change(host.name, key, value) for key in facts if self.owns(key)]
         if not found:
             raise NotSettable(
                 f"not settable here: on the target {target!r} is no machine of its own with {setting} (a namespace has "

@@ -53,7 +53,8 @@ def test_every_cpu_of_the_node_is_set() -> None:
     """By tee, like all of sysfs."""
     here = lab()
     node = here.nodes[0]
-    sheets = {host.name: FactSheet(host.name, FACTS if host is node else {}) for host in here.hosts}
+    facts = {**FACTS, "sysctl/net.core.netdev_max_backlog": "1000"}
+    sheets = {host.name: FactSheet(host.name, facts if host is node else {}) for host in here.hosts}
     knob = KNOBS["pm_qos_resume_latency_us"]
     changes = knob.changes("pm_qos_resume_latency_us", "3", here, "node", sheets)
 
@@ -77,9 +78,9 @@ def test_a_governor_moves_the_energy_preference() -> None:
 
 
 def test_where_there_is_no_machine_it_is_refused() -> None:
-    """Namespaces and guests by name."""
+    """Also a namespace over SSH, which sees the CPUs of its machine: they are not its own."""
     here = lab()
-    sheets = {host.name: FactSheet(host.name, {}) for host in here.hosts}
+    sheets = {host.name: FactSheet(host.name, FACTS) for host in here.hosts}
 
     with pytest.raises(NotSettable, match="is no machine of its own with scaling_governor"):
         KNOBS["scaling_governor"].changes("scaling_governor", "performance", here, "node", sheets)
