@@ -63,12 +63,18 @@ class Unreadable(NotAble):
 
 
 def questions(
-    devices: Iterable[str], *, bridges: bool = False, filters: bool = False, machine: bool = False
+    devices: Iterable[str],
+    *,
+    bridges: bool = False,
+    filters: bool = False,
+    machine: bool = False,
+    clocked: bool = False,
 ) -> tuple[Command, ...]:
     """The Commands that read a host's state: `devices` are those whose features and queues matter.
 
     `bridges`: it has some; `filters`: its nft ruleset is a part of the path; `machine`: it is one of its own, whose
-    devices have rings, channels and coalescing, and CPUs (a namespace's veth has not, and each question costs 2 ms).
+    devices have rings, channels and coalescing (a veth has not, and each question costs 2 ms); `clocked`: it
+    has CPUs of its own, which a guest has not.
     """
     devices = tuple(devices)
     files = [f"{_DEVICES}{device}/{name}" for device in devices for name in ("queues", *_NAPI)]
@@ -83,7 +89,7 @@ def questions(
         *(features(device) for device in devices),
         *(Command(("ethtool", option, device)) for device in devices if machine for option in ("-g", "-l")),
         *(coalescing.question(device) for device in devices if machine),
-        *((cpus.QUESTION,) if machine else ()),
+        *((cpus.QUESTION,) if clocked else ()),
     )
 
 
@@ -93,11 +99,20 @@ def features(device: str) -> Command:
 
 
 def read(
-    hosts: Mapping[Host, Sequence[str]], bridged: Container[Host] = (), filtered: Container[Host] = ()
+    hosts: Mapping[Host, Sequence[str]],
+    bridged: Container[Host] = (),
+    filtered: Container[Host] = (),
+    clocked: Container[Host] = (),
 ) -> dict[str, FactSheet]:
     """The state of every host (with its devices), all asked at the same time; keyed by host name."""
     asked = {
-        host: questions(devices, bridges=host in bridged, filters=host in filtered, machine=not host.local)
+        host: questions(
+            devices,
+            bridges=host in bridged,
+            filters=host in filtered,
+            machine=not host.local,
+            clocked=host in clocked,
+        )
         for host, devices in hosts.items()
     }
     answers = ask_everywhere(asked)

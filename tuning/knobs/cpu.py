@@ -22,7 +22,7 @@ class CpuFile:
     shape: str  # the same in words
     caution: str
     drags: str = "(?!)"  # pattern of the facts that the driver moves with it
-    target: Target = "node"  # guests have neither clocks nor sleep of their own
+    target: Target = "path"  # every machine: guests and namespaces have neither clocks nor sleep of their own
 
     def owns(self, key: str) -> bool:
         """See Knob.owns."""

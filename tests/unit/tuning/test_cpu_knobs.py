@@ -32,8 +32,8 @@ def test_they_are_facts_of_machines() -> None:
     answer = Outcome(cpus.QUESTION, "pve1", 0, TEXT, "", 0.0)
 
     assert cpus.parse(TEXT) == FACTS
-    assert cpus.QUESTION in state.questions(["eth0"], machine=True)
-    assert cpus.QUESTION not in state.questions(["eth0"])
+    assert cpus.QUESTION in state.questions(["eth0"], clocked=True)
+    assert cpus.QUESTION not in state.questions(["eth0"], machine=True)
     assert state.parse([answer]) == FACTS
     assert part.questions(FACTS) == (cpus.QUESTION,)
     assert part.renewed({**FACTS, "cpu/cpu2/pm_qos_resume_latency_us": "0"}, FACTS, [answer]) == FACTS
