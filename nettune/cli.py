@@ -10,6 +10,7 @@ import typer
 from nettune import data_cli
 from nettune.gate_cli import compare, trend
 from nettune.image_cli import image_app
+from nettune.knobs_cli import knobs_app
 from nettune.lab_cli import lab_app
 from nettune.places import places
 from nettune.profile_cli import profile_app
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(lab_app, name="lab")
 app.add_typer(image_app, name="image")
+app.add_typer(knobs_app, name="knobs")
 app.add_typer(data_cli.plan_app, name="plan")
 app.add_typer(profile_app, name="profile")
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from bench.facts import state
+from bench.facts import coalescing, cpus, state
 from bench.hosts.command import Command, Outcome
 
 _FILES = frozenset({"sysctl", "queue", "napi"})
 _NUMBERS = {"ring": "-g", "channel": "-l"}
-_WITH_LINKS = ("link/", "address/", "neighbour/", "rule/4/")  # what state.IDENTITY tells of
+_OF_LINKS = frozenset({"link", *state.LINK_OPTIONS})
+_WITH_LINKS = ("link/", "address/", "neighbour/", "rule/4/", "bond/", "bridge/")  # what state.IDENTITY tells of
 
 
 def questions(keys: Collection[str]) -> tuple[Command, ...] | None:
@@ -23,7 +24,11 @@ def questions(keys: Collection[str]) -> tuple[Command, ...] | None:
             others.append(state.features(device))
         elif kind in _NUMBERS:
             others.append(Command(("ethtool", _NUMBERS[kind], device)))
-        elif kind == "link":
+        elif kind == "cpu":
+            others.append(cpus.QUESTION)
+        elif kind == "coalesce":
+            others.append(coalescing.question(device))
+        elif kind in _OF_LINKS:
             others.append(state.IDENTITY)
         else:
             return None
@@ -45,4 +50,6 @@ def _told_with(key: str) -> tuple[str, ...]:
     kind, device = key.split("/", 2)[:2]
     if kind in _FILES:
         return ()
-    return _WITH_LINKS if kind == "link" else (f"{kind}/{device}/",)
+    if kind == "cpu":
+        return ("cpu/",)
+    return _WITH_LINKS if kind in _OF_LINKS else (f"{kind}/{device}/",)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.facts import ruleset
+from bench.facts import coalescing, cpus, ruleset
 from bench.facts.sheet import FactSheet
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host, ask_everywhere
@@ -32,6 +32,13 @@ _LINK_FIELDS = ("mtu", "txqlen", "qdisc", "operstate", "address", "master", "num
                 "gso_max_size", "gso_max_segs", "gro_max_size", "gso_ipv4_max_size", "gro_ipv4_max_size",
                 "tso_max_size", "tso_max_segs", "promiscuity", "allmulti")  # fmt: skip
 _ADDRESS_FIELDS = ("broadcast", "scope", "label", "dynamic", "noprefixroute", "temporary", "deprecated", "tentative")
+
+# Options of a bond or bridge that can be changed while it is up, by the words of `ip -j -d link` and `ip link set`.
+LINK_OPTIONS: Mapping[str, Sequence[str]] = {
+    "bond": ("xmit_hash_policy", "miimon", "updelay", "downdelay", "packets_per_slave", "primary_reselect"),
+    "bridge": ("mcast_snooping", "mcast_querier", "mcast_hash_max", "ageing_time", "forward_delay",
+               "vlan_stats_enabled"),
+}  # fmt: skip
 
 # Links with addresses, permanent neighbours and IPv4 rules.
 IDENTITY = Command(("ip", "-d", "-j", "-batch", "-"), stdin="addr show\nneigh show nud permanent\nrule show\n")
@@ -56,12 +63,18 @@ class Unreadable(NotAble):
 
 
 def questions(
-    devices: Iterable[str], *, bridges: bool = False, filters: bool = False, machine: bool = False
+    devices: Iterable[str],
+    *,
+    bridges: bool = False,
+    filters: bool = False,
+    machine: bool = False,
+    clocked: bool = False,
 ) -> tuple[Command, ...]:
     """The Commands that read a host's state: `devices` are those whose features and queues matter.
 
     `bridges`: it has some; `filters`: its nft ruleset is a part of the path; `machine`: it is one of its own, whose
-    devices have rings and channels (a namespace's veth has not, and each question costs 2 ms).
+    devices have rings, channels and coalescing (a veth has not, and each question costs 2 ms); `clocked`: it
+    has CPUs of its own, which a guest has not.
     """
     devices = tuple(devices)
     files = [f"{_DEVICES}{device}/{name}" for device in devices for name in ("queues", *_NAPI)]
@@ -75,6 +88,8 @@ def questions(
         *((Command(("nft", "-s", "list", "ruleset")),) if filters else ()),
         *(features(device) for device in devices),
         *(Command(("ethtool", option, device)) for device in devices if machine for option in ("-g", "-l")),
+        *(coalescing.question(device) for device in devices if machine),
+        *((cpus.QUESTION,) if clocked else ()),
     )
 
 
@@ -84,11 +99,20 @@ def features(device: str) -> Command:
 
 
 def read(
-    hosts: Mapping[Host, Sequence[str]], bridged: Container[Host] = (), filtered: Container[Host] = ()
+    hosts: Mapping[Host, Sequence[str]],
+    bridged: Container[Host] = (),
+    filtered: Container[Host] = (),
+    clocked: Container[Host] = (),
 ) -> dict[str, FactSheet]:
     """The state of every host (with its devices), all asked at the same time; keyed by host name."""
     asked = {
-        host: questions(devices, bridges=host in bridged, filters=host in filtered, machine=not host.local)
+        host: questions(
+            devices,
+            bridges=host in bridged,
+            filters=host in filtered,
+            machine=not host.local,
+            clocked=host in clocked,
+        )
         for host, devices in hosts.items()
     }
     answers = ask_everywhere(asked)
@@ -100,6 +124,8 @@ def parse(outcomes: Sequence[Outcome]) -> dict[str, str]:
     facts: dict[str, str] = {}
     for outcome in outcomes:
         match outcome.command.argv:
+            case cpus.QUESTION.argv:
+                facts |= cpus.parse(outcome.stdout)  # it exits with 1 where there is none
             case ("grep", *_):
                 facts |= parse_files(outcome.stdout)  # it exits with 2 for an unreadable file: normal in /proc/sys
             case ("ip", "-d", *_):
@@ -119,7 +145,7 @@ def parse(outcomes: Sequence[Outcome]) -> dict[str, str]:
             case ("ethtool", "--json", *_):
                 facts |= parse_features(outcome)
             case ("ethtool", option, device):
-                facts |= parse_numbers("ring" if option == "-g" else "channel", device, outcome.stdout)
+                facts |= _of_a_nic(option, device, outcome.stdout)
             case _:
                 raise Unreadable(f"on {outcome.host}: nobody reads the answer of `{outcome.command}`")
     return facts
@@ -201,7 +227,12 @@ def parse_links(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:  # Any: JS
         device = row.get("ifname", "?")
         facts |= {f"link/{device}/{field}": str(row[field]) for field in _LINK_FIELDS if field in row}
         facts[f"link/{device}/flags"] = " ".join(sorted(row.get("flags", ())))
-        facts[f"link/{device}/kind"] = str(row.get("linkinfo", {}).get("info_kind", row.get("link_type", "")))
+        info = row.get("linkinfo", {})
+        kind, options = str(info.get("info_kind", row.get("link_type", ""))), info.get("info_data", {})
+        facts[f"link/{device}/kind"] = kind
+        facts |= {
+            f"{kind}/{device}/{word}": str(options[word]) for word in LINK_OPTIONS.get(kind, ()) if word in options
+        }
         for entry in row.get("addr_info", ()):
             said = (f"{field} {entry[field]}" for field in _ADDRESS_FIELDS if field in entry)
             facts[f"address/{device}/{entry.get('local')}/{entry.get('prefixlen')}"] = " ".join(said)
@@ -232,6 +263,12 @@ def parse_features(outcome: Outcome) -> dict[str, str]:
             continue
         facts[f"feature/{device}/{_LONG_NAMES.get(name, name)}"] = _feature(bits)
     return facts
+
+
+def _of_a_nic(option: str, device: str, text: str) -> dict[str, str]:
+    if option == "-c":
+        return coalescing.parse(device, text)
+    return parse_numbers("ring" if option == "-g" else "channel", device, text)
 
 
 def parse_numbers(kind: str, device: str, text: str) -> dict[str, str]:

@@ -138,7 +138,12 @@ class Lab:
         for device in self.path:
             if device.counts:  # the features of others are not on the path
                 by_host[device.host].append(device.device)
-        sheets = state.read(by_host, bridged=self.nodes, filtered=self.nodes if self.topology.filters else ())
+        sheets = state.read(
+            by_host,
+            bridged=self.nodes,
+            filtered=self.nodes if self.topology.filters else (),
+            clocked=self.hosts if self.guard_s else (),  # machines that already stand: their CPUs are real
+        )
         if self.restarting is not None:
             started = {name: self.restarting.facts(name) for name in sheets}
             sheets = {name: FactSheet(name, {**each.facts, **started[name]}) for name, each in sheets.items()}

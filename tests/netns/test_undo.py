@@ -100,6 +100,12 @@ ELSEWHERE = {  # knobs that need a topology of their own
     "a tagged VLAN, raised": ("- {kind: vlan, id: 10, tagged: on}", {"mtu": "9000"}),
     "a tagged VLAN, lowered": ("- {kind: vlan, id: 10, tagged: on}", {"mtu": "1400"}),
     "a bond": ("- {kind: bond, mode: active-backup}", {"mtu": "9000", "tso": "off"}),
+    "multicast and ageing of a bridge": ("- bridge", {"mcast_snooping": "off", "ageing_time": "6000"}),
+    "a bridge that asks": ("- bridge", {"mcast_querier": "on", "mcast_hash_max": "8192", "forward_delay": "200"}),
+    "hash and link watch of a bond": (
+        "- {kind: bond, mode: balance-xor}",
+        {"xmit_hash_policy": "layer3+4", "miimon": "50", "updelay": "100"},
+    ),
     "policy routing": ("- {kind: routed, routing: policy}", {"mtu": "1000", "txqueuelen": "50"}),
 }
 

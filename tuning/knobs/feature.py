@@ -41,6 +41,11 @@ KERNEL = tuple(_STRINGS.split())
 _CUTS_TRAFFIC = frozenset({"loopback", "rx-fcs", "rx-all"})  # policy X of the catalogue: never a candidate
 
 
+def members(word: str) -> tuple[str, ...]:
+    """The kernel's strings that one of ethtool's short names stands for; () for any other word."""
+    return tuple(fnmatch.filter(KERNEL, SHORT[word])) if word in SHORT else ()
+
+
 class Feature:
     """`tso: off`, `rx-udp-gro-forwarding: on`."""
 

@@ -4,10 +4,13 @@ import functools
 from collections.abc import Mapping
 
 from bench.document import nearest
+from tuning.knobs.coalescing import Coalescing
+from tuning.knobs.cpu import CPU_FILES
 from tuning.knobs.device_files import DEVICE_FILES
 from tuning.knobs.feature import Feature
 from tuning.knobs.knob import Knob
 from tuning.knobs.link import LINK_NUMBERS
+from tuning.knobs.link_options import OPTIONS
 from tuning.knobs.mtu import Mtu
 from tuning.knobs.nic import NIC_NUMBERS
 from tuning.knobs.node import FirewallRules, Nat
@@ -24,8 +27,11 @@ KNOBS: Mapping[str, Knob] = STARTED | {
         Mtu(),
         *NIC_NUMBERS,
         *LINK_NUMBERS,
+        *OPTIONS,
+        Coalescing(),
         Feature(),
         *DEVICE_FILES,
+        *CPU_FILES,
         Qdisc(),
         Sysctl(),
         FirewallRules(),

@@ -1,0 +1,51 @@
+"""Which of a knob's candidates are worth measuring on a host, given what it has now. Pure."""
+
+import re
+
+from tuning.knobs.entry import Entry
+
+_SWITCH = {"on": "1", "off": "0", "y": "1", "n": "0", "yes": "1", "no": "0", "enabled": "1", "disabled": "0"}
+_WHOLE = re.compile(r"-?[0-9]{1,20}")
+
+
+def offered(entry: Entry, now: str | None) -> tuple[str, ...]:
+    """The candidates that may gain something over `now` (None: not known), each once, in the catalogue's order.
+
+    The present value is never among them. Of a maximum none at or below it: new kernels ship larger buffers than old
+    guides, and a guide's value would lower them. Of several numbers the last is the maximum; of the others the larger
+    of candidate and present value is taken.
+    """
+    if now is None:
+        return entry.candidates
+    found: list[str] = []
+    for candidate in entry.candidates:
+        kept = _raised(candidate, now) if entry.maximum else candidate
+        if kept is not None and not same(entry, kept, now) and kept not in found:
+            found.append(kept)
+    return tuple(found)
+
+
+def same(entry: Entry, one: str, other: str) -> bool:
+    """True for two ways to write one value: on and 1, masks with commas and zeros, white space."""
+    return _plain(entry, one) == _plain(entry, other)
+
+
+def _raised(candidate: str, now: str) -> str | None:
+    """The candidate with nothing in it below `now`; None where its maximum is not above."""
+    wanted, present = candidate.split(), now.split()
+    if not all(_WHOLE.fullmatch(word) for word in present) or len(wanted) != len(present):
+        return candidate  # not comparable: the host says what it takes
+    if int(wanted[-1]) <= int(present[-1]):
+        return None
+    return " ".join(str(max(int(a), int(b))) for a, b in zip(wanted, present, strict=True))
+
+
+def _plain(entry: Entry, value: str) -> str:
+    text = " ".join(value.split())
+    if entry.type == "switch":
+        return _SWITCH.get(text.lower(), text)
+    if entry.type == "mask":
+        return text.replace(",", "").lstrip("0").lower() or "0"
+    if entry.type in {"number", "numbers"} and all(_WHOLE.fullmatch(word) for word in text.split()):
+        return " ".join(str(int(word)) for word in text.split())
+    return text
