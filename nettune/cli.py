@@ -15,6 +15,7 @@ from nettune.lab_cli import lab_app
 from nettune.places import places
 from nettune.profile_cli import profile_app
 from nettune.say import Screen, duration
+from nettune.tune_cli import tune
 
 app = typer.Typer(
     help="Measure a network path, judge what settings change it, recommend what holds. Every change is undone.",
@@ -219,6 +220,7 @@ def recommend(
             screen.document({"run_id": kept.run(run).run_id, "profile": str(output), **advice.as_mapping()})
 
 
+app.command()(tune)
 app.command()(compare)
 app.command()(trend)
 app.command()(data_cli.export)

@@ -48,6 +48,11 @@ _BUFFERS = (
     Command(("tee", "/proc/sys/net/ipv4/tcp_rmem"), stdin="4096 131072 6291456"),
     Command(("tee", "/proc/sys/net/ipv4/tcp_wmem"), stdin="4096 16384 4194304"),
 )
+# Choosing bbr would load its module and put it on the list, which nothing takes off again: it is there from the start.
+_CONTROLS = (
+    Command(("modprobe", "tcp_bbr")),
+    Command(("tee", "/proc/sys/net/ipv4/tcp_allowed_congestion_control"), stdin="reno cubic bbr"),
+)
 _CONSOLE_LINES = 15  # in an error
 _ENDED_S = 0.5  # a process that is killed closes its sockets, of which we hear, before it has ended
 
@@ -91,7 +96,7 @@ def standing(topology: Topology, kit: Kit, *, leases_folder: Path) -> Iterator[L
 def _furnished(topology: Topology, plan: Blueprint, hosts: Mapping[str, Host], guests: Collection[str]) -> None:
     """What a guest that has just come up is given."""
     for name in guests:
-        for outcome in hosts[name].run_all(_BUFFERS):
+        for outcome in hosts[name].run_all((*_BUFFERS, *_CONTROLS)):
             outcome.require()
     for name in guests if topology.tracks else ():
         if name in plan.nodes:  # the first question loads the module, whose sysctls shall be there from the start

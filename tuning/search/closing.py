@@ -1,7 +1,7 @@
 """After the race: the smallest values that do, the settings that count, the picks, and their confirmation."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from results.looks import ALPHA
@@ -23,9 +23,11 @@ KEPT = "kept"  # in the pool: what refining and combining made of the winners
 Chosen = Mapping[str, tuple[Factor, str]]  # setting -> factor and its value
 
 
-def closed(course: Course, race: Measured, factors: Sequence[Factor]) -> Stage | Answer:
-    """What follows the race: a stage, or the answer."""
+def closed(course: Course, race: Measured, factors: Sequence[Factor], arms: Collection[str]) -> Stage | Answer:
+    """What follows the race: a stage, or the answer. `arms` are those that it would have had with a larger budget."""
     pool = dict(standings(race))
+    if left := [name for name in arms if name not in race.stage.arms]:
+        course.told.append(f"Not raced, the budget had no room: {', '.join(left)}.")
     course.told.extend(
         f"Race: {name}: {each.comparison.verdict}: {each.comparison.reason}" for name, each in pool.items()
     )

@@ -53,7 +53,8 @@ def _heard(course: Course, sd: float | None) -> Stage | Answer:
     if isinstance(factors, Stage):
         return factors
     race = course.stage("race")
-    return _race(course, factors) if race is None else closed(course, race, factors)
+    arms = raced(factors, question)
+    return _race(course, arms) if race is None else closed(course, race, factors, arms)
 
 
 def raced(factors: Sequence[Factor], question: Question) -> dict[str, Config]:
@@ -77,13 +78,13 @@ def _screened(course: Course, sd: float) -> tuple[Factor, ...] | Stage:
     if left:
         course.told.append(f"Knobs beyond {screening.MOST} were not tried: {', '.join(x.setting for x in left)}.")
     screen = course.stage("screen")
+    if screen is None and course.stage("race") is not None:
+        course.told.append(f"The budget has no room to screen {len(taken)} knobs: the first {ALONE_MOST} are raced.")
+        return factors[:ALONE_MOST]
     if screen is None:
         arms = screening.arms(taken)
         blocks = _screen_blocks(course, len(arms), sd)
-        if blocks:
-            return Stage("screen", arms, blocks, why=f"{len(taken)} knobs at once")
-        course.told.append(f"The budget has no room to screen {len(taken)} knobs: the first {ALONE_MOST} are raced.")
-        return factors[:ALONE_MOST]
+        return Stage("screen", arms, blocks, why=f"{len(taken)} knobs at once") if blocks else factors[:ALONE_MOST]
     found = screening.effects(screen, taken)
     # Half the margin: of two knobs that harm each other each shows half of what it does alone. The race tells more.
     promising = sorted((x for x in found if x.mean + 1.5 * x.error >= course.margin / 2), key=lambda x: -x.mean)
@@ -107,17 +108,14 @@ def _screen_blocks(course: Course, arms: int, sd: float) -> int:
     return max(0, min(wanted, SCREEN_BLOCKS, share // cost, room // cost))
 
 
-def _race(course: Course, factors: Sequence[Factor]) -> Stage | Answer:
-    """Every survivor alone, all of them together, and the anchors, against current."""
-    arms = raced(factors, course.question)
+def _race(course: Course, arms: dict[str, Config]) -> Stage | Answer:
+    """The arms against current, as many as the budget has room for."""
     if not arms:
         return course.answer("nothing")
     left = course.left - CONFIRM_BLOCKS * (1 + PAIR)
     most = left // EARLY_LOOKS[0][0] - PAIR
     if most < 1:
         return course.refused()
-    if len(arms) > most:
-        course.told.append(f"The budget has room for {most} arms: not raced were {', '.join(list(arms)[most:])}.")
-        arms = dict(list(arms.items())[:most])
+    arms = dict(list(arms.items())[:most])
     blocks = next((n for n in RACE_BLOCKS if n * (len(arms) + PAIR) <= left), RACE_BLOCKS[-1])
     return Stage("race", arms, blocks, sequential=True, why="each against current; losers leave at the looks")

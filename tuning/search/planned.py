@@ -1,0 +1,70 @@
+"""A stage as a plan: the plan that is searched, with the stage's arms as its treatments; and a search on disk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench import plan as plans
+from bench.document import from_plain
+from bench.plan import Plan, SettingSpec
+from results.errors import WrongInput
+from tuning.knobs.table import check
+from tuning.search.stages import Config, Factor, Stage, config
+
+FORMAT = 1  # 1 (2026-11-27): first
+
+
+def planned(plan: Plan, stage: Stage) -> Plan:
+    """The plan of a stage."""
+    treatments = {name: {"settings": {each.setting: _given(each) for each in arm}} for name, arm in stage.arms.items()}
+    blocks: object = {"up_to": str(stage.blocks)} if stage.sequential else str(stage.blocks)
+    document = {**plan.document, "treatments": treatments, "blocks": blocks}
+    return plans.parse(from_plain(document, f"{plan.name}: {stage.purpose}"), check=check)
+
+
+def _given(spec: SettingSpec) -> dict[str, str]:
+    return {"value": spec.value, **({"target": spec.target} if spec.target else {})}
+
+
+@dataclass(frozen=True, slots=True)
+class Explored:
+    """What was found on the path before the search began; kept, so that a search that goes on asks the same."""
+
+    factors: tuple[Factor, ...]
+    anchors: Mapping[str, Config]
+    symptoms: tuple[tuple[str, str], ...]  # (name, evidence)
+    left_out: tuple[tuple[str, str], ...]  # (knob, why)
+
+
+def as_document(found: Explored) -> dict[str, object]:
+    """For JSON."""
+    return {
+        "format": FORMAT,
+        "factors": [
+            {"knob": each.knob, "setting": each.setting, "values": list(each.values), "numeric": each.numeric,
+             "why": each.why}
+            for each in found.factors
+        ],
+        "anchors": {name: [[x.setting, x.value, x.target or ""] for x in arm] for name, arm in found.anchors.items()},
+        "symptoms": [list(each) for each in found.symptoms],
+        "left_out": [list(each) for each in found.left_out],
+    }  # fmt: skip
+
+
+def from_document(document: Mapping[str, object]) -> Explored:
+    """What `as_document` made. Raises WrongInput for another format."""
+    if document.get("format") != FORMAT:
+        raise WrongInput(f"this search was begun by another nettune (format {document.get('format')})",
+                         hint="start it anew: its runs stay")  # fmt: skip
+    listed = {key: document[key] for key in ("factors", "symptoms", "left_out")}
+    anchors = document["anchors"]
+    assert isinstance(anchors, dict)  # noqa: S101 - our own file
+    factors = tuple(
+        Factor(each["knob"], each["setting"], tuple(each["values"]), None, each["numeric"], each["why"])
+        for each in listed["factors"]  # type: ignore[attr-defined]  # JSON of our own
+    )
+    arms = {
+        name: config(*(SettingSpec(setting, value, target or None) for setting, value, target in arm))
+        for name, arm in anchors.items()
+    }
+    pairs = [tuple((one, other) for one, other in listed[key]) for key in ("symptoms", "left_out")]  # type: ignore[attr-defined]
+    return Explored(factors, arms, pairs[0], pairs[1])
