@@ -117,6 +117,25 @@ def asked(labs: Mapping[str, Lab], treatments: Sequence[Treatment], skipped: Seq
     return Ready(labs, baselines, live, tuple(skipped))
 
 
+def tried(treatment: Treatment, lab: Lab, baseline: Sheets) -> str:
+    """Why it cannot be held, found out by holding it for a moment; "" where it was held and undone.
+
+    A driver that has a setting may still refuse, clamp or mislay a value. Raises NotAble where it could not be undone.
+    """
+    if why := treatment.refusal(lab, baseline):
+        return why
+    if treatment.outer(lab, baseline) is not None:
+        return ""  # guests are not started anew for that
+    try:
+        with treatment.holds(lab, baseline) as held:
+            unexplained = [each for each in differences(baseline, held.within) if not treatment.explains(each)]
+    except NotAble as error:
+        if differences(baseline, lab.read()):
+            raise
+        return str(error)
+    return f"it moves what it should not: {unexplained[0]}" if unexplained else ""
+
+
 def _refusals(lab: Lab, baseline: Sheets, treatments: Sequence[Treatment]) -> dict[str, str]:
     """Why each cannot be held, "" where it can, in the plan's order."""
     outer = {each.name: around for each in treatments if (around := each.outer(lab, baseline)) is not None}

@@ -153,7 +153,7 @@ def _explored(search: Search, noise: Measured, places: Places, screen: Screen) -
 
         def refusal(*specs: SettingSpec) -> str:
             (alone,) = settings.treatments({"alone": specs}, journal)
-            return alone.refusal(lab, now)
+            return ready.tried(alone, lab, now)
 
         own = any(isinstance(each, Tcp) and each.preferred for each in search.plan.probes)
         symptoms: tuple[tuple[str, str], ...] = ()

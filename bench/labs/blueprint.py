@@ -75,6 +75,7 @@ def drawn_up(
     subnets = _subnets(topology, ends)
     building = _Building(topology, subnets, dict(netns or {}), guests, queues)
     building.quiet()
+    building.given()
     building.links()
     for place, end in enumerate(ends, start=1):
         building.end(end, place)
@@ -159,6 +160,12 @@ class _Building:
         for host in self.hosts:
             for device in ("default", "all"):
                 self.set(host, f"net/ipv6/conf/{device}/accept_dad", "0")
+
+    def given(self) -> None:
+        """What the plan wants its endpoints to begin with."""
+        for end in self.ends:
+            for name, value in self.topology.sysctls:
+                self.set(end, name.replace(".", "/"), value)
 
     def links(self) -> None:
         """Every link, made on the node's side where there is one; bridges and bonds before their ports."""

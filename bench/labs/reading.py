@@ -1,5 +1,6 @@
 """The plan's `topologies:` as Topology values; every option is validated here and nowhere else."""
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import cast
@@ -48,12 +49,33 @@ def _vlans(node: Node) -> tuple[tuple[str, int], ...]:
     return tuple((end, each.integer(1, 4094, "(a VLAN's id)")) for end, each in node.mapping(ENDS).items())
 
 
+_SYSCTL = r"net\.(ipv4|ipv6|core)\.[a-z0-9_]+"  # of the namespace: no device has one by its own name here
+
+
+def _sysctls(node: Node) -> tuple[tuple[str, str], ...]:
+    """Name and value of each, in the order of the plan."""
+    for name, value in node.mapping().items():
+        if not re.fullmatch(_SYSCTL, name):
+            value.wrong(f"{name!r} is no sysctl of a network namespace", hint="net.ipv4.tcp_rmem: 4096 16384 16384")
+    return tuple((name, value.setting()) for name, value in node.mapping().items())
+
+
 _COMMON: Options = {
     "mtu": whole(*MTU_RANGE, "bytes", 1500),
     "ip": Option({"enum": [4, 6], "description": "the family that probes use; both are there"},
                  lambda node: int(node.choice(("4", "6"))), 4),
     "queues": whole(1, 64, "queues", 0, "queues of every veth device; one a CPU when not given"),
     "gro": switch("veth devices merge what they receive and poll for it (NAPI), as NICs do; off by default"),
+    "sysctls": Option(
+        {
+            "type": "object",
+            "patternProperties": {f"^{_SYSCTL}$": {"type": ["string", "integer"]}},
+            "additionalProperties": False,
+            "description": "sysctls that the endpoints begin with under every arm: a machine as it is to be modelled",
+        },
+        _sysctls,
+        (),
+    ),
     "prefix": _prefix(4, PREFIX_4),
     "prefix6": _prefix(6, PREFIX_6),
 }  # fmt: skip
@@ -190,6 +212,7 @@ def _made(kind: Kind, members: Mapping[str, Node], item: Node) -> Topology:
         forward=given.get("forward", False),
         rules=given.get("rules", 0),
         hook=given.get("hook", "bridge"),
+        sysctls=given["sysctls"],
     )
     _consistent(made, members, item)
     return made

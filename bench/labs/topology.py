@@ -68,6 +68,7 @@ class Topology:
     forward: bool = False  # NAT: b is inside, and the node forwards ports to it; else a is inside, masqueraded
     rules: int = 0
     hook: Hook = "bridge"
+    sysctls: tuple[tuple[str, str], ...] = ()  # that the endpoints begin with, under every arm
 
     @property
     def name(self) -> str:
@@ -87,6 +88,7 @@ class Topology:
             ("policy", self.policy),
             ("forward", self.forward),
             ("gro", self.gro),
+            ("sysctls", bool(self.sysctls)),
         )
         words += [word for word, there in flags if there]
         numbers = (("mtu", self.mtu, 1500), ("port", self.port_mtu, 0), ("ip", self.ip, 4), ("ends", self.ends, 2),

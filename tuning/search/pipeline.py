@@ -23,7 +23,7 @@ ALONE_MOST = 4  # factors that are raced without screening
 SURVIVORS_MOST = 6
 SCREEN_BLOCKS = 3  # at most
 SCREEN_SHARE = 0.4  # of the budget
-NOISE_LIMIT_PCT = 50.0  # beyond this the confirmation would see little but doublings
+NOISE_LIMIT_PCT = 200.0  # beyond this the confirmation would see nothing below a threefold gain
 
 
 def next_step(question: Question, done: Sequence[Measured]) -> Stage | Answer:

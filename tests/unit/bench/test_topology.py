@@ -15,6 +15,7 @@ from bench.labs.capability import CAPABILITIES
 from bench.labs.drawing import drawing
 from bench.labs.reading import topologies
 from bench.labs.topology import KINDS, Kind, Shape, Topology
+from results.errors import WrongInput
 from tests.unit.bench.fakes import lab
 
 # Every kind, and every option that changes what is made.
@@ -24,6 +25,7 @@ EVERY = """\
 - {kind: bridge, gro: on}
 - bridge
 - {kind: bridge, ends: 4}
+- {kind: bridge, sysctls: {net.ipv4.tcp_rmem: 4096 16384 16384}}
 - {kind: bridge, rate_mbit: 100, delay_ms: 10, loss_pct: 0.5, reorder_pct: 25}
 - {kind: vlan, id: 10}
 - {kind: vlan, id: 4094, tagged: on, mtu: 1400, port_mtu: 1500}
@@ -66,6 +68,17 @@ def test_every_kind_is_among_the_examples_under_a_name_of_its_own() -> None:
     assert {each.kind for each in ALL} == set(KINDS)
     assert len(set(NAMES)) == len(NAMES)
     assert max(map(len, NAMES)) <= 80
+
+
+def test_endpoints_begin_with_the_sysctls_of_the_plan() -> None:
+    """Written where the endpoints are made, and nowhere else; what is no sysctl of a namespace is refused by line."""
+    (small,) = topologies(document.read("- {kind: bridge, sysctls: {net.ipv4.tcp_rmem: 4096 16384 16384}}", "p.yaml"))
+    written = [(host, str(command)) for host, command in drawn_up(small).steps if "tcp_rmem" in str(command)]
+    with pytest.raises(WrongInput, match=r"p\.yaml, line 1.*'vm\.swappiness' is no sysctl of a network namespace"):
+        topologies(document.read("- {kind: bridge, sysctls: {vm.swappiness: 1}}", "p.yaml"))
+
+    assert [host for host, _ in written] == ["a", "b"]
+    assert all("4096 16384 16384" in line for _, line in written)
 
 
 @pytest.mark.parametrize("topology", ALL, ids=NAMES)
