@@ -74,7 +74,7 @@ def test_endpoints_begin_with_the_sysctls_of_the_plan() -> None:
     """Written where the endpoints are made, and nowhere else; what is no sysctl of a namespace is refused by line."""
     (small,) = topologies(document.read("- {kind: bridge, sysctls: {net.ipv4.tcp_rmem: 4096 16384 16384}}", "p.yaml"))
     written = [(host, str(command)) for host, command in drawn_up(small).steps if "tcp_rmem" in str(command)]
-    with pytest.raises(WrongInput, match=r"p\.yaml, line 1.*'vm\.swappiness' is no sysctl of a network namespace"):
+    with pytest.raises(WrongInput, match=r"p\.yaml:1: .*'vm\.swappiness' is no sysctl of a network namespace"):
         topologies(document.read("- {kind: bridge, sysctls: {vm.swappiness: 1}}", "p.yaml"))
 
     assert [host for host, _ in written] == ["a", "b"]

@@ -1,0 +1,104 @@
+"""`nettune tune` on a real kernel: a planted limit is found and undone, a search goes on where it was cut short."""
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.hosts.command import Command
+from bench.hosts.local import Local
+from tests.netns.nettune_command import nettune, plan_file, start
+
+SMALL = """\
+name: small-window
+topologies: [{kind: bridge, sysctls: {net.ipv4.tcp_rmem: 4096 16384 16384, net.ipv4.tcp_wmem: 4096 16384 16384}}]
+probes: [{kind: tcp, duration_s: 0.3, warmup_s: 0.1}]
+primary: tcp.goodput
+"""
+BUFFERS = ("--knob", "net.ipv4.tcp_rmem", "--knob", "net.ipv4.tcp_wmem", "--no-anchors", "--seed", "5")
+
+
+def _document(done: Any) -> dict[str, Any]:  # Any: CompletedProcess; JSON
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_planted_window_limit_is_found_confirmed_and_nothing_is_left(state: Path, tmp_path: Path) -> None:
+    """16 KiB of buffers: the receive buffer is what helps, many times over; the profile can be read again."""
+    out = tmp_path / "tuned.yaml"
+    found = _document(nettune("tune", plan_file(tmp_path, SMALL), *BUFFERS, "--trials", "110", "--out", str(out),
+                              "--json"))  # fmt: skip
+    first = found["picks"][0]
+    profile = yaml.safe_load(out.read_text(encoding="utf-8"))
+    shown = nettune("profile", "show", str(out))
+
+    assert found["status"] == "confirmed"
+    assert "net.ipv4.tcp_rmem" in {each["setting"] for each in first["settings"]}
+    assert first["interval_pct"][0] > 50
+    assert first["blocks"] >= 12
+    assert [each["purpose"] for each in found["stages"]][0 :: len(found["stages"]) - 1] == ["noise", "confirm"]
+    assert found["trials"] <= 110
+    assert profile["status"] == "confirmed"
+    assert shown.returncode == 0, shown.stderr
+    assert "nt-" not in Local().run(Command(("ip", "netns", "list"))).stdout
+    assert list((state / "journals").glob("*")) == []
+
+
+def test_a_search_that_was_cut_short_goes_on_with_the_same_question(state: Path, tmp_path: Path) -> None:
+    """SIGINT in its second stage: exit code 130, the machine as it was; what was measured is not measured again."""
+    plan = plan_file(tmp_path, SMALL)
+    job = start("tune", plan, *BUFFERS, "--trials", "80", "--out", str(tmp_path / "tuned.yaml"))
+    until = time.monotonic() + 60
+    while time.monotonic() < until and job.poll() is None:
+        if any(each["label"].endswith("1-race") for each in json.loads(nettune("runs", "--json").stdout)):
+            break
+        time.sleep(0.2)
+    job.send_signal(signal.SIGINT)
+    _, said = job.communicate(timeout=30)
+    before = {each["label"]: each["run_id"] for each in json.loads(nettune("runs", "--json").stdout)}
+    found = _document(nettune("tune", "--resume", "last", "--out", str(tmp_path / "tuned.yaml"), "--json"))
+    runs = {each["label"]: each["run_id"] for each in json.loads(nettune("runs", "--json").stdout)}
+
+    assert job.returncode == 130, said
+    assert {label.rpartition(".")[2] for label in before} == {"0-noise", "1-race"}
+    assert before.items() <= runs.items()
+    assert found["stages"][0]["run"] == before[f"{found['search']}.0-noise"]
+    assert found["status"] in {"confirmed", "nothing"}
+    assert "nt-" not in Local().run(Command(("ip", "netns", "list"))).stdout
+
+
+def test_knobs_that_the_path_has_not_are_named_and_nothing_is_changed(state: Path, tmp_path: Path) -> None:
+    """A sysctl of the whole machine, one that a namespace may only read: "change nothing", with the reasons."""
+    words = ("--knob", "net.core.netdev_budget", "--knob", "net.core.rmem_max", "--no-anchors", "--trials", "70")
+    found = _document(nettune("tune", plan_file(tmp_path, SMALL), *words, "--seed", "5", "--json"))
+    why = dict(found["explored"]["left_out"])
+
+    assert found["status"] == "nothing"
+    assert found["explored"]["factors"] == []
+    assert why["net.core.netdev_budget"] == "this path has it nowhere"
+    assert why["net.core.rmem_max"]
+
+
+def test_a_budget_that_is_too_small_is_refused_with_what_is_needed(state: Path, tmp_path: Path) -> None:
+    """Before anything is measured; other slips too."""
+    plan = plan_file(tmp_path, SMALL)
+    small = nettune("tune", plan, "--trials", "20")
+    both = nettune("tune", plan, "--trials", "200", "--budget", "5m")
+    odd = nettune("tune", plan, "--budget", "soon")
+    harsh = nettune("tune", plan, "--disruption", "d9")
+    several = nettune("tune", "topologies")
+    unknown = nettune("tune", "--resume", "tune-x")
+
+    assert {each.returncode for each in (small, both, odd, harsh, several, unknown)} == {2}
+    assert "a budget of 20 trials" in small.stderr
+    assert "take 66" in small.stderr
+    assert "say the same" in both.stderr
+    assert "'soon' is no time" in odd.stderr
+    assert "'d9' is no class" in harsh.stderr
+    assert "tune searches one path" in several.stderr
+    assert "no search 'tune-x'" in unknown.stderr
+    assert json.loads(nettune("runs", "--json").stdout) == []
