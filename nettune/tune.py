@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import ready
+from bench import diagnosis, ready
 from bench.hosts.local import Local
 from bench.labs import lease
 from bench.labs.provider import provided
@@ -26,7 +26,7 @@ from results.store import Store
 from tuning import profile_text, shelf, standings
 from tuning import treatments as settings
 from tuning.journal import kept
-from tuning.knobs.catalogue import catalogue
+from tuning.knobs.catalogue import catalogue, entries_for
 from tuning.knobs.entry import DISRUPTIONS, Disruption
 from tuning.profile import load
 from tuning.search import driving, planned
@@ -34,7 +34,7 @@ from tuning.search.advising import advice
 from tuning.search.course import least_trials
 from tuning.search.planned import Explored
 from tuning.search.space import space
-from tuning.search.stages import Answer, Config, Factor, Measured, Stage, config
+from tuning.search.stages import Answer, Config, Factor, Measured, Pick, Stage, config
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def carried_out(
 
     def explore(noise: Measured) -> tuple[tuple[Factor, ...], Mapping[str, Config]]:
         if not known:
-            known.append(_explored(search, noise, places, screen))
+            known.append(_explored(search, _symptoms(search, noise, store), places, screen))
             keep(search, places, known[0])
         for name, evidence in known[0].symptoms:
             screen.line(f"symptom {name}: {evidence}")
@@ -138,8 +138,45 @@ def _measured(search: Search, stage: Stage, number: int, places: Places, store: 
     return Measured(stage, run.design, store.trials(run.run_id, metrics=run.design.judged), run.run_id)
 
 
-def _explored(search: Search, noise: Measured, places: Places, screen: Screen) -> Explored:
-    """What the path shows and has: symptoms, the knobs that they let in, the anchors as far as they raise anything."""
+def _symptoms(search: Search, noise: Measured, store: Store) -> tuple[tuple[str, str], ...]:
+    """What limits the path, by the trials of current."""
+    baseline = store.baseline(noise.run_id, noise.design.topologies[0])
+    buffers = [facts["sysctl/net.ipv4.tcp_wmem"].split()[-1] for facts in baseline.values()
+               if "sysctl/net.ipv4.tcp_wmem" in facts]  # fmt: skip
+    path = diagnosis.Path(min(map(int, buffers), default=0), search.plan.topologies[0].shape.rate_mbit * 1e6)
+    return tuple(
+        (each.symptom, each.evidence) for each in diagnosis.diagnose(_evidence(noise, store, CURRENT_ARMS), path)
+    )
+
+
+def _evidence(measured: Measured, store: Store, arms: Sequence[str]) -> list[diagnosis.Evidence]:
+    return [
+        diagnosis.evidence({each.name: each.value for each in trial.samples}, trial.flags, store.raw(trial.trial_id))
+        for trial in measured.trials
+        if trial.arm in arms and trial.status == "done"
+    ]
+
+
+def _explanations(confirm: Measured, pick: Pick, explored: Explored | None, store: Store) -> dict[str, str]:
+    """Setting -> what moved with it: its own symptom gone, or, of one setting alone, the figure that moved most."""
+    current, treated = (_evidence(confirm, store, arms) for arms in (CURRENT_ARMS, (pick.arm,)))
+    figures = diagnosis.moved(current, treated)
+    gone = {name for name, _ in explored.symptoms} if explored else set()
+    gone -= {each.symptom for each in diagnosis.diagnose(treated, diagnosis.Path())}
+    found = {}
+    for spec in pick.config:
+        own = {entry.symptom for entry in entries_for(spec.setting)} & gone
+        if own:
+            found[spec.setting] = f"{', '.join(sorted(own))} is gone{f': {figures[0]}' if figures else ''}"
+        elif len(pick.config) == 1 and figures:
+            found[spec.setting] = "; ".join(figures[:2])
+    return found
+
+
+def _explored(search: Search, symptoms: tuple[tuple[str, str], ...], places: Places, screen: Screen) -> Explored:
+    """What the path has: the knobs that its symptoms let in, the anchors as far as they raise anything."""
+    if any(name == "line-rate" for name, _ in symptoms):
+        return Explored((), {}, symptoms, (("all knobs", "the link is full: there is nothing to gain"),))
     local = Local()
     with lease.only_run(places.state, search.name), contextlib.ExitStack() as stack:
         able.check(search.plan, local)
@@ -156,7 +193,6 @@ def _explored(search: Search, noise: Measured, places: Places, screen: Screen) -
             return ready.tried(alone, lab, now)
 
         own = any(isinstance(each, Tcp) and each.preferred for each in search.plan.probes)
-        symptoms: tuple[tuple[str, str], ...] = ()
         found = space(catalogue().values(), lab, now, symptoms=[name for name, _ in symptoms], refusal=refusal,
                       most=search.most, probes_own=own, only=search.only)  # fmt: skip
         anchors: dict[str, Config] = {}
@@ -166,7 +202,6 @@ def _explored(search: Search, noise: Measured, places: Places, screen: Screen) -
             arm = config(*(each for each in arm if not refusal(each)))
             if arm and arm not in anchors.values():
                 anchors[name] = arm
-    del noise
     return Explored(found.factors, anchors, symptoms, found.left_out)
 
 
@@ -214,13 +249,17 @@ def told(screen: Screen, answer: Answer, explored: Explored | None) -> None:
     screen.line(f"{conclusion} {answer.trials} trials.", "bold")
 
 
-def written(store: Store, answer: Answer, stages: Sequence[Measured], out: Path) -> tuple[Path, ...]:
+def written(
+    store: Store, answer: Answer, stages: Sequence[Measured], explored: Explored | None, out: Path
+) -> tuple[Path, ...]:
     """A profile for each pick: `out` for the first, `out` with the pick's name for the others."""
     paths = []
     for number, pick in enumerate(answer.picks):
         run = store.run(stages[-1].run_id)
         path = out if number == 0 else out.with_name(f"{out.stem}-{pick.names[0]}{out.suffix}")
-        files.write(path, profile_text.text(run, advice(run, answer, pick, {})))
+        files.write(
+            path, profile_text.text(run, advice(run, answer, pick, _explanations(stages[-1], pick, explored, store)))
+        )
         paths.append(path)
     return tuple(paths)
 

@@ -67,7 +67,7 @@ def tune(
     with opened(where.store) as kept:
         answer, stages, explored = tuning_of.carried_out(search, explored, where, kept, screen)
         tuning_of.told(screen, answer, explored)
-        written = tuning_of.written(kept, answer, stages, out)
+        written = tuning_of.written(kept, answer, stages, explored, out)
         for path in written:
             screen.line(str(path))
         if as_json:

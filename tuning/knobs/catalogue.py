@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from bench.diagnosis import SYMPTOMS
 from bench.document import Node, nearest, read
 from bench.options import Option, Options, taken, word
 from results.errors import WrongInput
-from tuning.knobs.entry import OWNERS, POLICIES, SYMPTOMS, Basis, Disruption, Entry, How, Namespace, Policy, Scope, Type
+from tuning.knobs.entry import OWNERS, POLICIES, Basis, Disruption, Entry, How, Namespace, Policy, Scope, Type
 from tuning.knobs.feature import members
 from tuning.knobs.sysctl import sysctl_key
 

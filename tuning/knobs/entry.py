@@ -31,10 +31,6 @@ POLICIES: Mapping[Policy, str] = {
     "D": "read only, to diagnose",
     "X": "never changed",
 }
-# The names that a diagnosis gives to what it finds; one of them may gate a knob.
-SYMPTOMS = ("softirq-bound", "rx-ring-drops", "time-squeeze", "backlog-drops", "receive-window", "send-buffer",
-            "retransmits", "vhost-bound", "sender-cpu-bound", "one-flow-bound", "line-rate", "qdisc-drops",
-            "conntrack", "mtu-black-hole", "udp-buffer", "listen-overflow")  # fmt: skip
 OWNERS = ("pve-firewall", "tuned", "irqbalance", "kernel", "driver", "qemu-server", "pve-manager")
 
 

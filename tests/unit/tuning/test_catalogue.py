@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.diagnosis import SYMPTOMS
 from results.errors import WrongInput
 from tuning.knobs.candidates import offered, same
 from tuning.knobs.catalogue import Entry, catalogue, chosen, entries_for, entry, load
-from tuning.knobs.entry import SYMPTOMS
 from tuning.knobs.table import KNOBS, LAB_ONLY, check
 
 ENTRIES = tuple(catalogue().values())

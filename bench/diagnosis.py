@@ -1,0 +1,277 @@
+"""Symptoms: what limits a path, from the counters and the tools' own output that every trial keeps anyway. Pure.
+
+A symptom is named where most trials of current show it, with the figures that do; one that nothing here could show is
+named too, with the reason. They decide which knobs a search may turn: a cure without its illness is not tried.
+"""
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from results.statistics import student
+
+SYMPTOMS = ("softirq-bound", "rx-ring-drops", "time-squeeze", "backlog-drops", "receive-window", "send-buffer",
+            "retransmits", "vhost-bound", "sender-cpu-bound", "one-flow-bound", "line-rate", "qdisc-drops",
+            "conntrack", "mtu-black-hole", "udp-buffer", "listen-overflow")  # fmt: skip
+
+MOST_TRIALS = 2 / 3  # of them have to show a symptom
+RETRANSMITTED = 0.005  # of the segments sent: at 0.5 % loss reno's window is about 17 segments (Mathis et al. 1997)
+SQUEEZED_PER_S = 1.0  # of one kernel; below it is every busy machine's
+OF_SEND_BUFFER = 0.4  # in flight of tcp_wmem's most: half of it is the skbs' own overhead (sk_wmem_queued, truesize)
+OF_LINE_RATE = 0.95  # of what the headers leave of a shaped link
+_HEADERS = 1448 / 1514  # a full segment's payload of what a shaper counts: Ethernet, IPv4, TCP with timestamps
+UNSEEN: Mapping[str, str] = {
+    "softirq-bound": "the share of each CPU is not read",
+    "vhost-bound": "the threads of vhost and QEMU are not read",
+    "one-flow-bound": "the plan does not measure several streams beside one",
+    "conntrack": "the fill of the connection table is not read",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """What iperf3's client says of one stream in one interval, the kernel's tcp_info: bytes, and round trip in s."""
+
+    sent_bytes: float
+    seconds: float
+    cwnd_bytes: float
+    window_bytes: float  # that the receiver offers
+    rtt_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One trial of current, as far as a diagnosis reads it. `grown`: host -> kind -> counter -> growth."""
+
+    values: Mapping[str, float]  # "tcp.goodput" -> bit/s
+    flags: Sequence[str]
+    intervals: Sequence[Interval]
+    grown: Sequence[Mapping[str, Any]]  # one a probe and host; Any: JSON of bench.facts.counters.growth
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """What is known of the path beside its trials."""
+
+    send_buffer_most: int = 0  # bytes, tcp_wmem's last number at the sender; 0: not known
+    rate_bps: float = 0.0  # of the slowest link; 0: not known
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A symptom, and the figures that show it."""
+
+    symptom: str
+    evidence: str
+
+
+def evidence(values: Mapping[str, float], flags: Sequence[str], raw: Mapping[tuple[str, str], str]) -> Evidence:
+    """The evidence of a trial from its raw output; what cannot be read is left out."""
+    grown: list[Mapping[str, Any]] = []  # Any: as above
+    intervals: list[Interval] = []
+    for (_, name), text in raw.items():
+        document = _document(text) if name in {"counters", "client"} else None
+        if document is None:
+            continue
+        if name == "counters":
+            grown += [each for each in document.values() if isinstance(each, dict)]
+        else:
+            intervals += _intervals(document)
+    return Evidence(values, flags, tuple(intervals), tuple(grown))
+
+
+def diagnose(trials: Sequence[Evidence], path: Path) -> tuple[Finding, ...]:
+    """The symptoms that most of the trials show, in the order of SYMPTOMS, each with what its median trial says."""
+    found: dict[str, Finding] = {}
+    for symptom, shows in _RULES.items():
+        said = [words for each in trials if (words := shows(each, path))]
+        if trials and len(said) >= MOST_TRIALS * len(trials):
+            found[symptom] = Finding(symptom, f"{said[len(said) // 2]}; in {len(said)} of {len(trials)} trials")
+    return tuple(found[symptom] for symptom in SYMPTOMS if symptom in found)
+
+
+def unseen(trials: Sequence[Evidence], path: Path) -> tuple[tuple[str, str], ...]:
+    """(symptom, why) of those that nothing here could have shown."""
+    missing = dict(UNSEEN)
+    if not any(each.intervals for each in trials):
+        missing |= dict.fromkeys(("receive-window", "send-buffer"), "no probe tells of TCP's windows (iperf3 does)")
+    if not path.rate_bps:
+        missing["line-rate"] = "the rate of the link is not known"
+    return tuple((symptom, missing[symptom]) for symptom in SYMPTOMS if symptom in missing)
+
+
+def moved(current: Sequence[Evidence], treated: Sequence[Evidence]) -> tuple[str, ...]:
+    """What the kernel's own figures say of a treatment: those that differ clearly from current's, the most moved first.
+
+    Medians of each trial, compared unpaired (results.statistics.student, p < 0.01), half as much again or more.
+    """
+    found: list[tuple[float, str]] = []
+    for field_name, words in _FIGURES.items():
+        sides = [[x for each in side if (x := _figure(each, field_name)) > 0] for side in (current, treated)]
+        made = student(*([math.log(x) for x in side] for side in sides))
+        if made is not None and made.p < 0.01 and abs(made.mean) > math.log(1.5):
+            before, after = (statistics.median(side) for side in sides)
+            found.append((abs(made.mean), f"{words} from {_told(field_name, before)} to {_told(field_name, after)}"))
+    return tuple(words for _, words in sorted(found, reverse=True))
+
+
+_FIGURES: Mapping[str, str] = {
+    "window_bytes": "the receiver's window",
+    "cwnd_bytes": "the congestion window",
+    "rtt_s": "the round trip under load",
+    "retransmitted": "segments sent again, of all",
+    "drops": "packets that queues dropped",
+}
+
+
+def _figure(trial: Evidence, name: str) -> float:
+    """One trial's figure; 0 where it tells none."""
+    if name == "retransmitted":
+        sent = max((_sum([each], "stack", "Tcp.OutSegs") for each in trial.grown), default=0)
+        return max((_sum([each], "stack", "Tcp.RetransSegs") for each in trial.grown), default=0) / max(sent, 1)
+    if name == "drops":
+        return float(sum(sum(each.get("queue_drops", {}).values()) for each in trial.grown))
+    return statistics.median(getattr(each, name) for each in trial.intervals) if trial.intervals else 0.0
+
+
+def _told(name: str, value: float) -> str:
+    if name.endswith("_bytes"):
+        return _kib(value)
+    return {"rtt_s": f"{1e3 * value:.2f} ms", "retransmitted": f"{100 * value:.2f} %"}.get(name, f"{value:.0f}")
+
+
+def _receive_window(trial: Evidence, path: Path) -> str:
+    """The receiver offers less than the congestion window would send (RFC 9293, section 3.8)."""
+    del path
+    closed = [each for each in trial.intervals if 0 < each.window_bytes < each.cwnd_bytes]
+    if not trial.intervals or len(closed) < 0.9 * len(trial.intervals):
+        return ""
+    window, cwnd = (
+        statistics.median(getattr(each, name) for each in closed) for name in ("window_bytes", "cwnd_bytes")
+    )
+    return f"the receiver's window is {_kib(window)}, the congestion window {_kib(cwnd)}"
+
+
+def _send_buffer(trial: Evidence, path: Path) -> str:
+    flying = [each.sent_bytes / each.seconds * each.rtt_s for each in trial.intervals if each.seconds and each.rtt_s]
+    if not flying or not path.send_buffer_most:
+        return ""
+    middle = statistics.median(flying)
+    if middle < OF_SEND_BUFFER * path.send_buffer_most:
+        return ""
+    return f"{_kib(middle)} are in flight, and the send buffer is {_kib(path.send_buffer_most)} at most"
+
+
+def _retransmits(trial: Evidence, path: Path) -> str:
+    del path
+    again, sent = (max((_sum([each], "stack", name) for each in trial.grown), default=0) for name in
+                   ("Tcp.RetransSegs", "Tcp.OutSegs"))  # fmt: skip
+    return f"{again} of {sent} segments were sent again" if sent and again >= RETRANSMITTED * sent else ""
+
+
+def _squeezed(trial: Evidence, path: Path) -> str:
+    del path
+    rates = [_sum([each], "softnet", "squeezed") / max(float(each.get("seconds", 0)), 0.01) for each in trial.grown]
+    most = max(rates, default=0.0)
+    return f"softnet_stat: {most:.0f} times a second the budget was used up" if most > SQUEEZED_PER_S else ""
+
+
+def _line_rate(trial: Evidence, path: Path) -> str:
+    goodput = max((value for name, value in trial.values.items() if name.endswith(".goodput")), default=0.0)
+    most = path.rate_bps * _HEADERS
+    if not most or goodput < OF_LINE_RATE * most:
+        return ""
+    return f"{goodput / 1e6:.0f} of {most / 1e6:.0f} Mbit/s that headers leave of the link"
+
+
+def _generator(trial: Evidence, path: Path) -> str:
+    del path
+    return next((f"iperf3 itself: {flag}" for flag in trial.flags if "generator-bound" in flag), "")
+
+
+def _counted(kind: str, *names: str) -> Callable[[Evidence, Path], str]:
+    """A rule: any of these counters grew."""
+
+    def shows(trial: Evidence, path: Path) -> str:
+        del path
+        most = {name: max((_sum([each], kind, name) for each in trial.grown), default=0) for name in names}
+        return ", ".join(f"{name} grew by {number}" for name, number in most.items() if number > 0)
+
+    return shows
+
+
+def _devices(*names: str) -> Callable[[Evidence, Path], str]:
+    """A rule: one of these counters grew on a device."""
+
+    def shows(trial: Evidence, path: Path) -> str:
+        del path
+        found = [
+            f"{device}: {name} grew by {moved[name]}"
+            for each in trial.grown
+            for device, moved in each.get("devices", {}).items()
+            for name in names
+            if moved.get(name, 0) > 0
+        ]
+        return ", ".join(found[:3])
+
+    return shows
+
+
+def _queues(trial: Evidence, path: Path) -> str:
+    del path
+    found = [f"{device}: its queue dropped {number}" for each in trial.grown
+             for device, number in each.get("queue_drops", {}).items() if number > 0]  # fmt: skip
+    return ", ".join(found[:3])
+
+
+_RULES: Mapping[str, Callable[[Evidence, Path], str]] = {
+    "receive-window": _receive_window,
+    "send-buffer": _send_buffer,
+    "retransmits": _retransmits,
+    "time-squeeze": _squeezed,
+    "line-rate": _line_rate,
+    "sender-cpu-bound": _generator,
+    "backlog-drops": _counted("softnet", "dropped"),
+    "udp-buffer": _counted("stack", "Udp.RcvbufErrors", "Udp.SndbufErrors", "Udp6RcvbufErrors", "Udp6SndbufErrors"),
+    "listen-overflow": _counted("stack", "TcpExt.ListenOverflows", "TcpExt.ListenDrops"),
+    "mtu-black-hole": _counted("stack", "TcpExt.TCPMTUPFail", "Ip.FragFails"),
+    "rx-ring-drops": _devices("rx_fifo"),
+    "qdisc-drops": _queues,
+}
+
+
+def _sum(grown: Sequence[Mapping[str, Any]], kind: str, name: str) -> int:  # Any: as above
+    return sum(int(each.get(kind, {}).get(name, 0)) for each in grown)
+
+
+def _kib(size_bytes: float) -> str:
+    return f"{size_bytes / 1024:.0f} KiB"
+
+
+def _document(text: str) -> dict[str, Any] | None:  # Any: JSON
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _intervals(document: Mapping[str, Any]) -> list[Interval]:  # Any: JSON
+    """Those of iperf3's document in which a stream tells of its windows; the sender's alone does."""
+    found = []
+    listed = document.get("intervals")
+    for each in listed if isinstance(listed, list) else []:
+        streams = each.get("streams") if isinstance(each, dict) else None
+        for stream in streams if isinstance(streams, list) else []:
+            try:
+                seconds, omitted = float(stream["seconds"]), bool(stream.get("omitted"))
+                one = Interval(float(stream["bytes"]), seconds, float(stream["snd_cwnd"]), float(stream["snd_wnd"]),
+                               float(stream["rtt"]) / 1e6)  # fmt: skip
+            except (KeyError, TypeError, ValueError, AttributeError):
+                continue
+            if not omitted:
+                found.append(one)
+    return found
