@@ -44,7 +44,7 @@ def blocks(sd: float, margin: float) -> int:
 
 
 def left(measured: Measured, margin: float, known: Known) -> Left:
-    """What remains without passengers: settings that add less than a quarter of the margin.
+    """What remains without passengers: settings that add less than HELD_BACK of the margin.
 
     What a setting adds is all of them against the arm that lacks it, in the same blocks, pooled with what screening
     says of the same, unless the two disagree by three errors. Of settings that take something away only the worst

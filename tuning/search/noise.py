@@ -13,9 +13,9 @@ from results.records import Design
 from results.statistics import blocks_needed, percent, smallest_visible, t_quantile
 from tuning.search.stages import Measured
 
-BLOCKS = 12
+BLOCKS = 8
 CONFIRM_BLOCKS = (12, 100)  # at least, at most
-LIMIT_PCT = 50.0  # a search whose whole budget sees no smaller gain is not begun: a factor of ten is seen in any noise
+LIMIT_PCT = 200.0  # a search whose whole budget sees no smaller gain is not begun; bbr over cubic can be tenfold
 GUARD_POWER = 0.98  # with which a guard is resolved where nothing changed
 TRIAL = 1.0 / 1.5  # the variance of a trial, of that of an effect
 _OF_SAME_ARMS = 1.5 / 2.0
