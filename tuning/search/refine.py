@@ -1,7 +1,6 @@
 """Refining: the smallest value of each numeric setting that does as well as the best, on a log grid."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 
 from results.statistics import Estimate
@@ -12,7 +11,6 @@ from tuning.search.standing import standings
 BLOCKS = (8, 24)  # at least, at most
 GRID_MOST = 5
 WHOLE = "as-it-is"
-_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 def arms(whole: Config, chosen: Chosen) -> dict[str, Config]:
@@ -56,30 +54,11 @@ def smallest(found: Mapping[str, Estimate], order: Sequence[str]) -> str | None:
     """Of values with their gains the weakest within one error of the best; None where none gave a number.
 
     One-standard-error rule: Breiman et al. 1984, Classification and Regression Trees, section 3.4.3: a flat optimum is
-    to be had for less. From four values on their gains are smoothed by a parabola over the log of the value.
+    to be had for less. No curve is laid through the grid: what a buffer gains has a knee, which a parabola misses.
     """
     there = [value for value in order if value in found]
     if not there:
         return None
-    gains = smoothed([place(value) for value in there], [found[value].mean for value in there])
-    best = max(range(len(there)), key=gains.__getitem__)
-    error = found[there[best]].sd / math.sqrt(found[there[best]].n)
-    return next(value for value, gain in zip(there, gains, strict=True) if gain >= gains[best] - error)
-
-
-def smoothed(places: Sequence[float | None], gains: Sequence[float]) -> list[float]:
-    """The gains on their parabola; as they are below four, or where a value has no number."""
-    known = [each for each in places if each is not None]
-    if len(set(known)) < 4 or len(known) < len(places):
-        return list(gains)
-    import numpy as np  # noqa: PLC0415 - 0.1 s of a start that only a search needs
-
-    middle = math.fsum(known) / len(known)
-    x = np.array(known) - middle
-    return [float(each) for each in np.polyval(np.polyfit(x, np.array(gains), 2), x)]
-
-
-def place(value: str) -> float | None:
-    """Where a value lies on the log grid: the log of 1 + its last number; None without one."""
-    numbers = [each[0] for each in _NUMBER.finditer(value)]
-    return math.log1p(float(numbers[-1])) if numbers else None
+    best = found[max(there, key=lambda value: found[value].mean)]
+    least = best.mean - best.sd / math.sqrt(best.n)
+    return next(value for value in there if found[value].mean >= least)
