@@ -26,19 +26,17 @@ def _study(ground: Ground, surface: Surface, trials: int, dice: random.Random, k
     def objective(trial: "optuna.Trial") -> float:
         on = frozenset(k for k in range(KNOBS) if trial.suggest_categorical(f"k{k}", [False, True]))
         gain, delay = surface.gain(on) + noise[trial.number][0], surface.delay(on) + noise[trial.number][1]
-        trial.set_user_attr("beyond", delay - GUARD)
-        return gain if kind == "constrained" else worth(gain, delay)
+        if kind != "constrained":
+            return worth(gain, delay)
+        trial.set_constraint("p99", delay - GUARD)
+        return gain
 
     seed = dice.randrange(2**31)
-    if kind == "random":
-        sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
-    elif kind == "constrained":
-        sampler = optuna.samplers.TPESampler(seed=seed, constraints_func=lambda trial: (trial.user_attrs["beyond"],))
-    else:
-        sampler = optuna.samplers.TPESampler(seed=seed)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
+    samplers = optuna.samplers
+    made = samplers.RandomSampler(seed=seed) if kind == "random" else samplers.TPESampler(seed=seed)
+    study = optuna.create_study(direction="maximize", sampler=made)
     study.optimize(objective, n_trials=trials)
-    able = [each for each in study.trials if kind != "constrained" or each.user_attrs["beyond"] <= 0.0]
+    able = [each for each in study.trials if all(value <= 0.0 for value in each.constraints.values())]
     best = max(able or study.trials, key=lambda each: each.value if each.value is not None else -math.inf)
     return frozenset(k for k in range(KNOBS) if best.params[f"k{k}"])
 
