@@ -21,6 +21,7 @@ class Course:
     trials: int = 0
     told: list[str] = field(default_factory=list)
     sds: Mapping[str, float] = field(default_factory=dict)  # scatter of a block's effect, by metric
+    over: list[Measured] = field(default_factory=list)
     confirming: int = noise.CONFIRM_BLOCKS[0]  # blocks that are kept back for a confirmation
 
     @property
@@ -58,6 +59,7 @@ class Course:
 
     def pay(self, measured: Measured) -> None:
         """Count a stage that is over."""
+        self.over.append(measured)
         self.trials += len(measured.trials)
         self.used += len(measured.trials)
         costs = self.costs(measured.stage.arms)

@@ -114,6 +114,7 @@ def _searched(course: Course) -> Road:
         measured = yield from _raced(course, arms)
         if measured is None:
             return _refused(course, int(course.used) + least_trials(1) - noise.BLOCKS * PAIR)
+        course.sds = {**noise.spreads(course.over, question.base.judged), **(seen.sds if seen is not None else {})}
         pool = standings(measured)
         course.told.extend(
             f"Race: {name}: {each.comparison.verdict}: {each.comparison.reason}" for name, each in pool.items()
