@@ -51,6 +51,7 @@ ALL = (
     "failures",
     "power",
     "starts",
+    "search",
     "plans",
     "store",
     "guests",

@@ -95,7 +95,7 @@ def test_a_budget_that_is_too_small_is_refused_with_what_is_needed(state: Path, 
 
     assert {each.returncode for each in (small, both, odd, harsh, several, unknown)} == {2}
     assert "a budget of 20 trials" in small.stderr
-    assert "take 66" in small.stderr
+    assert "take 70" in small.stderr
     assert "say the same" in both.stderr
     assert "'soon' is no time" in odd.stderr
     assert "'d9' is no class" in harsh.stderr

@@ -1,37 +1,62 @@
 """The confirmation: fresh blocks, one hypothesis for each pick, Holm over all of them. Only here a gain is claimed."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from results.guards import guarded
 from results.looks import ALPHA
 from results.pairs import CompleteBlock, complete_blocks
 from results.statistics import Estimate, holm, percent
-from tuning.search.choosing import Picked
+from tuning.search.pareto import Picked, front
 from tuning.search.stages import Measured, Pick
-from tuning.search.standing import gained
+from tuning.search.standing import advantage, gained, standings
 
 
-def confirmed(measured: Measured, picked: Mapping[str, Picked]) -> tuple[tuple[Pick, ...], tuple[str, ...]]:
-    """The picks that hold, and a sentence for each; `picked` by arm.
+def confirmed(measured: Measured, picked: Sequence[Picked]) -> tuple[tuple[Pick, ...], tuple[str, ...]]:
+    """The picks that hold, and a sentence for each.
 
-    Holm over the arms of the confirmation, each by its own metric, named before the first fresh block. A pick for the
-    primary metric may harm no guard (`balanced`: all must be resolved); one for another must keep the primary metric.
+    Holm over the picks, each by its own metric, named before the first fresh block. A pick for the primary metric may
+    harm no guard (`balanced`: all must be resolved); one for another must keep the primary metric.
     """
     blocks = complete_blocks(measured.trials).get(measured.design.topologies[0], ())
-    found = {arm: gained(blocks, arm, picked[arm].metric) for arm in measured.stage.arms}
-    adjusted = holm([None if each is None else each.p for each in found.values()])
+    arms = [_arm(measured, each) for each in picked]
+    gains = [gained(blocks, arm, each.metric) for arm, each in zip(arms, picked, strict=True)]
+    adjusted = holm([None if each is None else each.p for each in gains])
+    ahead = front(standings(measured))
     judged = [
-        _judged(measured, blocks, arm, picked[arm], gain, p)
-        for (arm, gain), p in zip(found.items(), adjusted, strict=True)
+        _judged(measured, blocks, (arm, each), (gain, p), on_front=arm in ahead)
+        for arm, each, gain, p in zip(arms, picked, gains, adjusted, strict=True)
     ]
     return tuple(pick for pick, _ in judged if pick is not None), tuple(said for _, said in judged)
 
 
+def against(measured: Measured, anchors: Sequence[str], arm: str) -> tuple[str, ...]:
+    """How an arm of the stage stands against each anchor that is an arm too, in words."""
+    said = []
+    for anchor in anchors:
+        found = advantage(measured, arm, anchor, measured.design.primary)
+        if found is None:
+            continue
+        word = "beats" if found.low > 0.0 else "loses to" if found.high < 0.0 else "ties with"
+        bounds = f"{percent(found.mean):+.1f} % [{percent(found.low):+.1f}, {percent(found.high):+.1f}]"
+        said.append(f"{arm} {word} {anchor}: {measured.design.primary} {bounds} in the same {found.n} blocks.")
+    return tuple(said)
+
+
+def _arm(measured: Measured, picked: Picked) -> str:
+    return next(name for name, settings in measured.stage.arms.items() if settings == picked.config)
+
+
 def _judged(
-    measured: Measured, blocks: tuple[CompleteBlock, ...], arm: str, picked: Picked, gain: Estimate | None, p: float
+    measured: Measured,
+    blocks: tuple[CompleteBlock, ...],
+    who: tuple[str, Picked],
+    what: tuple[Estimate | None, float],
+    *,
+    on_front: bool,
 ) -> tuple[Pick | None, str]:
     """The pick where it holds, and the sentence about it."""
+    (arm, picked), (gain, p) = who, what
     design = measured.design
     margin = math.log1p(design.margin_pct / 100.0)
     words = ", ".join(picked.names)
@@ -51,6 +76,6 @@ def _judged(
     if harmed or lost or not held:
         why = f"harms {', '.join(harmed)}" if harmed else f"{', '.join(open_ones) or design.primary} is not resolved"
         return None, f"Not confirmed: {words}: {told}, but {why}."
-    return Pick(
-        held, arm, measured.stage.arms[arm], picked.metric, gain, guards
-    ), f"Confirmed: {', '.join(held)}: {told}."
+    pick = Pick(held, arm, measured.stage.arms[arm], picked.metric, gain, guards, on_front)
+    unresolved = f"; not resolved: {', '.join(open_ones)}" if open_ones else ""
+    return pick, f"Confirmed: {', '.join(held)}: {told}{unresolved}."

@@ -1,26 +1,28 @@
 """Where a search stands: what was asked, what is over, what there is to say so far, and what the budget has left."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from results.looks import EARLY_LOOKS
 from results.records import CURRENT_ARMS
-from tuning.search.stages import Answer, Config, Measured, Purpose, Question, Stage, Status
+from tuning.search import noise
+from tuning.search.stages import Answer, Config, Cost, Measured, Prices, Purpose, Question, Stage, Status
 
-NOISE_BLOCKS = 6
-CONFIRM_BLOCKS = 12  # at least
 PAIR = len(CURRENT_ARMS)
-_PICKS = 2  # that the reserve for the confirmation has room for
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Course:
-    """One look at a search. `told` grows while the next step is found: a sentence for each thing that was decided."""
+    """One search under way. `told` grows as it goes: a sentence for each thing that was decided."""
 
     question: Question
-    done: Sequence[Measured]
+    used: float = 0.0  # trials, a relink or a restart as the trials that it takes the time of
+    trials: int = 0
     told: list[str] = field(default_factory=list)
+    sds: Mapping[str, float] = field(default_factory=dict)  # scatter of a block's effect, by metric
+    over: list[Measured] = field(default_factory=list)
+    confirming: int = noise.CONFIRM_BLOCKS[0]  # blocks that are kept back for a confirmation
 
     @property
     def margin(self) -> float:
@@ -28,38 +30,76 @@ class Course:
         return math.log1p(self.question.base.margin_pct / 100.0)
 
     @property
-    def used(self) -> int:
-        """The trials that were spent."""
-        return sum(len(each.trials) for each in self.done)
-
-    @property
-    def left(self) -> int:
+    def left(self) -> float:
         """The trials that the budget still has."""
         return self.question.trials_most - self.used
 
-    def stage(self, purpose: Purpose) -> Measured | None:
-        """The stage of that purpose, where it is over."""
-        return next((each for each in self.done if each.stage.purpose == purpose), None)
+    @property
+    def sd(self) -> float:
+        """The scatter of a block's effect in the primary metric."""
+        return self.sds[self.question.base.primary]
 
-    def fits(self, purpose: Purpose, arms: Mapping[str, Config], blocks: int, why: str) -> Stage | None:
-        """The stage, where the budget has it beside the confirmation's reserve."""
-        stage = Stage(purpose, arms, blocks, why=why)
-        return stage if arms and stage.trials + CONFIRM_BLOCKS * (_PICKS + PAIR) <= self.left else None
+    @property
+    def reserve(self) -> float:
+        """What is kept back for the confirmation of one configuration."""
+        return float(self.confirming * (PAIR + 1))
 
-    def answer(self, status: Status, *said: str) -> Answer:
-        """The answer without a pick."""
-        return Answer(status, (), (*self.told, *said), self.used)
+    def ask(self, stage: Stage) -> Generator[Stage, Measured, Measured]:
+        """Ask for a stage, and count it."""
+        measured = yield stage
+        self.pay(measured)
+        return measured
 
-    def refused(self) -> Answer:
-        """The answer where no claim can be made with what is left."""
-        arms = max(1, min(len(self.question.factors), 4) + len(self.question.anchors))
-        return self.answer(
-            "refused",
-            f"A budget of {self.question.trials_most} trials is too small for any claim: noise, a race and a "
-            f"confirmation take {least_trials(1)} for one arm, {least_trials(arms)} for the {arms} of this search.",
+    def fits(
+        self, purpose: Purpose, arms: Mapping[str, Config], wanted: int, least: int, why: str
+    ) -> Generator[Stage, Measured, Measured | None]:
+        """The stage over as many blocks as are wanted and paid for; None where that is less than `least`."""
+        blocks = min(wanted, self.room(arms, self.reserve)) if arms else 0
+        return None if blocks < least else (yield from self.ask(Stage(purpose, arms, blocks, why=why)))
+
+    def pay(self, measured: Measured) -> None:
+        """Count a stage that is over."""
+        self.over.append(measured)
+        self.trials += len(measured.trials)
+        self.used += len(measured.trials)
+        costs = self.costs(measured.stage.arms)
+        blocks: dict[str, int] = {}
+        for each in measured.trials:
+            blocks[each.arm] = blocks.get(each.arm, 0) + 1
+        self.used += sum(
+            self.question.prices.added(cost) * blocks.get(arm, 0) for arm, cost in costs.items() if cost != "none"
         )
+        if "restart" in costs.values():  # guests that stay as they are get a fresh start too: ADR 0021
+            self.used += self.question.prices.added("restart") * max(blocks.values(), default=0)
+
+    def costs(self, arms: Mapping[str, Config]) -> dict[str, Cost]:
+        """What each arm takes: the costliest of its settings. An anchor's other settings are taken to cost nothing."""
+        of = {(each.setting, each.target): each.cost for each in self.question.factors if each.cost != "none"}
+        found: dict[str, Cost] = {}
+        for name, settings in arms.items():
+            costs = {of.get((each.setting, each.target), "none") for each in settings}
+            found[name] = "restart" if "restart" in costs else "relink" if "relink" in costs else "none"
+        return found
+
+    def price(self, arms: Mapping[str, Config]) -> float:
+        """What a block of these arms and both current ones takes."""
+        return block_price(list(self.costs(arms).values()), self.question.prices)
+
+    def room(self, arms: Mapping[str, Config], reserve: float = 0.0) -> int:
+        """The blocks of these arms that the budget pays for beside a reserve."""
+        return max(0, int((self.left - reserve) / self.price(arms) + 1e-9))
+
+    def answer(self, status: Status, *said: str, visible_pct: float | None = None) -> Answer:
+        """The answer without a pick."""
+        return Answer(status, (), (*self.told, *said), self.trials, visible_pct)
+
+
+def block_price(costs: Sequence[Cost], prices: Prices) -> float:
+    """What a block of arms with these costs takes, in trials."""
+    extra = sum(prices.added(cost) for cost in costs)
+    return PAIR + len(costs) + extra + (prices.added("restart") if "restart" in costs else 0.0)
 
 
 def least_trials(arms: int) -> int:
     """The fewest trials with which a search of so many arms can claim anything: noise, shortest race, confirmation."""
-    return NOISE_BLOCKS * PAIR + EARLY_LOOKS[0][0] * (arms + PAIR) + CONFIRM_BLOCKS * (1 + PAIR)
+    return noise.BLOCKS * PAIR + EARLY_LOOKS[0][0] * (arms + PAIR) + noise.CONFIRM_BLOCKS[0] * (1 + PAIR)

@@ -8,114 +8,148 @@ The reserve for it is never spent on anything else.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 
-from results.looks import EARLY_LOOKS
-from results.statistics import percent
-from tuning.search import choosing, screening
-from tuning.search.closing import closed
-from tuning.search.course import CONFIRM_BLOCKS, NOISE_BLOCKS, PAIR, Course, least_trials
-from tuning.search.stages import Answer, Config, Factor, Measured, Question, Stage, config, named
-from tuning.search.standing import spread, visible
+from results.errors import WrongInput
+from tuning.search import closing, combine, noise, race, reducing, screened
+from tuning.search.confirming import against
+from tuning.search.course import PAIR, Course, least_trials
+from tuning.search.race import Chosen
+from tuning.search.stages import Answer, Config, Measured, Question, Stage, config
+from tuning.search.standing import Standing, standings
 
-RACE_BLOCKS = (20, 12, 6)  # the most that the budget has room for; the looks of a sequential design
 ALONE_MOST = 4  # factors that are raced without screening
-SURVIVORS_MOST = 6
-SCREEN_BLOCKS = 3  # at most
-SCREEN_SHARE = 0.4  # of the budget
-NOISE_LIMIT_PCT = 200.0  # beyond this the confirmation would see nothing below a threefold gain
+RESERVE_SHARE = 0.35  # of the budget: the most that is kept back for a confirmation of more than its 12 blocks
+
+Road = Generator[Stage, Measured, Answer]
 
 
 def next_step(question: Question, done: Sequence[Measured]) -> Stage | Answer:
-    """The stage to measure next, or the answer. `done` has the stages that are over, in order."""
-    course = Course(question, done)
-    if question.trials_most < least_trials(1):
-        return course.refused()
-    noise = course.stage("noise")
-    if noise is None:
-        return Stage("noise", {}, NOISE_BLOCKS, why="how much two equal arms differ")
-    return _heard(course, spread(noise))
+    """The stage to measure next, or the answer. `done` has the stages that are over, in order.
+
+    Raises WrongInput where `done` is not what this question asked for.
+    """
+    return _followed(Course(question), done)
 
 
-def _heard(course: Course, sd: float | None) -> Stage | Answer:
-    """What follows once the noise is known: `sd` of the effect of a block."""
+def so_far(question: Question, done: Sequence[Measured]) -> Answer:
+    """The answer, or what there is to say while the search is not over: a claim is made by its end alone."""
+    course = Course(question)
+    step = _followed(course, done)
+    return step if isinstance(step, Answer) else course.answer("open", f"Next: {step.purpose}: {step.why}.")
+
+
+def _followed(course: Course, done: Sequence[Measured]) -> Stage | Answer:
+    """Where the road leads once `done` is over."""
+    road = _road(course)
+    try:
+        step = next(road)
+        for each in done:
+            if (each.stage.purpose, each.stage.arms, each.stage.blocks) != (step.purpose, step.arms, step.blocks):
+                raise WrongInput(
+                    f"this search would now {step.purpose} {', '.join(step.arms) or 'current'} ({step.blocks} blocks); "
+                    f"measured was {each.stage.purpose} {', '.join(each.stage.arms) or 'current'}",
+                    hint="its knobs, anchors or budget changed, or nettune did: start the search anew",
+                )
+            step = road.send(each)
+    except StopIteration as end:
+        answer: Answer = end.value
+        return answer
+    return step
+
+
+def _road(course: Course) -> Road:
+    """The whole search."""
     question = course.question
+    if question.trials_most < least_trials(1):
+        return _refused(course, least_trials(1))
+    why = "how much two equal arms differ"
+    first = yield from course.ask(Stage("noise", {}, noise.BLOCKS, why=why))
+    sds = noise.spreads([first], question.base.judged)
+    sd = sds.get(question.base.primary)
     if sd is None:
         return course.answer("refused", "The current arms gave too few numbers: the noise is not known.")
-    seen_pct = percent(visible(sd, CONFIRM_BLOCKS))
-    course.told.append(f"The effect of a block scatters by {percent(sd):.1f} %: {CONFIRM_BLOCKS} blocks show a gain of "
-                       f"{seen_pct:.1f} % or more.")  # fmt: skip
-    if seen_pct > NOISE_LIMIT_PCT:
-        return course.answer("refused", f"That is above {NOISE_LIMIT_PCT:g} %: measure longer, or on a quieter path.")
+    blocks = noise.confirming(question.base, sds)
+    course.told.append(noise.told(sd, blocks))
+    needed = noise.trials_needed(sd, int(course.used))
+    if needed is None or needed > question.trials_most:
+        return _refused(course, needed)
     if not question.factors and not question.anchors:
         return course.answer("nothing", "No knob that may help here is left to try.")
-    factors = _screened(course, sd)
-    if isinstance(factors, Stage):
-        return factors
-    race = course.stage("race")
-    arms = raced(factors, question)
-    return _race(course, arms) if race is None else closed(course, race, factors, arms)
+    most = int(RESERVE_SHARE * question.trials_most / (PAIR + 1))
+    course.sds = sds
+    course.confirming = max(noise.CONFIRM_BLOCKS[0], min(blocks, most))
+    return (yield from _searched(course))
 
 
-def raced(factors: Sequence[Factor], question: Question) -> dict[str, Config]:
-    """The arms of the race by name: every factor alone, all of them at once, anchors that set something else."""
-    arms: dict[str, Config] = {}
-    for factor in factors:
-        for value in factor.values[-1:] if factor.numeric else factor.values:
-            arms[named(factor, value, arms)] = config(factor.at(value))
-    if len(factors) > 1:
-        arms[choosing.ALL] = config(*(each.at(each.values[-1]) for each in factors))
-    known = set(arms.values())
-    return arms | {name: settings for name, settings in question.anchors.items() if settings and settings not in known}
-
-
-def _screened(course: Course, sd: float) -> tuple[Factor, ...] | Stage:
-    """The factors to race: all of a few, of many those that screening lets through; or the screening to be done."""
-    factors = course.question.factors
-    if len(factors) <= ALONE_MOST:
-        return factors
-    taken, left = factors[: screening.MOST], factors[screening.MOST :]
-    if left:
-        course.told.append(f"Knobs beyond {screening.MOST} were not tried: {', '.join(x.setting for x in left)}.")
-    screen = course.stage("screen")
-    if screen is None and course.stage("race") is not None:
-        course.told.append(f"The budget has no room to screen {len(taken)} knobs: the first {ALONE_MOST} are raced.")
-        return factors[:ALONE_MOST]
-    if screen is None:
-        arms = screening.arms(taken)
-        blocks = _screen_blocks(course, len(arms), sd)
-        return Stage("screen", arms, blocks, why=f"{len(taken)} knobs at once") if blocks else factors[:ALONE_MOST]
-    found = screening.effects(screen, taken)
-    # Half the margin: of two knobs that harm each other each shows half of what it does alone. The race tells more.
-    promising = sorted((x for x in found if x.mean + 1.5 * x.error >= course.margin / 2), key=lambda x: -x.mean)
-    course.told.extend(
-        f"Screened: {each.factor.setting} {percent(each.mean):+.1f} % "
-        f"[{percent(each.low90):+.1f}, {percent(each.high90):+.1f}]."
-        for each in promising[:SURVIVORS_MOST]
-    )
-    if not promising:
-        course.told.append(f"Screened: none of {len(taken)} knobs moves it by {course.question.base.margin_pct:g} %.")
-    return tuple(each.factor for each in promising[:SURVIVORS_MOST])
-
-
-def _screen_blocks(course: Course, arms: int, sd: float) -> int:
-    """As many as know an effect to a quarter of the margin, in a share of the budget that leaves a race; 0 for none."""
-    cost = arms + PAIR
-    error = 2.0 * sd / math.sqrt(1.5 * cost)  # of one effect after one block
-    wanted = math.ceil((error / (course.margin / 4.0)) ** 2)
-    room = course.question.trials_most - least_trials(3)
-    share = int(SCREEN_SHARE * course.question.trials_most)
-    return max(0, min(wanted, SCREEN_BLOCKS, share // cost, room // cost))
-
-
-def _race(course: Course, arms: dict[str, Config]) -> Stage | Answer:
-    """The arms against current, as many as the budget has room for."""
+def _searched(course: Course) -> Road:
+    """Everything after the noise."""
+    question, primary = course.question, course.question.base.primary
+    factors = question.factors
+    known: combine.Known = {}
+    pool: dict[str, Standing] = {}
+    chosen: Chosen = {}
+    seen = None
+    if len(factors) > ALONE_MOST:
+        later = combine.BLOCKS[0] * (PAIR + ALONE_MOST)
+        seen = yield from screened.screened(course, course.sd, course.reserve + later)
+        if seen is None:
+            course.told.append(f"The first {ALONE_MOST} are raced.")
+            factors = factors[:ALONE_MOST]
+    if seen is not None:
+        course.sds = {**course.sds, **seen.sds}
+        known, chosen = seen.known, seen.chosen[primary]
+        arms = seen.arms
+        arms |= race.anchors(question, arms)
+        raced = len(arms) > 1 or not chosen or bool(set(arms) & set(question.anchors))
+    else:
+        arms = race.alone(factors, question)
+        raced = True
     if not arms:
-        return course.answer("nothing")
-    left = course.left - CONFIRM_BLOCKS * (1 + PAIR)
-    most = left // EARLY_LOOKS[0][0] - PAIR
-    if most < 1:
-        return course.refused()
-    arms = dict(list(arms.items())[:most])
-    blocks = next((n for n in RACE_BLOCKS if n * (len(arms) + PAIR) <= left), RACE_BLOCKS[-1])
-    return Stage("race", arms, blocks, sequential=True, why="each against current; losers leave at the looks")
+        return course.answer("nothing", "Nothing that was screened is worth changing.")
+    own, anchor = seen.config(primary) if seen is not None else (), ""
+    expected = math.fsum(mean for mean, _ in known.values())
+    if raced:
+        measured = yield from _raced(course, arms)
+        if measured is None:
+            return _refused(course, int(course.used) + least_trials(1) - noise.BLOCKS * PAIR)
+        course.sds = {**noise.spreads(course.over, question.base.judged), **(seen.sds if seen is not None else {})}
+        pool = standings(measured)
+        course.told.extend(
+            f"Race: {name}: {each.comparison.verdict}: {each.comparison.reason}" for name, each in pool.items()
+        )
+        if seen is None:
+            chosen = race.winners(pool, factors)
+            own = config(*(factor.at(value) for factor, value in chosen.values()))
+        own, anchor = race.leader(measured, pool, own, question, course.margin)
+        first = race.standing_for(measured, pool, own, question) if own else ""
+        expected = pool[first].gain(primary) if first else 0.0
+        rivals = [name for name in question.anchors if name in pool and name != first]
+        course.told.extend(f"Race: {said}" for said in (against(measured, rivals, first) if first else ()))
+    kept = (yield from reducing.reduced(course, own, chosen, known)) if own else ()
+    return (yield from closing.closed(course, kept, pool, anchor, expected))
+
+
+def _raced(course: Course, arms: Mapping[str, Config]) -> Generator[Stage, Measured, Measured | None]:
+    """The race over as many blocks as a sequential design may have; arms that the budget has no room for are told."""
+    live = dict(arms)
+    if course.room(live, course.reserve) < race.BLOCKS[-1]:
+        course.confirming = noise.CONFIRM_BLOCKS[0]
+    while live and course.room(live, course.reserve) < race.BLOCKS[-1]:
+        live.popitem()
+    if len(live) < len(arms):
+        course.told.append(f"The budget has no room to race {', '.join(name for name in arms if name not in live)}.")
+    if not live:
+        return None
+    blocks = next(n for n in race.BLOCKS if n <= course.room(live, course.reserve))
+    stage = Stage("race", live, blocks, sequential=True, why="each against current; losers leave at the looks")
+    return (yield from course.ask(stage))
+
+
+def _refused(course: Course, needed: int | None) -> Answer:
+    """The answer where no claim can be made with the budget."""
+    asked = f"A budget of {course.question.trials_most} trials is too small for any claim"
+    more = "measure longer, or on a quieter path" if needed is None else f"{needed} are needed at least"
+    refused = course.answer("refused", f"{asked}: {more}.")
+    return replace(refused, trials_needed=needed)

@@ -1,33 +1,54 @@
-"""Screening of 5 to 11 factors at once: Plackett and Burman's design of 12 runs, folded over to 24.
+"""Screening of five factors and more at once: Plackett and Burman's design of 12 runs, folded over to 24.
 
 One factor at a time would give each effect from 2 of 26 trials; here every trial says something of every factor. The
 mirrored half frees main effects from two-factor interactions (resolution IV): Plackett & Burman 1946, Biometrika
-33:305, whose first row for N = 12 this is; fold-over: Box & Wilson 1951, J. R. Stat. Soc. B 13:1.
+33:305, whose first row for N = 12 this is; fold-over: Box & Wilson 1951, J. R. Stat. Soc. B 13:1. What costs a relink
+or a restart, and what has several words to choose from, has arms of its own in the same blocks.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from results.pairs import better, complete_blocks
-from results.records import CURRENT_ARMS
-from results.statistics import t_quantile
-from tuning.search.stages import Config, Factor, Measured, config
+from tuning.search.stages import Config, Factor, config
 
 MOST = 11  # factors of a design with 12 runs
 _ROW = (1, 1, -1, 1, 1, 1, -1, -1, -1, 1, -1)
-ARMS = 24
+_ALONE_MOST = 12  # arms of their own beside a design
+Column = tuple[Factor, str]  # a factor at one of its candidates
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
-    """What setting one factor does to the log of the primary metric, positive where better, over all the others."""
+class Group:
+    """The factors that are screened in the same blocks: those of a design, and those with arms of their own."""
 
-    factor: Factor
-    mean: float
-    error: float  # standard error
-    low90: float
-    high90: float
+    together: tuple[Factor, ...]
+    alone: tuple[Factor, ...]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Every effect that is estimated."""
+        crossed = [(each, each.tried[0]) for each in self.together]
+        return (*crossed, *((each, value) for each in self.alone for value in each.tried))
+
+    @property
+    def arms(self) -> dict[str, Config]:
+        """The arms: a factor at its candidate where its sign is plus, and left alone where not.
+
+        The row in which nothing is set is left out, as `current` is measured twice in every block; of rows that set the
+        same (few factors) one is kept.
+        """
+        found: dict[str, Config] = {}
+        for number, row in enumerate(signs(), 1):
+            chosen = [each.at(each.tried[0]) for each, sign in zip(self.together, row, strict=False) if sign > 0]
+            if chosen and config(*chosen) not in found.values():
+                found[f"pb-{number}"] = config(*chosen)
+        one = [each.at(value) for each in self.alone for value in each.tried]
+        return found | {f"one-{number}": config(each) for number, each in enumerate(one, 1)}
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """All of them."""
+        return (*self.together, *self.alone)
 
 
 def signs() -> tuple[tuple[int, ...], ...]:
@@ -37,52 +58,27 @@ def signs() -> tuple[tuple[int, ...], ...]:
     return tuple(rows) + tuple(tuple(-sign for sign in row) for row in rows)
 
 
-def arms(factors: Sequence[Factor]) -> dict[str, Config]:
-    """The design's arms: a factor is at its strongest candidate where its sign is plus, and left alone where not.
+def groups(factors: Sequence[Factor]) -> tuple[Group, ...]:
+    """The factors in groups, the first of each kind first: 11 in a design, and 12 arms beside it."""
+    crossed = [each for each in factors if _crossed(each)]
+    parts = [tuple(crossed[at : at + MOST]) for at in range(0, len(crossed), MOST)]
+    single: list[tuple[Factor, ...]] = []
+    for each in (one for one in factors if not _crossed(one)):
+        arms = sum(len(other.tried) for other in single[-1]) if single else _ALONE_MOST
+        if arms + len(each.tried) > _ALONE_MOST:
+            single.append(())
+        single[-1] = (*single[-1], each)
+    length = max(len(parts), len(single))
+    parts += [()] * (length - len(parts))
+    single += [()] * (length - len(single))
+    return tuple(Group(one, other) for one, other in zip(parts, single, strict=True))
 
-    The row in which nothing is set is left out: `current` is measured twice in every block.
-    """
-    found: dict[str, Config] = {}
-    for number, row in enumerate(signs(), 1):
-        chosen = [each.at(each.values[-1]) for each, sign in zip(factors, row, strict=False) if sign > 0]
-        if chosen:
-            found[f"pb-{number}"] = config(*chosen)
-    return found
+
+def pattern(group: Group, arms: Mapping[str, Config]) -> dict[str, tuple[float, ...]]:
+    """For each arm, 1 where it holds the column's setting and 0 where not."""
+    specs = [factor.at(value) for factor, value in group.columns]
+    return {name: tuple(1.0 if spec in settings else 0.0 for spec in specs) for name, settings in arms.items()}
 
 
-def effects(measured: Measured, factors: Sequence[Factor]) -> tuple[Effect, ...]:
-    """Least squares with a level of its own for each block; () where too little was measured.
-
-    The two current arms are rows without any factor. An arm that failed or is missing leaves its row out.
-    """
-    import numpy as np  # noqa: PLC0415 - 0.1 s of a start that only a search needs
-
-    pattern: Mapping[str, Sequence[float]] = {
-        f"pb-{number}": [1.0 if sign > 0 else 0.0 for sign in row[: len(factors)]]
-        for number, row in enumerate(signs(), 1)
-    } | {name: [0.0] * len(factors) for name in CURRENT_ARMS}
-    metric = measured.design.primary
-    way = 1.0 if better(metric) == "higher" else -1.0
-    blocks = [block for found in complete_blocks(measured.trials).values() for block in found]
-    rows: list[list[float]] = []
-    values: list[float] = []
-    for index, block in enumerate(blocks):
-        for arm, trial in block.trials.items():
-            value = trial.value(metric) if trial.status == "done" else None
-            if value:
-                rows.append([*pattern[arm], *(1.0 if at == index else 0.0 for at in range(len(blocks)))])
-                values.append(way * math.log(value))
-    freedom = len(rows) - len(factors) - len(blocks)
-    if freedom < 3:
-        return ()
-    x, y = np.array(rows), np.array(values)
-    solved, _, rank, _ = np.linalg.lstsq(x, y, rcond=None)
-    if rank < x.shape[1]:
-        return ()
-    spread = float(np.sum((y - x @ solved) ** 2)) / freedom
-    errors = np.sqrt(spread * np.diag(np.linalg.inv(x.T @ x)))
-    half = t_quantile(0.95, freedom)
-    return tuple(
-        Effect(factor, float(mean), float(error), float(mean - half * error), float(mean + half * error))
-        for factor, mean, error in zip(factors, solved, errors, strict=False)
-    )
+def _crossed(factor: Factor) -> bool:
+    return factor.cost == "none" and len(factor.tried) == 1

@@ -12,7 +12,8 @@ from results.statistics import Estimate
 Config = tuple[SettingSpec, ...]  # sorted by setting and target: equal ones are one
 Purpose = Literal["noise", "screen", "race", "refine", "combine", "confirm"]
 PickName = Literal["throughput", "balanced", "latency", "efficient"]
-Status = Literal["confirmed", "nothing", "refused"]
+Status = Literal["confirmed", "nothing", "refused", "open"]  # open: the search is not over
+Cost = Literal["none", "relink", "restart"]
 
 _NAME_MOST = 40  # letters of a treatment's name (bench.document.NAME)
 
@@ -21,7 +22,8 @@ _NAME_MOST = 40  # letters of a treatment's name (bench.document.NAME)
 class Factor:
     """One knob that the search may turn. `values` are the candidates in order of strength, without the current one.
 
-    `numeric`: values between them exist too, and a smaller one that does as well is to be preferred.
+    `numeric`: values between them exist too, and a smaller one that does as well is to be preferred. `cost`: what
+    setting it takes; what is not "none" is tried alone, once a block. Raises ValueError without candidates that differ.
     """
 
     knob: str  # its id in the catalogue
@@ -30,6 +32,16 @@ class Factor:
     target: Target | None = None
     numeric: bool = False
     why: str = ""  # what let it in
+    cost: Cost = "none"
+
+    def __post_init__(self) -> None:
+        if not self.values or len(set(self.values)) != len(self.values):
+            raise ValueError(f"{self.knob}: candidates that differ are needed, not {list(self.values)}")
+
+    @property
+    def tried(self) -> tuple[str, ...]:
+        """The candidates that are tried at first: the strongest of a grid, which is refined later, or every word."""
+        return self.values[-1:] if self.numeric else self.values
 
     def at(self, value: str) -> SettingSpec:
         """The setting with that value."""
@@ -37,13 +49,40 @@ class Factor:
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """Seconds of a trial, and what a relink and a restart (with the trials after it that do not count) add."""
+
+    trial_s: float = 1.0
+    relink_s: float = 0.0
+    restart_s: float = 0.0
+
+    def trials(self, seconds: float) -> int:
+        """How many trials a budget in seconds pays for."""
+        return int(seconds / self.trial_s)
+
+    def added(self, cost: Cost) -> float:
+        """What such an arm takes once a block beside its trial, in trials."""
+        return {"none": 0.0, "relink": self.relink_s, "restart": self.restart_s}[cost] / self.trial_s
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
-    """What a search is about. `base` is the design of its plan: one path, one primary metric, guards, margin, goal."""
+    """What a search is about. `base` is the design of its plan: one path, one primary metric, guards, margin, goal.
+
+    The budget is in trials; one in seconds is that many trials (Prices.trials), and a relink or a restart counts as the
+    trials that could be made meanwhile. Raises ValueError where two factors set the same.
+    """
 
     base: Design
     factors: tuple[Factor, ...]  # the most promising first
     anchors: Mapping[str, Config]  # published profiles, by the name of their arm
     trials_most: int  # the budget, confirmation included
+    prices: Prices = Prices()
+
+    def __post_init__(self) -> None:
+        set_ = [(each.setting, each.target) for each in self.factors]
+        if twice := sorted({setting for setting, target in set_ if set_.count((setting, target)) > 1}):
+            raise ValueError(f"two factors set the same: {', '.join(twice)}; leave one of them out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +125,7 @@ class Pick:
     metric: str
     gain: Estimate
     guards: tuple[GuardResult, ...]
+    on_front: bool = True  # no other arm of the confirmation beats it in one objective and keeps up in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +136,8 @@ class Answer:
     picks: tuple[Pick, ...]
     said: tuple[str, ...]
     trials: int
-    visible_pct: float | None = None  # the smallest change that the confirmation could have seen
+    visible_pct: float | None = None  # the smallest change that its last word could have seen
+    trials_needed: int | None = None  # of a refused one: the least budget for any claim, where more would help
 
 
 def config(*settings: SettingSpec) -> Config:

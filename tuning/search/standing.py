@@ -5,15 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from results.judgement import judge
-from results.looks import ALPHA
-from results.pairs import CompleteBlock, against_current, better, complete_blocks, current_against_itself
+from results.pairs import CompleteBlock, against_current, better, complete_blocks
 from results.records import Comparison, Design, GuardResult
-from results.statistics import Estimate, estimate, smallest_visible
-from tuning.search.stages import Config, Measured
+from results.statistics import Estimate, estimate
+from tuning.search.stages import Config, Measured, PickName
 
-# An arm is compared with the mean of both current arms: variance 1 + 1/2 of a trial's; current with itself: 1 + 1.
-_OF_SAME_ARMS = math.sqrt(1.5 / 2.0)
-OBJECTIVES: Mapping[str, str] = {"latency": "rtt_p99", "efficient": "cpu_per_10gbit"}  # metric, whatever the probe
+OBJECTIVES: Mapping[PickName, str] = {"latency": "rtt_p99", "efficient": "cpu_per_10gbit"}  # metric, whatever the probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ def standings(measured: Measured) -> dict[str, Standing]:
     return found
 
 
-def objectives(design: Design) -> dict[str, str]:
+def objectives(design: Design) -> dict[PickName, str]:
     """The metrics of the other objectives that the plan measures, by the name of their pick."""
     judged = design.judged
     return {
@@ -73,29 +70,11 @@ def gained(blocks: tuple[CompleteBlock, ...], arm: str, metric: str) -> Estimate
     return _good(estimate(against_current(blocks, arm, metric).logs), metric)
 
 
-def contribution(measured: Measured, whole: str, without: str) -> Estimate | None:
-    """What one setting adds: the arm `whole` against the one that lacks it alone, within the same blocks."""
-    metric = measured.design.primary
+def advantage(measured: Measured, whole: str, without: str, metric: str) -> Estimate | None:
+    """What one arm gains over another within the same blocks; None for fewer than two."""
     blocks = complete_blocks(measured.trials).get(measured.design.topologies[0], ())
     one, other = (dict(against_current(blocks, arm, metric).effects) for arm in (whole, without))
     return _good(estimate([value - other[block] for block, value in one.items() if block in other]), metric)
-
-
-def spread(measured: Measured) -> float | None:
-    """The standard deviation of one block's effect, from how the two current arms differ; None below three blocks."""
-    blocks = complete_blocks(measured.trials).get(measured.design.topologies[0], ())
-    found = estimate(current_against_itself(blocks, measured.design.primary).logs)
-    if found is None or found.n < 3:
-        return None
-    # about 0 and not about their mean: equal arms differ by nothing, which is one degree of freedom more
-    logs = current_against_itself(blocks, measured.design.primary).logs
-    return math.sqrt(math.fsum(x * x for x in logs) / len(logs)) * _OF_SAME_ARMS
-
-
-def visible(sd: float, blocks: int, hypotheses: int = 1) -> float:
-    """The smallest gain, as a log ratio, that so many blocks show of one of so many hypotheses (80 % power)."""
-    found = smallest_visible(sd, blocks, ALPHA / max(1, hypotheses))
-    return math.inf if found is None else found
 
 
 def _good(found: Estimate | None, metric: str) -> Estimate | None:

@@ -1,0 +1,163 @@
+"""The screening stages of a search, and the configurations that they point at: one for each objective."""
+
+import math
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+
+from bench.plan import SettingSpec
+from results.records import Design
+from results.statistics import percent, t_quantile
+from tuning.search import model, screening
+from tuning.search.combine import Known
+from tuning.search.course import PAIR, Course
+from tuning.search.model import Model
+from tuning.search.noise import TRIAL
+from tuning.search.race import Chosen
+from tuning.search.screening import Group
+from tuning.search.stages import Config, Measured, Stage, config
+from tuning.search.standing import objectives
+
+LEAST, MOST = 2, 40  # blocks of a group
+ROUNDS_MOST = 4
+_CLEAR = 5.5  # errors between 0 and the margin: a pair that does not add up is seen too
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """What screening leaves: the best configuration by metric, and what the settings of the primary one add."""
+
+    chosen: Mapping[str, Chosen]  # by metric; the primary one always
+    known: Known
+    sds: Mapping[str, float]  # scatter of a block's effect by metric, of many more trials than the noise stage has
+
+    def config(self, metric: str) -> Config:
+        """The configuration for a metric, () where nothing gains."""
+        return config(*(factor.at(value) for factor, value in self.chosen.get(metric, {}).values()))
+
+    @property
+    def arms(self) -> dict[str, Config]:
+        """The configurations for the race, that of the primary metric first, each once."""
+        found: dict[str, Config] = {}
+        for metric in self.chosen:
+            if (settings := self.config(metric)) and settings not in found.values():
+                found[metric.replace(".", "-").replace("_", "-")] = settings
+        return found
+
+
+def screened(course: Course, sd: float, reserve: float) -> Generator[Stage, Measured, Screened | None]:
+    """Ask for the screening of every group that the budget has room for; None where there is none for the first.
+
+    In rounds: the first goes by the noise stage's few blocks, the next by the scatter that the rounds before showed.
+    """
+    found: list[tuple[Group, list[Measured]]] = []
+    for group in screening.groups(course.question.factors):
+        arms = group.arms
+        rounds: list[Measured] = []
+        wanted = _blocks(2.0 * sd * math.sqrt(TRIAL / (len(arms) + PAIR)), course.margin)
+        while len(rounds) < ROUNDS_MOST and wanted > 0:
+            blocks = min(wanted, course.room(arms, reserve))
+            if blocks < LEAST:
+                break
+            stage = Stage("screen", arms, blocks, why=f"{len(group.factors)} knobs at once")
+            rounds.append((yield from course.ask(stage)))
+            wanted = _more(course, group, rounds)
+        if not rounds:
+            course.told.append(f"The budget has no room to screen {', '.join(x.setting for x in group.factors)}.")
+            break
+        found.append((group, rounds))
+    return _judged(course, found) if found else None
+
+
+def _blocks(error: float, limit: float) -> int:
+    """The blocks after which `limit` is as many errors as it should be, where one block gives `error`."""
+    return min(max(LEAST, math.ceil((error * _CLEAR / limit) ** 2)), MOST)
+
+
+def _more(course: Course, group: Group, rounds: list[Measured]) -> int:
+    """The blocks that are lacking, by what the rounds so far showed; of guards half of what they allow counts."""
+    design = course.question.base
+    limits = {design.primary: course.margin} | {
+        guard.metric: math.log1p(guard.limit) for guard in design.guards if not guard.absolute
+    }
+    had = sum(each.stage.blocks for each in rounds)
+    needed = 0
+    for metric, limit in limits.items():
+        made = model.fitted(rounds, group, metric, pairs=False)
+        if made is not None:
+            error = max(made.error(at) for at in range(len(group.together) or len(made.columns)))
+            needed = max(needed, _blocks(error * math.sqrt(had), limit))
+    return max(LEAST, needed - had) if needed > had else 0
+
+
+def _judged(course: Course, found: list[tuple[Group, list[Measured]]]) -> Screened:
+    """The best configurations by the models of every metric."""
+    design = course.question.base
+    limits = {guard.metric: math.log1p(guard.limit) for guard in design.guards if not guard.absolute}
+    metrics = dict.fromkeys((design.primary, *objectives(design).values(), *limits))
+    fitted = [
+        {
+            metric: made
+            for metric in metrics
+            if (made := model.fitted(rounds, group, metric, pairs=metric == design.primary)) is not None
+        }
+        for group, rounds in found
+    ]
+    chosen: dict[str, Chosen] = {}
+    known: dict[SettingSpec, tuple[float, float]] = {}
+    for metric in (design.primary, *objectives(design).values()):
+        models = [each for each in fitted if metric in each]
+        kept = dict(limits) if metric == design.primary else {**limits, design.primary: course.margin}
+        kept.pop(metric, None)
+        picked = _picked(models, metric, kept, course)
+        chosen[metric] = {
+            each[metric].columns[at][0].setting: each[metric].columns[at]
+            for each, on in zip(models, picked, strict=True)
+            for at in sorted(on)
+        }
+        if metric == design.primary:
+            known = {
+                factor.at(value): each[metric].adds(on, at)
+                for each, on in zip(models, picked, strict=True)
+                for at in on
+                for factor, value in [each[metric].columns[at]]
+            }
+            _tell(course, models, picked, design)
+    scatter = {
+        metric: max(each[metric].scatter for each in fitted if metric in each)
+        for metric in metrics
+        if any(metric in each for each in fitted)
+    }
+    return Screened(chosen, known, {metric: each / math.sqrt(TRIAL) for metric, each in scatter.items()})
+
+
+def _picked(
+    fitted: list[Mapping[str, Model]] | list[dict[str, Model]], metric: str, limits: Mapping[str, float], course: Course
+) -> list[frozenset[int]]:
+    """The columns of the best configuration by a metric, for each group; what harms a guard is left out aloud."""
+    passing = model.passing([each[metric] for each in fitted])
+    picked = []
+    for models, able in zip(fitted, passing, strict=True):
+        bad = model.harmful(models, limits) & able
+        course.told.extend(
+            f"Screened out: {models[metric].shown(at)} in {metric}, but it harms "
+            f"{', '.join(name for name in limits if at in model.harmful(models, {name: limits[name]}))}."
+            for at in sorted(bad)
+        )
+        picked.append(model.best(models[metric], able - bad, course.margin))
+    return picked
+
+
+def _tell(course: Course, fitted: list[dict[str, Model]], picked: list[frozenset[int]], design: Design) -> None:
+    """The screening estimates of what goes on, the pairs that do not add up, and what could not have been seen."""
+    for models, on in zip(fitted, picked, strict=True):
+        own = models[design.primary]
+        course.told.extend(f"Screening estimate: {own.shown(at)}." for at in sorted(on))
+        for term, mean in zip(own.terms, own.means, strict=True):
+            if len(term) == 2:
+                names = " and ".join(own.columns[at][0].setting for at in term)
+                course.told.append(f"Screening estimate: {names} together {percent(mean):+.1f} % beyond each alone.")
+        if not on:
+            columns = len(own.columns)
+            reach = t_quantile(1 - model.PASS_ALPHA / 2 / columns, own.freedom) + t_quantile(0.8, own.freedom)
+            seen = percent(reach * max(own.error(at) for at in range(columns)))
+            course.told.append(f"Screened: none of {columns} candidates gains; {seen:.1f} % would have been seen.")
