@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ from tuning.journal import kept
 from tuning.knobs.catalogue import catalogue, entries_for
 from tuning.knobs.entry import DISRUPTIONS, Disruption
 from tuning.profile import load
-from tuning.search import driving, planned
+from tuning.search import driving, planned, sampling
 from tuning.search.advising import advice
 from tuning.search.course import least_trials
 from tuning.search.planned import Explored
@@ -48,13 +49,24 @@ class Search:
     most: Disruption
     only: tuple[str, ...]
     anchors: bool
+    storage: str = ""  # of an Optuna study; "": the search is nettune's own
+    study: str = ""
 
     def path(self, places: Places) -> Path:
         """Where it is kept."""
         return places.state / "searches" / f"{self.name}.json"
 
 
-def new(plan: Plan, *, seed: int, trials_most: int, most: Disruption, only: Sequence[str], anchors: bool) -> Search:
+def new(
+    plan: Plan,
+    *,
+    seed: int,
+    trials_most: int,
+    most: Disruption,
+    only: Sequence[str],
+    anchors: bool,
+    sampler: tuple[str, str] = ("", ""),
+) -> Search:
     """A search of a plan's one path. Raises WrongInput where there are several."""
     if len(plan.topologies) != 1:
         names = ", ".join(plan.design.topologies)
@@ -62,7 +74,7 @@ def new(plan: Plan, *, seed: int, trials_most: int, most: Disruption, only: Sequ
                          hint="--set topologies=[bridge], or a plan of your own")  # fmt: skip
     bare = stored_plan({**plan.document, "treatments": {}, "blocks": "8"})
     name = time.strftime("tune-%Y%m%d-%H%M%S-") + secrets.token_hex(2)
-    return Search(name, bare, seed, trials_most, most, tuple(only), anchors)
+    return Search(name, bare, seed, trials_most, most, tuple(only), anchors, *sampler)
 
 
 def keep(search: Search, places: Places, explored: Explored | None = None) -> None:
@@ -70,6 +82,7 @@ def keep(search: Search, places: Places, explored: Explored | None = None) -> No
     document = {
         "format": planned.FORMAT, "plan": search.plan.document, "seed": search.seed,
         "trials_most": search.trials_most, "most": search.most, "only": list(search.only), "anchors": search.anchors,
+        "storage": search.storage, "study": search.study,
         "explored": None if explored is None else planned.as_document(explored),
     }  # fmt: skip
     files.write(search.path(places), json.dumps(document, indent=1) + "\n")
@@ -86,7 +99,8 @@ def found(name: str, places: Places) -> tuple[Search, Explored | None]:
     document = json.loads(chosen[0].read_text(encoding="utf-8"))
     explored = None if document["explored"] is None else planned.from_document(document["explored"])
     search = Search(chosen[0].stem, stored_plan(document["plan"]), document["seed"], document["trials_most"],
-                    document["most"], tuple(document["only"]), document["anchors"])  # fmt: skip
+                    document["most"], tuple(document["only"]), document["anchors"], document.get("storage", ""),
+                    document.get("study", ""))  # fmt: skip
     return search, explored
 
 
@@ -115,9 +129,15 @@ def carried_out(
         took = duration(stage.trials * search.plan.design.block_s / len(CURRENT_ARMS))
         screen.line(f"{what}; {len(stage.arms)} arms, {most}{stage.blocks} blocks, {most}{took}", "bold")
 
-    answer, stages = driving.searched(
-        search.plan.design, search.trials_most, measure=measure, explore=explore, watch=watch
-    )
+    base, most = search.plan.design, search.trials_most
+    if search.study:
+        storage = search.storage or f"sqlite:///{search.path(places).with_name(f'{search.study}.study.db')}"
+        answer, stages = sampling.sampled(
+            base, most, storage=storage, study=search.study, seed=search.seed, measure=measure, explore=explore,
+            watch=watch,
+        )  # fmt: skip
+    else:
+        answer, stages = driving.searched(base, most, measure=measure, explore=explore, watch=watch)
     return answer, stages, known[0] if known else None
 
 
@@ -224,6 +244,24 @@ def budget(plan: Plan, seconds: float | None, trials: int | None, otherwise: int
             hint=f"--trials {max(least, otherwise)} or more, or a plan with shorter trials",
         )
     return most
+
+
+def sampler(search: str, storage: str, study: str) -> tuple[str, str]:
+    """(storage, study) of `--search optuna`; ("", "") for nettune's own search. Raises WrongInput."""
+    if search not in {"own", "optuna"}:
+        raise WrongInput(f"--search {search!r} is none", hint="own, or optuna")
+    if search == "own":
+        if storage or study:
+            raise WrongInput("--storage and --study are of --search optuna", hint="add --search optuna")
+        return "", ""
+    if storage and "://" not in storage:
+        raise WrongInput(f"--storage {storage!r} is no URL", hint="postgresql://USER@HOST/NAME, or sqlite:///FILE")
+    if re.search(r"://[^/@]*:[^/@]*@", storage):
+        raise WrongInput("--storage holds a password, which would be kept with the search",
+                         hint="put it into ~/.pgpass or PGPASSWORD")  # fmt: skip
+    if storage.startswith("postgresql://"):
+        storage = storage.replace("postgresql://", "postgresql+psycopg://", 1)
+    return storage, study or "nettune"
 
 
 def disruption(word: str) -> Disruption:

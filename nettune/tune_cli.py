@@ -30,6 +30,9 @@ def tune(
         str, typer.Option(help="The most that a knob may disturb: d0 to d7.", metavar="CLASS")
     ] = "d2",
     anchors: Annotated[bool, typer.Option(help="Race what others have published, too.")] = True,
+    search_by: Annotated[str, typer.Option("--search", help="own, or optuna: its samplers.", metavar="WAY")] = "own",
+    storage: Annotated[str, typer.Option(help="Of an Optuna study that workers share: a URL.", metavar="URL")] = "",
+    study: Annotated[str, typer.Option(help="The name of that study.", metavar="NAME")] = "",
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value of the plan.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of order and ports.")] = None,
     resume: Annotated[
@@ -57,7 +60,8 @@ def tune(
         wanted = tuning_of.path_of(plan, sets or ())
         most = tuning_of.budget(wanted, _seconds(budget), trials, TRIALS)
         search = tuning_of.new(wanted, seed=dealt() if seed is None else seed, trials_most=most,
-                               most=tuning_of.disruption(disruption), only=knob or (), anchors=anchors)  # fmt: skip
+                               most=tuning_of.disruption(disruption), only=knob or (), anchors=anchors,
+                               sampler=tuning_of.sampler(search_by, storage, study))  # fmt: skip
         explored = None
         tuning_of.keep(search, where)
     took = search.trials_most * search.plan.design.block_s / 2

@@ -60,6 +60,11 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def url(server: str) -> str:
     """A new database."""
+    return made_database(server)
+
+
+def made_database(server: str) -> str:
+    """The URL of a new database on that server."""
     name = next(_NAMES)
     programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
     Local().run(Command((str(programs / "createdb"), "-h", server, "-U", _USER, name))).require()

@@ -10,7 +10,7 @@ from results.records import CURRENT_ARMS, Design, GuardResult, Trial
 from results.statistics import Estimate
 
 Config = tuple[SettingSpec, ...]  # sorted by setting and target: equal ones are one
-Purpose = Literal["noise", "screen", "race", "refine", "combine", "confirm"]
+Purpose = Literal["noise", "screen", "race", "refine", "combine", "sample", "confirm"]
 PickName = Literal["throughput", "balanced", "latency", "efficient"]
 Status = Literal["confirmed", "nothing", "refused", "open"]  # open: the search is not over
 Cost = Literal["none", "relink", "restart"]

@@ -1,0 +1,149 @@
+"""A search by Optuna's samplers, for spaces that no design covers, and for several workers that share one study.
+
+The engine of the distributed path is Optuna's: its storage (SQLite in a file, or PostgreSQL by URL) holds the study,
+each worker asks it for a configuration, measures that beside `current` in a few blocks, and tells the gain. What the
+study calls its best is a candidate and nothing more: the same confirmation on fresh blocks makes the claim.
+"""
+
+import time
+from collections.abc import Callable
+
+from results.errors import NotAble
+from results.pairs import complete_blocks
+from results.records import CURRENT_ARMS, Design
+from results.statistics import percent
+from tuning.search.confirming import confirmed
+from tuning.search.driving import Explore, Measure
+from tuning.search.noise import BLOCKS, CONFIRM_BLOCKS
+from tuning.search.pareto import Picked
+from tuning.search.stages import Answer, Config, Factor, Measured, Stage, Status, config
+from tuning.search.standing import gained
+
+SAMPLE_BLOCKS = 2  # the fewest that a run has: a gain of its own for each, and their mean is told
+_ATTEMPTS = 3  # to open a study
+_KEPT = "as it is"  # a factor's first choice in a study
+
+
+def sampled(
+    base: Design,
+    trials_most: int,
+    *,
+    storage: str,
+    study: str,
+    seed: int,
+    measure: Measure,
+    explore: Explore,
+    watch: Callable[[Stage, int], None],
+) -> tuple[Answer, tuple[Measured, ...]]:
+    """The answer of this worker, and the stages that it measured itself.
+
+    `trials_most` is this worker's own budget; the study lives on, and another worker may go on with it. Raises NotAble
+    without Optuna, or where its storage cannot be reached.
+    """
+    stages: list[Measured] = []
+
+    def made(stage: Stage) -> Measured:
+        watch(stage, len(stages))
+        stages.append(measure(stage, len(stages)))
+        return stages[-1]
+
+    noise = made(Stage("noise", {}, BLOCKS, why="how much two equal arms differ"))
+    factors, _ = explore(noise)
+    if not factors:
+        said = "No knob that may help here is left to try."
+        return Answer("nothing", (), (said,), _spent(stages)), tuple(stages)
+    asked = _Study(storage, study, seed, factors)
+    reserve = CONFIRM_BLOCKS[0] * (1 + len(CURRENT_ARMS))
+    turns = 0
+    while _spent(stages) + SAMPLE_BLOCKS * (1 + len(CURRENT_ARMS)) + reserve <= trials_most:
+        ticket, settings = asked.ask()
+        stage = Stage("sample", {"sample": settings} if settings else {}, SAMPLE_BLOCKS, why=f"asked for by {study}")
+        asked.tell(ticket, _gain(made(stage), base.primary) if settings else 0.0)
+        turns += 1
+    told = [f"{turns} configurations were measured here, {asked.count()} in the study {study}."]
+    best, gain = asked.best()
+    if not best or gain <= 0.0:
+        return Answer("nothing", (), (*told, "None of them gained."), _spent(stages)), tuple(stages)
+    told.append(f"The study's best, a candidate: {_words(best)}, {percent(gain):+.1f} % in {SAMPLE_BLOCKS} blocks.")
+    confirm = made(Stage("confirm", {"best": best}, CONFIRM_BLOCKS[0], why="fresh blocks, which alone make a claim"))
+    picks, more = confirmed(confirm, [Picked((base.goal,), best, base.primary)])
+    status: Status = "confirmed" if picks else "nothing"
+    return Answer(status, picks, (*told, *more), _spent(stages)), tuple(stages)
+
+
+class _Study:
+    """An Optuna study whose parameters are the factors: each as it is, or one of its candidates."""
+
+    def __init__(self, storage: str, name: str, seed: int, factors: tuple[Factor, ...]) -> None:
+        try:
+            import optuna  # noqa: PLC0415 - an extra, and half a second
+        except ImportError as error:
+            raise NotAble(
+                f"--search optuna needs Optuna: {error}", hint="pipx inject nettune optuna, or nettune[search]"
+            ) from error
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._factors = {each.setting: each for each in factors}
+        choices = {each.setting: (_KEPT, *each.values) for each in factors}
+        self._space: dict[str, optuna.distributions.BaseDistribution] = {
+            name: optuna.distributions.CategoricalDistribution(values) for name, values in choices.items()
+        }
+        self._failed = optuna.trial.TrialState.FAIL
+        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)  # others are being measured meanwhile
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                self._study = optuna.create_study(
+                    storage=storage, study_name=name, direction="maximize", sampler=sampler, load_if_exists=True
+                )
+                break
+            except Exception as error:  # SQLAlchemy's and the driver's, which this room does not know
+                if left:  # two workers that make its tables at once: one of them finds them half made
+                    time.sleep(1.0)
+                    continue
+                where = storage.rpartition("@")[2]
+                raise NotAble(
+                    f"the study {name} at …{where} cannot be opened: {str(error)[:300]}",
+                    hint="is the database up, its driver installed, and does the study have a database of its own? A "
+                    "store of results is another one",
+                ) from error
+
+    def ask(self) -> tuple[int, Config]:
+        """The number of the next trial of the study, and its configuration; () for current itself."""
+        trial = self._study.ask(self._space)
+        return trial.number, self._config(trial.params)
+
+    def tell(self, number: int, gain: float | None) -> None:
+        """What it gained as a log ratio; None where it gave no number."""
+        if gain is None:
+            self._study.tell(number, state=self._failed)
+        else:
+            self._study.tell(number, gain)
+
+    def count(self) -> int:
+        """Trials of the study, those of others included."""
+        return len(self._study.get_trials(deepcopy=False))
+
+    def best(self) -> tuple[Config, float]:
+        """The best so far, and what it was told to gain."""
+        try:
+            found = self._study.best_trial
+        except ValueError:  # none is complete
+            return (), 0.0
+        return self._config(found.params), float(found.value or 0.0)
+
+    def _config(self, params: dict[str, str]) -> Config:
+        return config(*(self._factors[name].at(value) for name, value in params.items() if value != _KEPT))
+
+
+def _gain(measured: Measured, metric: str) -> float | None:
+    """The mean gain of a sample; None where it has none."""
+    blocks = complete_blocks(measured.trials).get(measured.design.topologies[0], ())
+    found = gained(blocks, "sample", metric)
+    return None if found is None else found.mean
+
+
+def _spent(stages: list[Measured]) -> int:
+    return sum(len(each.trials) for each in stages)
+
+
+def _words(settings: Config) -> str:
+    return ", ".join(f"{each.setting} {each.value}" for each in settings)
