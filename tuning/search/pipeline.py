@@ -90,7 +90,8 @@ def _searched(course: Course) -> Road:
     known: combine.Known = {}
     pool: dict[str, Standing] = {}
     chosen: Chosen = {}
-    seen = None
+    seen: screened.Screened | None = None
+    measured: Measured | None = None
     if len(factors) > ALONE_MOST:
         later = combine.BLOCKS[0] * (PAIR + ALONE_MOST)
         seen = yield from screened.screened(course, course.sd, course.reserve + later)
@@ -112,8 +113,9 @@ def _searched(course: Course) -> Road:
     expected = math.fsum(mean for mean, _ in known.values())
     if raced:
         measured = yield from _raced(course, arms)
-        if measured is None:
+        if measured is None and not own:
             return _refused(course, int(course.used) + least_trials(1) - noise.BLOCKS * PAIR)
+    if measured is not None:
         course.sds = {**noise.spreads(course.over, question.base.judged), **(seen.sds if seen is not None else {})}
         pool = standings(measured)
         course.told.extend(
