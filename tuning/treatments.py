@@ -20,13 +20,14 @@ from bench.shield import carried_through, uninterrupted
 from bench.treatment import Held
 from results.errors import NotAble, WrongInput
 from tuning import guard
-from tuning.guard import Guard, Original
+from tuning.guard import Guard
 from tuning.journal import Intent, Journal
 from tuning.knobs.knob import Change, Knob, NotSettable
 from tuning.knobs.mtu import Mtu
 from tuning.knobs.table import KNOBS, knob_for, owner
 from tuning.knobs.vm import wanted_of
 from tuning.surroundings import repairs
+from tuning.through import Before, Through
 
 _SETTLE_S = 4.0  # duplicate address detection of an IPv6 address that came back: 1 s, up to 2 with its random delay
 _MTU = KNOBS[Mtu.kind]
@@ -61,27 +62,6 @@ class Hosts(Protocol):
         ...
 
 
-class _Through:
-    """A lab whose guarded hosts are written to through their guards."""
-
-    def __init__(self, lab: Lab, guards: Mapping[str, Guard | Original]) -> None:
-        self._lab = lab
-        self._guards = guards
-
-    def read(self) -> Sheets:
-        """See Hosts.read."""
-        return self._lab.read()
-
-    def begin(self, host: str, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
-        """See Hosts.begin."""
-        guarded = self._guards.get(host)
-        return guarded.begin(commands) if guarded else self._lab.begin(host, commands)
-
-    def restart(self, wanted: Wanted) -> None:
-        """See Hosts.restart."""
-        self._lab.restart(wanted)
-
-
 class Settings:
     """A treatment: settings of a plan, held through their knobs; `outer` is the part that is held around them."""
 
@@ -92,6 +72,7 @@ class Settings:
         self._journal = journal
         self._outer = outer
         self._known: list[tuple[Lab, Sheets, tuple[Change, ...]]] = []
+        self._made: list[tuple[Lab, Sheets, Before]] = []  # what the first hold in a state of a lab made of it
         self._parts = [(spec, _knob(spec)) for spec in specs]
         order = list(KNOBS)
         self._parts.sort(key=lambda part: order.index(part[1].kind))
@@ -169,7 +150,7 @@ class Settings:
                 intent = self._journal.intend(changes, baseline)
                 if lab.guard_s:
                     guard.arm_all(lab.hosts, changes, baseline, self.explains, lab.guard_s, guards)
-                within = write(changes, _Through(lab, guards))
+                within = write(changes, Through(lab, guards, self._before(lab, baseline, changes)))
                 wrong = [change for change in changes if not _holds(change, within)]
                 # What the kernel made of a write is ours too: undo must not take it for somebody else's change.
                 clamped = {(change.host, change.key): _fact(change, within) or "" for change in wrong}
@@ -181,12 +162,26 @@ class Settings:
                     f"{_fact(first, within)!r}",
                     hint="the kernel clamps or couples it; choose a value that it takes",
                 )
+            self._remember(lab, baseline, within, changes)
             # A machine that others use as well is always read whole.
             held = Held(lab, within, () if lab.guard_s else ((each.host, each.key) for each in changes))
             yield held
         finally:
             if intent is not None:
                 carried_through(functools.partial(self._put_back, intent, lab, held, guards))
+
+    def _before(self, lab: Lab, baseline: Sheets, changes: Sequence[Change]) -> Before | None:
+        """What holding made of the lab before; None for the first time, new guests, and machines that others use."""
+        if lab.guard_s or wanted_of(changes):
+            return None
+        return next((before for of, at, before in self._made if of is lab and at is baseline), None)
+
+    def _remember(self, lab: Lab, baseline: Sheets, within: Sheets, changes: Sequence[Change]) -> None:
+        moved = [(each.host, each.key) for each in changes]
+        moved += [(each.host, each.key) for each in differences(baseline, within)]
+        # The last of each lab, as above.
+        self._made = [*(each for each in self._made if each[0] is not lab),
+                      (lab, baseline, (within, tuple(dict.fromkeys(moved))))]  # fmt: skip
 
     def _put_back(self, intent: Intent, lab: Lab, held: Held | None, guards: Mapping[str, Guard]) -> None:
         """Undo, and only then disarm: a host that we cannot reach, or cannot put back, still does it by itself.
@@ -197,7 +192,7 @@ class Settings:
             with contextlib.suppress(guard.NotGuarded, CommandFailed):  # it has fired: undo finds out what is left
                 each.renew(lab.guard_s)
         try:
-            left = undo(intent, _Through(lab, guard.locked(guards)), None if held is None else held.last)
+            left = undo(intent, Through(lab, guard.locked(guards)), None if held is None else held.last)
         except RestoreFailed as error:
             if not error.ours:  # somebody else's values would be overwritten when the time comes
                 _disarm(guards)
