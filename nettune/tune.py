@@ -58,23 +58,29 @@ class Search:
 
 
 def new(
-    plan: Plan,
-    *,
+    name: str,
+    overrides: Sequence[str],
+    asked: tuple[float | None, int | None, int],
     seed: int,
-    trials_most: int,
+    *,
     most: Disruption,
     only: Sequence[str],
     anchors: bool,
     sampler: tuple[str, str] = ("", ""),
 ) -> Search:
-    """A search of a plan's one path. Raises WrongInput where there are several."""
+    """A search of the one path of the plan of that name; `asked` is the budget: seconds, trials, trials otherwise.
+
+    Raises WrongInput where the plan has several paths, or the budget claims nothing.
+    """
+    plan = load_plan(name, overrides)
+    trials_most = budget(plan, *asked)
     if len(plan.topologies) != 1:
         names = ", ".join(plan.design.topologies)
         raise WrongInput(f"tune searches one path, and plan {plan.name} has {len(plan.topologies)}: {names}",
                          hint="--set topologies=[bridge], or a plan of your own")  # fmt: skip
     bare = stored_plan({**plan.document, "treatments": {}, "blocks": "8"})
-    name = time.strftime("tune-%Y%m%d-%H%M%S-") + secrets.token_hex(2)
-    return Search(name, bare, seed, trials_most, most, tuple(only), anchors, *sampler)
+    label = time.strftime("tune-%Y%m%d-%H%M%S-") + secrets.token_hex(2)
+    return Search(label, bare, seed, trials_most, most, tuple(only), anchors, *sampler)
 
 
 def keep(search: Search, places: Places, explored: Explored | None = None) -> None:
@@ -225,9 +231,10 @@ def _explored(search: Search, symptoms: tuple[tuple[str, str], ...], places: Pla
     return Explored(found.factors, anchors, symptoms, found.left_out)
 
 
-def path_of(name: str, overrides: Sequence[str]) -> Plan:
-    """The plan of that name or file."""
-    return load_plan(name, overrides)
+def estimate(search: Search) -> str:
+    """What is about to be searched, and how long it takes at most."""
+    took = duration(search.trials_most * _trial_s(search.plan))
+    return f"{search.plan.name}: {search.name}, up to {search.trials_most} trials, {took}, seed {search.seed}"
 
 
 def budget(plan: Plan, seconds: float | None, trials: int | None, otherwise: int) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nettune.places import places
-from nettune.say import Screen, duration
+from nettune.say import Screen
 
 TRIALS = 160  # of a search, where nobody says otherwise
 _BUDGET = re.compile(r"([0-9]{1,5}(?:\.[0-9]+)?)(s|m|h)")
@@ -54,25 +54,21 @@ def tune(
     from nettune.cli import dealt
     from results.store import opened
 
+    explored = None
     if resume:
         search, explored = tuning_of.found(resume, where)
     else:
-        wanted = tuning_of.path_of(plan, sets or ())
-        most = tuning_of.budget(wanted, _seconds(budget), trials, TRIALS)
-        search = tuning_of.new(wanted, seed=dealt() if seed is None else seed, trials_most=most,
-                               most=tuning_of.disruption(disruption), only=knob or (), anchors=anchors,
-                               sampler=tuning_of.sampler(search_by, storage, study))  # fmt: skip
-        explored = None
+        most = tuning_of.disruption(disruption)
+        sampler = tuning_of.sampler(search_by, storage, study)
+        search = tuning_of.new(plan, sets or (), (_seconds(budget), trials, TRIALS), dealt() if seed is None else seed,
+                               most=most, only=knob or (), anchors=anchors, sampler=sampler)  # fmt: skip
         tuning_of.keep(search, where)
-    took = search.trials_most * search.plan.design.block_s / 2
-    screen.line(f"{search.plan.name}: {search.name}, up to {search.trials_most} trials, {duration(took)}, "
-                f"seed {search.seed}", "bold")  # fmt: skip
+    screen.line(tuning_of.estimate(search), "bold")
     unprivileged.announce(screen)
     with opened(where.store) as kept:
         answer, stages, explored = tuning_of.carried_out(search, explored, where, kept, screen)
         tuning_of.told(screen, answer, explored)
-        written = tuning_of.written(kept, answer, stages, explored, out)
-        for path in written:
+        for path in tuning_of.written(kept, answer, stages, explored, out):
             screen.line(str(path))
         if as_json:
             screen.document(tuning_of.document(search, answer, stages, explored))

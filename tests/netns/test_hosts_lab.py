@@ -24,7 +24,8 @@ from tuning import guard
 from tuning.journal import kept
 from tuning.knobs.knob import Change
 from tuning.restoring import script, undoing
-from tuning.treatments import Settings, _Through, write
+from tuning.through import Through
+from tuning.treatments import Settings, write
 
 CONTROL = " ".join(standing_hosts.CONTROL.values())
 LATENCY = "[{kind: latency, duration_s: 0.1, interval_s: 0.002}]"
@@ -244,7 +245,7 @@ def test_what_a_setting_drags_along_comes_back_with_nobody_calling(
         changes = treatment.changes(lab, before)
         guards_of: dict[str, guard.Guard] = {}
         guard.arm_all(lab.hosts, changes, before, treatment.explains, 2, guards_of)
-        held = write(changes, _Through(lab, guards_of))
+        held = write(changes, Through(lab, guards_of))
         waited(lambda: all(restored(host) for host in untouched.both), 12)
         waited(lambda: differences(before, lab.read()) == (), 6)  # duplicate address detection takes up to 2 s
 

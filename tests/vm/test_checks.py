@@ -30,7 +30,7 @@ def test_a_bond_fails_over_where_it_sees_the_carrier_and_stays_cut_where_it_does
         for port, how in enumerate(hows):
             pair = Pair(lab.a, lab.b, 20001 + port, 30001 + port, lab=lab)
             # an odd number of switches in all: without being put back the active leg is another one after them
-            measured = Failover("failover", how, port + 1, HOLD_S, 2.0, 1.0).measure(pair)
+            measured = Failover("failover", how, 2 - port, HOLD_S, 2.0, 1.0).measure(pair)
             longest[how] = next(each.value for each in measured.samples if each.metric == "outage_max")
         legs.whole(lab)
         after = lab.read()

@@ -41,7 +41,7 @@ def as_document(found: Explored) -> dict[str, object]:
         "format": FORMAT,
         "factors": [
             {"knob": each.knob, "setting": each.setting, "values": list(each.values), "numeric": each.numeric,
-             "why": each.why}
+             "why": each.why, "cost": each.cost}
             for each in found.factors
         ],
         "anchors": {name: [[x.setting, x.value, x.target or ""] for x in arm] for name, arm in found.anchors.items()},
@@ -59,7 +59,7 @@ def from_document(document: Mapping[str, object]) -> Explored:
     anchors = document["anchors"]
     assert isinstance(anchors, dict)  # noqa: S101 - our own file
     factors = tuple(
-        Factor(each["knob"], each["setting"], tuple(each["values"]), None, each["numeric"], each["why"])
+        Factor(each["knob"], each["setting"], tuple(each["values"]), None, each["numeric"], each["why"], each["cost"])
         for each in listed["factors"]  # type: ignore[attr-defined]  # JSON of our own
     )
     arms = {

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from bench.facts.sheet import Sheets
+from bench.labs.guests import STARTED_WITH
 from bench.labs.lab import Lab
 from bench.plan import SettingSpec
 from tuning import standings
@@ -15,7 +16,7 @@ from tuning.knobs.candidates import offered
 from tuning.knobs.entry import Disruption, Entry
 from tuning.knobs.sysctl import CONGESTION_CONTROL
 from tuning.knobs.table import LAB_ONLY, knob_for
-from tuning.search.stages import Factor
+from tuning.search.stages import Cost, Factor
 
 Refusal = Callable[[SettingSpec], str]  # why it cannot be held on the lab, "" where it can
 
@@ -101,7 +102,8 @@ def _factor(entry: Entry, readings: standings.Readings, refusal: Refusal, sympto
     if not able:
         return next(iter(reasons.values()))
     why = entry.symptom if entry.symptom in symptoms else entry.trigger
-    return Factor(entry.id, entry.setting, able, None, numeric=entry.maximum, why=why)
+    cost: Cost = "restart" if entry.setting in STARTED_WITH else "relink" if entry.disruption >= "d3" else "none"
+    return Factor(entry.id, entry.setting, able, None, numeric=entry.maximum, why=why, cost=cost)
 
 
 def _rank(entry: Entry, symptoms: Collection[str]) -> int:
