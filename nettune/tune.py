@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import diagnosis, ready
+from bench import ready
 from bench.hosts.local import Local
 from bench.labs import lease
 from bench.labs.provider import provided
-from bench.plan import Plan, SettingSpec
-from bench.probes.iperf3 import Tcp
+from bench.plan import Plan
 from nettune import able, files
 from nettune.places import Places
 from nettune.say import Screen, duration
@@ -22,20 +21,13 @@ from nettune.watch import Watch
 from nettune.wiring import Order, carry_out, load_plan, stored_plan
 from results.errors import WrongInput
 from results.records import CURRENT_ARMS
-from results.statistics import percent
 from results.store import Store
-from tuning import profile_text, shelf, standings
-from tuning import treatments as settings
 from tuning.journal import kept
-from tuning.knobs.catalogue import catalogue, entries_for
 from tuning.knobs.entry import DISRUPTIONS, Disruption
-from tuning.profile import load
-from tuning.search import driving, planned, sampling
-from tuning.search.advising import advice
+from tuning.search import driving, exploring, planned, sampling
 from tuning.search.course import least_trials
 from tuning.search.planned import Explored
-from tuning.search.space import space
-from tuning.search.stages import Answer, Config, Factor, Measured, Pick, Stage, config
+from tuning.search.stages import Answer, Config, Factor, Measured, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +113,8 @@ def carried_out(
 
     def explore(noise: Measured) -> tuple[tuple[Factor, ...], Mapping[str, Config]]:
         if not known:
-            known.append(_explored(search, _symptoms(search, noise, store), places, screen))
+            limits = exploring.symptoms(search.plan, noise, store)
+            known.append(exploring.full(limits) or _explored(search, limits, places, screen))
             keep(search, places, known[0])
         for name, evidence in known[0].symptoms:
             screen.line(f"symptom {name}: {evidence}")
@@ -164,71 +157,19 @@ def _measured(search: Search, stage: Stage, number: int, places: Places, store: 
     return Measured(stage, run.design, store.trials(run.run_id, metrics=run.design.judged), run.run_id)
 
 
-def _symptoms(search: Search, noise: Measured, store: Store) -> tuple[tuple[str, str], ...]:
-    """What limits the path, by the trials of current."""
-    baseline = store.baseline(noise.run_id, noise.design.topologies[0])
-    buffers = [facts["sysctl/net.ipv4.tcp_wmem"].split()[-1] for facts in baseline.values()
-               if "sysctl/net.ipv4.tcp_wmem" in facts]  # fmt: skip
-    path = diagnosis.Path(min(map(int, buffers), default=0), search.plan.topologies[0].shape.rate_mbit * 1e6)
-    return tuple(
-        (each.symptom, each.evidence) for each in diagnosis.diagnose(_evidence(noise, store, CURRENT_ARMS), path)
-    )
-
-
-def _evidence(measured: Measured, store: Store, arms: Sequence[str]) -> list[diagnosis.Evidence]:
-    return [
-        diagnosis.evidence({each.name: each.value for each in trial.samples}, trial.flags, store.raw(trial.trial_id))
-        for trial in measured.trials
-        if trial.arm in arms and trial.status == "done"
-    ]
-
-
-def _explanations(confirm: Measured, pick: Pick, explored: Explored | None, store: Store) -> dict[str, str]:
-    """Setting -> what moved with it: its own symptom gone, or, of one setting alone, the figure that moved most."""
-    current, treated = (_evidence(confirm, store, arms) for arms in (CURRENT_ARMS, (pick.arm,)))
-    figures = diagnosis.moved(current, treated)
-    gone = {name for name, _ in explored.symptoms} if explored else set()
-    gone -= {each.symptom for each in diagnosis.diagnose(treated, diagnosis.Path())}
-    found = {}
-    for spec in pick.config:
-        own = {entry.symptom for entry in entries_for(spec.setting)} & gone
-        if own:
-            found[spec.setting] = f"{', '.join(sorted(own))} is gone{f': {figures[0]}' if figures else ''}"
-        elif len(pick.config) == 1 and figures:
-            found[spec.setting] = "; ".join(figures[:2])
-    return found
-
-
-def _explored(search: Search, symptoms: tuple[tuple[str, str], ...], places: Places, screen: Screen) -> Explored:
-    """What the path has: the knobs that its symptoms let in, the anchors as far as they raise anything."""
-    if any(name == "line-rate" for name, _ in symptoms):
-        return Explored((), {}, symptoms, (("all knobs", "the link is full: there is nothing to gain"),))
-    local = Local()
+def _explored(search: Search, limits: exploring.Symptoms, places: Places, screen: Screen) -> Explored:
+    """What the path has, asked of a lab that stands for that."""
+    local, plan = Local(), search.plan
     with lease.only_run(places.state, search.name), contextlib.ExitStack() as stack:
-        able.check(search.plan, local)
-        provider = provided(search.plan.deployed, trial_s=search.plan.trial_most_s, cache=places.cache, local=local,
-                            say=screen.line)  # fmt: skip
-        folder = places.journals if search.plan.inventory is None else places.journals_of_hosts
+        able.check(plan, local)
+        provider = provided(plan.deployed, trial_s=plan.trial_most_s, cache=places.cache, local=local, say=screen.line)
+        folder = places.journals if plan.inventory is None else places.journals_of_hosts
         journal = stack.enter_context(kept(folder / f"{search.name}.jsonl"))
-        labs, _ = ready.standing(stack, search.plan, provider, local=local, leases_folder=places.leases)
+        labs, _ = ready.standing(stack, plan, provider, local=local, leases_folder=places.leases)
         lab = next(iter(labs.values()))
-        now = lab.read()
-
-        def refusal(*specs: SettingSpec) -> str:
-            (alone,) = settings.treatments({"alone": specs}, journal)
-            return ready.tried(alone, lab, now)
-
-        own = any(isinstance(each, Tcp) and each.preferred for each in search.plan.probes)
-        found = space(catalogue().values(), lab, now, symptoms=[name for name, _ in symptoms], refusal=refusal,
-                      most=search.most, probes_own=own, only=search.only)  # fmt: skip
-        anchors: dict[str, Config] = {}
-        readings = standings.of_lab(lab, now)
-        for name, path in (shelf.anchors() if search.anchors else {}).items():
-            arm = config(*standings.as_treatment(load(path), readings).settings)
-            arm = config(*(each for each in arm if not refusal(each)))
-            if arm and arm not in anchors.values():
-                anchors[name] = arm
-    return Explored(found.factors, anchors, symptoms, found.left_out)
+        return exploring.explored(
+            plan, lab, journal, limits, most=search.most, only=search.only, anchors=search.anchors
+        )
 
 
 def estimate(search: Search) -> str:
@@ -278,58 +219,6 @@ def disruption(word: str) -> Disruption:
         said = "; ".join(f"{each}: {words}" for each, words in DISRUPTIONS.items())
         raise WrongInput(f"--disruption {word!r} is no class", hint=said)
     return found
-
-
-def told(screen: Screen, answer: Answer, explored: Explored | None) -> None:
-    """The sentences of an answer, the conclusion last."""
-    for sentence in answer.said:
-        screen.line(sentence)
-    if explored is not None and explored.left_out:
-        screen.line(f"{len(explored.left_out)} knobs were left out; --json says why each", "dim")
-    conclusion = {
-        "confirmed": f"{len(answer.picks)} confirmed on fresh blocks.",
-        "nothing": "Change nothing.",
-        "refused": "No claim can be made here.",
-    }[answer.status]
-    screen.line(f"{conclusion} {answer.trials} trials.", "bold")
-
-
-def written(
-    store: Store, answer: Answer, stages: Sequence[Measured], explored: Explored | None, out: Path
-) -> tuple[Path, ...]:
-    """A profile for each pick: `out` for the first, `out` with the pick's name for the others."""
-    paths = []
-    for number, pick in enumerate(answer.picks):
-        run = store.run(stages[-1].run_id)
-        path = out if number == 0 else out.with_name(f"{out.stem}-{pick.names[0]}{out.suffix}")
-        files.write(
-            path, profile_text.text(run, advice(run, answer, pick, _explanations(stages[-1], pick, explored, store)))
-        )
-        paths.append(path)
-    return tuple(paths)
-
-
-def document(
-    search: Search, answer: Answer, stages: Sequence[Measured], explored: Explored | None
-) -> dict[str, object]:
-    """For machines."""
-    return {
-        "search": search.name,
-        "plan": search.plan.name,
-        "status": answer.status,
-        "trials": answer.trials,
-        "visible_pct": answer.visible_pct,
-        "said": list(answer.said),
-        "stages": [{"purpose": each.stage.purpose, "run": each.run_id, "arms": list(each.stage.arms),
-                    "trials": len(each.trials)} for each in stages],
-        "picks": [
-            {"names": list(pick.names), "metric": pick.metric, "gain_pct": percent(pick.gain.mean),
-             "interval_pct": [percent(pick.gain.low), percent(pick.gain.high)], "blocks": pick.gain.n,
-             "settings": [{"setting": x.setting, "value": x.value, "target": x.target} for x in pick.config]}
-            for pick in answer.picks
-        ],
-        "explored": None if explored is None else planned.as_document(explored),
-    }  # fmt: skip
 
 
 def _trial_s(plan: Plan) -> float:

@@ -51,6 +51,7 @@ def tune(
     if not unprivileged.elsewhere(plan):
         unprivileged.enter(where)
     from nettune import tune as tuning_of
+    from nettune import tuned
     from nettune.cli import dealt
     from results.store import opened
 
@@ -67,11 +68,11 @@ def tune(
     unprivileged.announce(screen)
     with opened(where.store) as kept:
         answer, stages, explored = tuning_of.carried_out(search, explored, where, kept, screen)
-        tuning_of.told(screen, answer, explored)
-        for path in tuning_of.written(kept, answer, stages, explored, out):
+        tuned.told(screen, answer, explored)
+        for path in tuned.written(kept, answer, stages, explored, out):
             screen.line(str(path))
         if as_json:
-            screen.document(tuning_of.document(search, answer, stages, explored))
+            screen.document(tuned.document(search, answer, stages, explored))
     if answer.status == "refused":
         raise typer.Exit(3)
 

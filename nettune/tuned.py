@@ -1,0 +1,68 @@
+"""What a search gives: sentences, a profile for each pick, a document."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nettune import files
+from nettune.say import Screen
+from nettune.tune import Search
+from results.statistics import percent
+from results.store import Store
+from tuning import profile_text
+from tuning.search import planned
+from tuning.search.advising import advice
+from tuning.search.exploring import explanations
+from tuning.search.planned import Explored
+from tuning.search.stages import Answer, Measured
+
+
+def told(screen: Screen, answer: Answer, explored: Explored | None) -> None:
+    """The sentences of an answer, the conclusion last."""
+    for sentence in answer.said:
+        screen.line(sentence)
+    if explored is not None and explored.left_out:
+        screen.line(f"{len(explored.left_out)} knobs were left out; --json says why each", "dim")
+    conclusion = {
+        "confirmed": f"{len(answer.picks)} confirmed on fresh blocks.",
+        "nothing": "Change nothing.",
+        "refused": "No claim can be made here.",
+    }[answer.status]
+    screen.line(f"{conclusion} {answer.trials} trials.", "bold")
+
+
+def written(
+    store: Store, answer: Answer, stages: Sequence[Measured], explored: Explored | None, out: Path
+) -> tuple[Path, ...]:
+    """A profile for each pick: `out` for the first, `out` with the pick's name for the others."""
+    paths = []
+    for number, pick in enumerate(answer.picks):
+        run = store.run(stages[-1].run_id)
+        path = out if number == 0 else out.with_name(f"{out.stem}-{pick.names[0]}{out.suffix}")
+        files.write(
+            path, profile_text.text(run, advice(run, answer, pick, explanations(stages[-1], pick, explored, store)))
+        )
+        paths.append(path)
+    return tuple(paths)
+
+
+def document(
+    search: Search, answer: Answer, stages: Sequence[Measured], explored: Explored | None
+) -> dict[str, object]:
+    """For machines."""
+    return {
+        "search": search.name,
+        "plan": search.plan.name,
+        "status": answer.status,
+        "trials": answer.trials,
+        "visible_pct": answer.visible_pct,
+        "said": list(answer.said),
+        "stages": [{"purpose": each.stage.purpose, "run": each.run_id, "arms": list(each.stage.arms),
+                    "trials": len(each.trials)} for each in stages],
+        "picks": [
+            {"names": list(pick.names), "metric": pick.metric, "gain_pct": percent(pick.gain.mean),
+             "interval_pct": [percent(pick.gain.low), percent(pick.gain.high)], "blocks": pick.gain.n,
+             "settings": [{"setting": x.setting, "value": x.value, "target": x.target} for x in pick.config]}
+            for pick in answer.picks
+        ],
+        "explored": None if explored is None else planned.as_document(explored),
+    }  # fmt: skip

@@ -1,0 +1,91 @@
+"""Before a search and after it: what limits the path, what it has to turn, and what moved with what was found."""
+
+from collections.abc import Collection, Sequence
+
+from bench import diagnosis, ready
+from bench.labs.lab import Lab
+from bench.plan import Plan, SettingSpec
+from bench.probes.iperf3 import Tcp
+from results.records import CURRENT_ARMS
+from results.store import Store
+from tuning import shelf, standings
+from tuning.journal import Journal
+from tuning.knobs.catalogue import catalogue, entries_for
+from tuning.knobs.entry import Disruption
+from tuning.profile import load
+from tuning.search.planned import Explored
+from tuning.search.space import space
+from tuning.search.stages import Config, Measured, Pick, config
+from tuning.treatments import treatments
+
+Symptoms = tuple[tuple[str, str], ...]  # (name, evidence)
+
+
+def symptoms(plan: Plan, noise: Measured, store: Store) -> Symptoms:
+    """What limits the path, by the trials of current."""
+    baseline = store.baseline(noise.run_id, noise.design.topologies[0])
+    buffers = [
+        facts["sysctl/net.ipv4.tcp_wmem"].split()[-1]
+        for facts in baseline.values()
+        if "sysctl/net.ipv4.tcp_wmem" in facts
+    ]
+    path = diagnosis.Path(min(map(int, buffers), default=0), plan.topologies[0].shape.rate_mbit * 1e6)
+    found = diagnosis.diagnose(_evidence(noise, store, CURRENT_ARMS), path)
+    return tuple((each.symptom, each.evidence) for each in found)
+
+
+def full(found: Symptoms) -> Explored | None:
+    """Nothing to turn where the link is full; else None."""
+    if not any(name == "line-rate" for name, _ in found):
+        return None
+    return Explored((), {}, found, (("all knobs", "the link is full: there is nothing to gain"),))
+
+
+def explored(
+    plan: Plan, lab: Lab, journal: Journal, found: Symptoms, *, most: Disruption, only: Collection[str], anchors: bool
+) -> Explored:
+    """What a standing lab has: the knobs that its symptoms let in, the anchors as far as they raise anything.
+
+    Each was held for a moment and put back: what a driver refuses is known before the search.
+    """
+    now = lab.read()
+
+    def refusal(*specs: SettingSpec) -> str:
+        (alone,) = treatments({"alone": specs}, journal)
+        return ready.tried(alone, lab, now)
+
+    own = any(isinstance(each, Tcp) and each.preferred for each in plan.probes)
+    names = [name for name, _ in found]
+    made = space(catalogue().values(), lab, now, symptoms=names, refusal=refusal, most=most, probes_own=own, only=only)
+    arms: dict[str, Config] = {}
+    readings = standings.of_lab(lab, now)
+    for name, path in (shelf.anchors() if anchors else {}).items():
+        arm = config(*standings.as_treatment(load(path), readings).settings)
+        arm = config(*(each for each in arm if not refusal(each)))
+        if arm and arm not in arms.values():
+            arms[name] = arm
+    return Explored(made.factors, arms, found, made.left_out)
+
+
+def explanations(confirm: Measured, pick: Pick, before: Explored | None, store: Store) -> dict[str, str]:
+    """Setting -> what moved with it: its own symptom gone, or, of one setting alone, the figure that moved most."""
+    current, treated = (_evidence(confirm, store, arms) for arms in (CURRENT_ARMS, (pick.arm,)))
+    figures = diagnosis.moved(current, treated)
+    gone = {name for name, _ in before.symptoms} if before else set()
+    gone -= {each.symptom for each in diagnosis.diagnose(treated, diagnosis.Path())}
+    found = {}
+    for spec in pick.config:
+        own = {entry.symptom for entry in entries_for(spec.setting)} & gone
+        if own:
+            found[spec.setting] = f"{', '.join(sorted(own))} is gone{f': {figures[0]}' if figures else ''}"
+        elif len(pick.config) == 1 and figures:
+            found[spec.setting] = "; ".join(figures[:2])
+    return found
+
+
+def _evidence(measured: Measured, store: Store, arms: Sequence[str]) -> list[diagnosis.Evidence]:
+    return [
+        diagnosis.evidence({each.name: each.value for each in trial.samples}, trial.flags, store.raw(trial.trial_id))
+        for trial in measured.trials
+        if trial.arm in arms and trial.status == "done"
+    ]
