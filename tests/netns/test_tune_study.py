@@ -12,7 +12,7 @@ from tests.netns.nettune_command import nettune, plan_file, start
 from tests.netns.test_tune import SMALL
 
 pytestmark = pytest.mark.postgresql
-ASKED = ("--search", "optuna", "--knob", "net.ipv4.tcp_rmem", "--knob", "net.ipv4.tcp_wmem", "--trials", "80")
+ASKED = ("--search", "optuna", "--knob", "net.ipv4.tcp_rmem", "--knob", "net.ipv4.tcp_wmem", "--trials", "70")
 
 
 def test_two_workers_share_one_study(
