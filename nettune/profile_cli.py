@@ -84,20 +84,21 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Where two profiles differ, or a profile and a host. Exits with 1 where they do."""
+    from bench.hosts.opened import is_host
     from nettune import asked, profiles_said
     from results.errors import WrongInput
     from tuning import differing, shelf
 
     screen, own = Screen(quiet=as_json), places().profiles
     first = shelf.found(one, own)
-    if asked.is_host(other):
+    if is_host(other):
         told = asked.reading(other, device or ())
         rows = differing.from_host(first, told)
     elif device:
         raise WrongInput("--device is of a host, and B is a profile", hint="leave it out")
     else:
         rows = differing.between(first, shelf.found(other, own))
-    profiles_said.differences(screen, (first.name, Path(other).stem if not asked.is_host(other) else other), rows)
+    profiles_said.differences(screen, (first.name, Path(other).stem if not is_host(other) else other), rows)
     if as_json:
         screen.document([each.as_mapping() for each in rows])
     if rows:

@@ -59,10 +59,9 @@ def tune(
     if resume:
         search, explored = tuning_of.found(resume, where)
     else:
-        most = tuning_of.disruption(disruption)
-        sampler = tuning_of.sampler(search_by, storage, study)
         search = tuning_of.new(plan, sets or (), (_seconds(budget), trials, TRIALS), dealt() if seed is None else seed,
-                               most=most, only=knob or (), anchors=anchors, sampler=sampler)  # fmt: skip
+                               most=tuning_of.disruption(disruption), only=knob or (), anchors=anchors,
+                               sampler=tuning_of.sampler(search_by, storage, study))  # fmt: skip
         tuning_of.keep(search, where)
     screen.line(tuning_of.estimate(search), "bold")
     unprivileged.announce(screen)

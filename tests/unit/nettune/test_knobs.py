@@ -43,7 +43,8 @@ WRONG = {
     "a plan's word": (("show", "tso"), 2, "no knob 'tso'", "that word turns feature.tx-tcp-accecn-segmentation"),
     "unknown policy": (("rmem", "--policy", "A,Q"), 2, "'Q' is no policy", "there are A (a search may turn it)"),
     "no host": (("check", "ssh://root@127.0.0.1:1"), 3, "cannot be reached: Connection refused", "is it up"),
-    "no address": (("check", "a b"), 2, "'a b' is no address of an SSH host", "write it as ssh://"),
+    "no address": (("check", "ssh://a b"), 2, "'ssh://a b' is no address of an SSH host", "write it as ssh://"),
+    "no host's name": (("check", "pve1"), 2, "'pve1' names no host", "ssh://root@pve1"),
     "no device": (("check", "--device", "nt-none"), 3, "on local: there is no device 'nt-none'", "ip -br link"),
     "a path as device": (("show", "ring.rx", "--device", "a/b"), 2, "'a/b' names no network device", "ip -br link"),
 }
