@@ -26,5 +26,5 @@ def opened(text: str) -> Iterator[Host]:
     if not text.startswith(_SSH):
         raise WrongInput(f"{text!r} names no host", hint="local, or ssh://root@pve1")
     login = Login.parse(text)
-    with connected(str(login), login) as host:
+    with connected(login.address, login) as host:
         yield host
