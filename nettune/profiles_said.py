@@ -8,21 +8,12 @@ from results.errors import WrongInput
 from tuning import bearing, profile, shelf
 from tuning.differing import Row
 from tuning.fits import Answer, answers
+from tuning.knobs.entry import DISRUPTIONS, NO_EFFECT_ON_GUESTS
 from tuning.profile import NOTHING_STATED, Profile, ProfileSetting
 from tuning.standings import Reading, Standing
 
 _MARKS = {"fits": "[green]✔ fits[/green]", "does not fit": "[red]✘ does not fit[/red]",
           "cannot be told": "[yellow]? cannot be told[/yellow]"}  # fmt: skip
-_DISRUPTS = {
-    "d0": "disturbs nobody",
-    "d1": "new sockets only",
-    "d2": "a loss below a second",
-    "d3": "queues or adapter are reset",
-    "d4": "connectivity is at risk",
-    "d5": "the VM's NIC or the VM is started anew",
-    "d6": "a module is loaded anew",
-    "d7": "takes a reboot",
-}
 _ACTS = {"own-sockets": "sockets that end on the host", "all-traffic": "all that passes"}
 
 
@@ -61,8 +52,7 @@ def whole(screen: Screen, found: Profile) -> None:
     screen.line(f"for:     {', '.join(_rules(found)) or 'any host'}")
     _line(screen, "acts on", found.acts_on)
     if found.own_sockets:
-        screen.line(f"         {', '.join(found.own_sockets)}: no effect by design on bridged or routed guests: "
-                    f"{bearing.NO_EFFECT}")  # fmt: skip
+        screen.line(f"         {', '.join(found.own_sockets)}: {NO_EFFECT_ON_GUESTS}")
     for each in found.settings:
         _setting(screen, found, each)
     for statement in found.not_settable:
@@ -75,8 +65,7 @@ def whole(screen: Screen, found: Profile) -> None:
 
 def _setting(screen: Screen, of: Profile, each: ProfileSetting) -> None:
     screen.line(f"\n{each.setting} = {each.value}   on {each.target}", "bold")
-    scope, disrupts = each.scope or bearing.scope(each.setting), each.disruption or bearing.disruption(each.setting)
-    screen.line(f"  acts on {_ACTS[bearing.acts_on(each.setting)]}; scope {scope}; {disrupts}: {_DISRUPTS[disrupts]}")
+    screen.line(f"  acts on {_ACTS[bearing.acts_on(each.setting)]}; {_reach(each)}")
     screen.line(f"  effect:  {_effect(each)}")
     for word, text in (
         ("when", each.trigger),
@@ -88,6 +77,13 @@ def _setting(screen: Screen, of: Profile, each: ProfileSetting) -> None:
     ):
         if text:
             screen.line(f"  {word + ':':8} {text}")
+
+
+def _reach(each: ProfileSetting) -> str:
+    """How far it reaches and what it costs, as the file says or the catalogue knows."""
+    scope, costs = each.scope or bearing.scope(each.setting), each.disruption or bearing.disruption(each.setting)
+    words = [f"scope {scope}"] * bool(scope) + [f"{key}: {said}" for key, said in DISRUPTIONS.items() if key == costs]
+    return "; ".join(words) or "what it costs is not in the catalogue of knobs"
 
 
 def _effect(each: ProfileSetting) -> str:

@@ -15,8 +15,9 @@ from bench.options import Option, Options, taken
 from results.errors import WrongInput
 from results.json_schema import Schema, listed
 from tuning import fits
-from tuning.bearing import DISRUPTIONS, SCOPES, acts_on
+from tuning.bearing import acts_on
 from tuning.fits import EVERY_HOST, Fits
+from tuning.knobs.entry import DISRUPTIONS, Scope
 from tuning.knobs.sysctl import sysctl_key
 from tuning.knobs.table import check, knob_for
 
@@ -177,8 +178,8 @@ SETTING: Options = {
     "source": _text("who published it, and where"),
     "trigger": _text("what must be seen before it is worth trying"),
     "stated_effect": _text(f"what its source says that it does, or {NOTHING_STATED!r}"),
-    "scope": _word(SCOPES, "how far it reaches"),
-    "disruption": _word(DISRUPTIONS, "what setting it costs: d0 nothing … d7 a reboot"),
+    "scope": _word(get_args(Scope), "how far it reaches"),
+    "disruption": _word(tuple(DISRUPTIONS), "what setting it costs: d0 nothing … d7 a reboot"),
     "persist": _text("how it is kept over a reboot"),
     **dict.fromkeys(("risk", "do", "undo"), _text()),
 }

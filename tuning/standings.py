@@ -4,19 +4,19 @@ import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from bench.facts import cpus
 from bench.facts.sheet import Sheets
 from bench.facts.state import sysctl_path
 from bench.labs.lab import Lab, Target
 from bench.plan import SettingSpec
-from tuning.bearing import NO_EFFECT, acts_on, lowers
+from tuning.bearing import acts_on, lowers
+from tuning.knobs.entry import NO_EFFECT
+from tuning.knobs.entry import Standing as Word
 from tuning.knobs.feature import SHORT
 from tuning.knobs.sysctl import CONGESTION_CONTROL, sysctl_key
 from tuning.knobs.table import knob_for
 from tuning.profile import Profile, ProfileSetting
-
-Word = Literal["changes", "already so", "lowers a maximum", "not there", "no effect by design"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,8 @@ def values(setting: str, where: Reading) -> dict[str, str]:
     found = {}
     for key, value in where.facts.items():
         parts = key.split("/")
-        if not knob.owns(key) or (len(parts) > 2 and parts[1] not in where.devices):
+        of_device = len(parts) > 2 and parts[0] != "cpu"
+        if not knob.owns(key) or (of_device and parts[1] not in where.devices):
             continue
         if knob.kind == "feature" and (not pattern.match(parts[2]) or "[fixed]" in value):
             continue
@@ -147,6 +148,8 @@ def _absent(of: ProfileSetting, where: Sequence[Reading]) -> str:
         return f"{lacking[0].host} has no {sysctl_path(sysctl)}"
     if len(lacking) < len(where):
         return ""
+    if of.setting in cpus.FOLDERS:
+        return f"no {of.setting} on a machine of its own (a namespace has the machine's CPUs, a guest its hypervisor's)"
     devices = [f"{each.host}/{device}" for each in where for device in each.devices]
     where_not = f"on {', '.join(devices)}" if devices else f"this path has no device on the target {of.target!r}"
     return f"no {of.setting} that can be set {where_not}" if devices else where_not

@@ -45,7 +45,7 @@ def read(host: Host, devices: Sequence[str] = ()) -> tuple[dict[str, str], tuple
     facts = parse(dict(zip(QUESTIONS, host.run_all(tuple(QUESTIONS.values())), strict=True)))
     nics = tuple(dict.fromkeys(key.split("/")[1] for key in facts if key.startswith("device/")))
     wanted = tuple(devices) or nics or _all_but_loopback(host)
-    return facts | state.parse(host.run_all(state.questions(wanted, machine=True))), wanted
+    return facts | state.parse(host.run_all(state.questions(wanted, machine=True, clocked=True))), wanted
 
 
 def is_device(name: str) -> Command:

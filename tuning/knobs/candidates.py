@@ -1,8 +1,9 @@
 """Which of a knob's candidates are worth measuring on a host, given what it has now. Pure."""
 
 import re
+from dataclasses import replace
 
-from tuning.knobs.entry import Entry
+from tuning.knobs.entry import Entry, Standing
 
 _SWITCH = {"on": "1", "off": "0", "y": "1", "n": "0", "yes": "1", "no": "0", "enabled": "1", "disabled": "0"}
 _WHOLE = re.compile(r"-?[0-9]{1,20}")
@@ -23,6 +24,29 @@ def offered(entry: Entry, now: str | None) -> tuple[str, ...]:
         if kept is not None and not same(entry, kept, now) and kept not in found:
             found.append(kept)
     return tuple(found)
+
+
+def left_out(entry: Entry, now: str) -> tuple[tuple[str, Standing], ...]:
+    """The candidates that `offered` drops, each with what becomes of it."""
+    kept = {candidate for candidate in entry.candidates if offered(replace(entry, candidates=(candidate,)), now)}
+    return tuple(
+        (candidate, "lowers a maximum" if lowers(entry, candidate, now) else "already so")
+        for candidate in entry.candidates
+        if candidate not in kept
+    )
+
+
+def lowers(entry: Entry, value: str, now: str) -> bool:
+    """True where `value` of a maximum is below what stands there now: newer kernels ship larger buffers.
+
+    Of several numbers (tcp_rmem) the last counts; where that is the same, the one before does.
+    """
+    wanted, present = value.split(), now.split()
+    if not entry.maximum or not wanted or len(wanted) != len(present):
+        return False
+    if not all(_WHOLE.fullmatch(word) for word in (*wanted, *present)):
+        return False
+    return [int(word) for word in reversed(wanted)][:2] < [int(word) for word in reversed(present)][:2]
 
 
 def same(entry: Entry, one: str, other: str) -> bool:

@@ -31,6 +31,14 @@ POLICIES: Mapping[Policy, str] = {
     "D": "read only, to diagnose",
     "X": "never changed",
 }
+# What becomes of a value on a host: the same words in `knobs show`, `profile check` and a run.
+Standing = Literal["changes", "already so", "lowers a maximum", "not there", "no effect by design"]
+# Why a knob of sockets (`endpoint`) has no effect by design where the connections end elsewhere.
+NO_EFFECT = (
+    "it acts on sockets that end on the machine itself; the TCP of what it bridges or routes is the guests' own: "
+    "set it in the guest"
+)
+NO_EFFECT_ON_GUESTS = "no effect by design on bridged or routed guests' TCP: set it in the guest"
 OWNERS = ("pve-firewall", "tuned", "irqbalance", "kernel", "driver", "qemu-server", "pve-manager")
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from tuning.knobs.candidates import offered
-from tuning.knobs.entry import DISRUPTIONS, POLICIES, Entry
+from tuning.knobs.candidates import left_out, offered
+from tuning.knobs.entry import DISRUPTIONS, NO_EFFECT_ON_GUESTS, POLICIES, Entry
 from tuning.knobs.presence import Found, Survey
 
 _BASIS = {
@@ -50,7 +50,7 @@ def explained(entry: Entry, seen: Survey | None = None) -> Mapping[str, str]:
         "risk": entry.risk,
         "policy": f"{entry.policy}: {POLICIES[entry.policy]}",
         "trigger": "; ".join(filter(None, (entry.symptom and f"symptom {entry.symptom}", entry.trigger))),
-        "keep it": "; or ".join(_PERSIST[how].format(line) for how, line in entry.persist),
+        "keep it": kept(entry, "VALUE"),
         "known of it": _BASIS[entry.basis],
         "source": "; ".join(entry.source),
     }
@@ -89,12 +89,17 @@ def takes(entry: Entry) -> str:
             return "text"
 
 
+def kept(entry: Entry, value: str) -> str:
+    """How an operator keeps a value of it over a reboot; "" where the catalogue has no way."""
+    return "; or ".join(_PERSIST[how].format(line) for how, line in entry.persist).replace("VALUE", value)
+
+
 def acts_on(entry: Entry) -> str:
     """Where it acts, and where it cannot: the TCP of guests is not the host's."""
     words = [_SCOPES[entry.scope], _NAMESPACES[entry.namespace]]
     if entry.endpoint:
         words.append("only sockets that end on this host")
-        words.append("no effect by design on bridged or routed guests' TCP: set it in the guest")
+        words.append(NO_EFFECT_ON_GUESTS)
     return "; ".join(filter(None, words))
 
 
@@ -113,5 +118,6 @@ def _now(entry: Entry, found: Found, seen: Survey) -> dict[str, str]:
     said = {f"on {seen.host}": f"{words}: {found.note}" if found.note else words}
     if found.value is not None and entry.candidates:
         left = offered(entry, found.value)
-        said["left to try"] = ", ".join(left) or "none: it is at or above what the catalogue would try"
+        said["left to try"] = ", ".join(left) or "none"
+        said["not worth it"] = "; ".join(f"{candidate}: {why}" for candidate, why in left_out(entry, found.value))
     return said

@@ -11,9 +11,8 @@ from bench.labs.guests import STARTED_WITH
 from bench.labs.lab import Lab
 from bench.plan import SettingSpec
 from tuning import standings
-from tuning.bearing import NO_EFFECT
 from tuning.knobs.candidates import offered
-from tuning.knobs.entry import Disruption, Entry
+from tuning.knobs.entry import NO_EFFECT, Disruption, Entry
 from tuning.knobs.sysctl import CONGESTION_CONTROL
 from tuning.knobs.table import LAB_ONLY, knob_for
 from tuning.search.stages import Cost, Factor

@@ -59,7 +59,7 @@ def test_one_is_shown_with_sources_hosts_and_where_it_has_no_effect(program: Pro
     assert "net.ipv4.tcp_rmem, net.ipv4.tcp_wmem: no effect by design on bridged or routed guests" in shown.stdout
     assert "effect:  not measured; by its source: none stated" in shown.stdout
     assert "source:  tuned 2.20.0 (Debian 2.20.0-1), network-throughput" in shown.stdout
-    assert "not settable by nettune: governor=performance" in shown.stdout
+    assert "not settable by nettune: force_latency=cstate.id_no_zero:3|70" in shown.stdout
 
 
 def test_one_is_given_as_json_and_as_the_file_it_is(program: Program, tmp_path: Path) -> None:

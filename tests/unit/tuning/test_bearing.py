@@ -1,22 +1,43 @@
 """What settings bear on: closed words for every knob, and no maximum is ever lowered unseen."""
 
+from pathlib import Path
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuning.bearing import DISRUPTIONS, SCOPES, acts_on, disruption, is_maximum, lowers, persist, scope
+from tuning import profile, shelf
+from tuning.bearing import acts_on, disruption, lowers, persist, scope
+from tuning.knobs.catalogue import entries_for
+from tuning.knobs.entry import DISRUPTIONS, Scope
 from tuning.knobs.table import KNOBS, LAB_ONLY
 
+UNSURVEYED = {"loopback", "rx-fcs", "rx-all"}
 WORDS = sorted({word for knob in KNOBS.values() for word in knob.words() if knob.kind not in LAB_ONLY})
 
 
 @pytest.mark.parametrize("word", WORDS)
 def test_every_setting_says_how_far_it_reaches_and_what_it_costs(word: str) -> None:
-    """Words of the closed lists, and a line that keeps it."""
-    assert scope(word) in SCOPES
-    assert disruption(word) in DISRUPTIONS
+    """Words of the closed lists, and a line that keeps it; three features that no survey of knobs has say nothing."""
+    assert (scope(word) in get_args(Scope)) is (word not in UNSURVEYED)
+    assert (disruption(word) in DISRUPTIONS) is (word not in UNSURVEYED)
     assert acts_on(word) in {"own-sockets", "all-traffic"}
     assert persist(word, "1") != ""
+    assert "VALUE" not in persist(word, "1")
+
+
+def _shipped() -> set[str]:
+    return {each.setting for _, path in shelf.listed(Path("/nonexistent")) for each in profile.load(path).settings}
+
+
+@pytest.mark.parametrize("setting", sorted(_shipped()))
+def test_the_catalogue_has_every_setting_that_ships(setting: str) -> None:
+    """Nothing of a shipped profile or an anchor reads "" for want of an entry; one answer of all its knobs."""
+    found = entries_for(setting)
+
+    assert found
+    assert len({(each.endpoint, each.maximum) for each in found}) == 1
 
 
 def test_what_is_no_setting_bears_on_nothing() -> None:
@@ -32,12 +53,23 @@ KNOWN = {
     "net.ipv4.neigh.default.gc_thresh3": ("host", "d0", "all-traffic"),
     "net.netfilter.nf_conntrack_buckets": ("host", "d2", "all-traffic"),
     "net.ipv4.ip_early_demux": ("namespace", "d0", "all-traffic"),
+    "net.ipv6.neigh.default.gc_thresh3": ("host", "d0", "all-traffic"),
+    "net.netfilter.nf_conntrack_expect_max": ("host", "d0", "all-traffic"),
+    "net.ipv4.ip_forward": ("namespace", "d4", "all-traffic"),
+    "net.ipv4.tcp_sack": ("namespace", "d1", "own-sockets"),
     "net.ipv4.tcp_early_demux": ("namespace", "d0", "all-traffic"),
     "mtu": ("device", "d4", "all-traffic"),
     "tso": ("device", "d3", "all-traffic"),
     "gro": ("device", "d0", "all-traffic"),
     "rx-ring": ("device", "d3", "all-traffic"),
-    "vm-queues": ("vm", "d5", "all-traffic"),
+    "rps_cpus": ("queue", "d0", "all-traffic"),
+    "xmit_hash_policy": ("bond", "d0", "all-traffic"),
+    "mcast_snooping": ("bridge", "d0", "all-traffic"),
+    "scaling_governor": ("host", "d0", "all-traffic"),
+    "channels": ("device", "d3", "all-traffic"),
+    "net.ipv4.tcp_retries2": ("", "", "own-sockets"),
+    "net.ipv6.conf.all.mtu": ("", "", "all-traffic"),
+    "vm-queues": ("guest", "d5", "all-traffic"),
 }
 
 
@@ -72,7 +104,6 @@ NUMBERS = st.integers(min_value=0, max_value=2**31)
 @given(st.sampled_from(["net.core.rmem_max", "net.core.somaxconn", "rx-ring", "txqueuelen"]), NUMBERS, NUMBERS)
 def test_one_number_lowers_exactly_when_it_is_less(setting: str, value: int, now: int) -> None:
     """For every limit of one number."""
-    assert is_maximum(setting)
     assert lowers(setting, str(value), str(now)) is (value < now)
 
 

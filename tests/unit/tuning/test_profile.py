@@ -66,7 +66,9 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert found.settings[1].effect_pct == 9.0
     assert found.fits == Fits(">= 6.12", "on")
     assert (found.settings[1].scope, found.settings[1].disruption) == ("namespace", "d1")
-    assert found.settings[1].persist == "/etc/sysctl.d/90-nettune.conf: net.ipv4.tcp_rmem = 4096 16384 16384"
+    assert found.settings[1].persist == (
+        "net.ipv4.tcp_rmem = 4096 16384 16384 in /etc/sysctl.d/90-nettune.conf (a file later in the alphabet wins)"
+    )
     assert load(tmp_path / "profile.yaml") == parse(document.read(dump(found), "again"))
 
 
@@ -188,7 +190,7 @@ UNCITED = {
     "a measured effect": ("target: guest,", "target: guest, effect_pct: 9,", "effect_pct: what is published was not"),
     "a number of runs": ("target: guest,", "target: guest, blocks: 12,", "blocks: what is published was not measured"),
     "no words": ("words: vm.swappiness = 10, ", "", "not_settable[0]: it has no 'words'"),
-    "an unknown scope": ("target: guest,", "target: guest, scope: hosts,", "scope: 'hosts' is none of host, namespace"),
+    "an unknown scope": ("target: guest,", "target: guest, scope: hosts,", "scope: 'hosts' is none of namespace, device"),
     "an unknown disruption": ("target: guest,", "target: guest, disruption: d9,", "'d9' is none of d0, d1"),
     "an interval of one": ("target: guest,", "target: guest, interval_pct: [1],", "an interval is two numbers"),
     "an interval that is turned": ("target: guest,", "target: guest, interval_pct: [2, 1],", "the lower first"),

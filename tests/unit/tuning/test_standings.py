@@ -24,6 +24,8 @@ FACTS = {
     "link/eth0/mtu": "1500",
     "link/eth1/mtu": "9000",
     "ring/eth0/rx": "256",
+    "cpu/policy0/scaling_governor": "powersave",
+    "cpu/policy1/scaling_governor": "performance",
     "ring/eth0/rx-most": "1024",
 }
 
@@ -46,6 +48,8 @@ CASES = {
     "another device's": ("gro", "off", "not there", "no gro that can be set on host/eth0"),
     "of its own device": ("mtu", "9000", "changes", ""),
     "a ring": ("rx-ring", "1024", "changes", ""),
+    "CPUs, of no device": ("scaling_governor", "performance", "changes", ""),
+    "no such file of CPUs": ("energy_performance_preference", "performance", "not there", "on a machine of its own"),
     "more than a driver takes": ("rx-ring", "4096", "not there", "host/eth0 takes at most 1024"),
 }
 
