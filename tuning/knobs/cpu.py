@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.facts import cpus
-from bench.facts.sheet import Difference, Sheets
+from bench.facts.sheet import Sheets
 from bench.hosts.command import Command
 from bench.labs.lab import Lab, Target
-from tuning.knobs.knob import Change, NotSettable
+from tuning.knobs.knob import Change, NotSettable, OneWord
 
 _OF_A_MACHINE = "sysctl/net.core.netdev_max_backlog"  # absent in every network namespace but the machine's own
 
 
 @dataclass(frozen=True, slots=True)
-class CpuFile:
+class CpuFile(OneWord):
     """`scaling_governor: performance`: a file of each CPU, or of each group that shares a clock."""
 
     kind: str  # the file's name
@@ -27,14 +27,6 @@ class CpuFile:
     def owns(self, key: str) -> bool:
         """See Knob.owns."""
         return re.fullmatch(rf"cpu/[a-z]+[0-9]+/{self.kind}", key) is not None
-
-    def words(self) -> Sequence[str]:
-        """See Knob.words."""
-        return (self.kind,)
-
-    def takes(self, setting: str) -> bool:
-        """See Knob.takes."""
-        return setting == self.kind
 
     def problem(self, setting: str, value: str) -> str:
         """See Knob.problem."""
@@ -58,24 +50,10 @@ class CpuFile:
         """See Knob.writes."""
         return tuple(Command(("tee", cpus.path(change.key)), stdin=change.wanted) for change in changes)
 
-    def holds(self, wanted: str, actual: str | None) -> bool:
-        """See Knob.holds."""
-        return wanted == actual
-
-    def explains(self, setting: str, difference: Difference) -> bool:
-        """See Knob.explains."""
-        del setting
-        return self.owns(difference.key) or re.fullmatch(self.drags, difference.key) is not None
-
     def command(self, setting: str, value: str) -> str:
         """See Knob.command."""
         folder = cpus.FOLDERS[setting].format("policy*" if "cpufreq" in cpus.FOLDERS[setting] else "cpu*")
         return f"echo {value} | tee /sys/devices/system/cpu/{folder}{setting}"
-
-    def risk(self, setting: str) -> str:
-        """See Knob.risk."""
-        del setting
-        return self.caution
 
 
 _WORD, _SHAPE = "[a-z_]{1,30}", "word of the kernel's, as performance"

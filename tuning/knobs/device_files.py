@@ -10,13 +10,13 @@ from bench.facts.state import device_path
 from bench.hosts.command import Command
 from bench.hosts.host import Host
 from bench.labs.lab import Lab, PathDevice, Target
-from tuning.knobs.knob import Change, NotSettable
+from tuning.knobs.knob import Change, NotSettable, OneWord
 
 _SWITCH = {"on": "1", "off": "0"}
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceFile:
+class DeviceFile(OneWord):
     """`rps_cpus: 3`, `threaded: on`: a file below /sys/class/net/DEV, or one of each queue there."""
 
     kind: str  # the file's name
@@ -29,14 +29,6 @@ class DeviceFile:
     def owns(self, key: str) -> bool:
         """See Knob.owns."""
         return re.fullmatch(rf"(queue/[^/]+/[rt]x-[0-9]+|napi/[^/]+)/{self.kind}", key) is not None
-
-    def words(self) -> Sequence[str]:
-        """See Knob.words."""
-        return (self.kind,)
-
-    def takes(self, setting: str) -> bool:
-        """See Knob.takes."""
-        return setting == self.kind
 
     def problem(self, setting: str, value: str) -> str:
         """See Knob.problem."""
@@ -92,11 +84,6 @@ class DeviceFile:
         """See Knob.command."""
         place = f"queues/{self.queue}-*/" if self.queue else ""
         return f"echo {_SWITCH.get(value, value)} | tee /sys/class/net/DEVICE/{place}{setting}"
-
-    def risk(self, setting: str) -> str:
-        """See Knob.risk."""
-        del setting
-        return self.caution
 
 
 def _number(value: str) -> int | str:

@@ -1,5 +1,7 @@
-"""The Knob protocol, and Change: one fact of one host that a setting sets."""
+"""The Knob protocol; Change: one fact of one host that a setting sets; OneWord: what knobs of one word have alike."""
 
+import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -76,3 +78,38 @@ class Knob(Protocol):
     def risk(self, setting: str) -> str:
         """What an operator should know before keeping it, in one sentence."""
         ...
+
+
+class OneWord(ABC):
+    """A row of a table of knobs, each known by one word, its `kind`. See Knob for what the methods are."""
+
+    __slots__ = ()
+    kind: str
+    caution: str
+    drags: str  # pattern of the facts that the kernel or driver moves with it
+
+    @abstractmethod
+    def owns(self, key: str) -> bool:
+        """See Knob.owns."""
+
+    def words(self) -> Sequence[str]:
+        """See Knob.words."""
+        return (self.kind,)
+
+    def takes(self, setting: str) -> bool:
+        """See Knob.takes."""
+        return setting == self.kind
+
+    def holds(self, wanted: str, actual: str | None) -> bool:
+        """See Knob.holds."""
+        return wanted == actual
+
+    def explains(self, setting: str, difference: Difference) -> bool:
+        """See Knob.explains."""
+        del setting
+        return self.owns(difference.key) or re.fullmatch(self.drags, difference.key) is not None
+
+    def risk(self, setting: str) -> str:
+        """See Knob.risk."""
+        del setting
+        return self.caution

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from bench.facts.sheet import Difference, Sheets
 from bench.hosts.command import Command
 from bench.labs.lab import Lab, Target
-from tuning.knobs.knob import Change, NotSettable
+from tuning.knobs.knob import Change, NotSettable, OneWord
 
 GSO_RANGE = (2048, 524_280)  # GSO_MAX_SIZE = 8 * GSO_MAX_SEGS (net/core, since 5.19); a device says how much it takes
 
 
 @dataclass(frozen=True, slots=True)
-class LinkNumber:
+class LinkNumber(OneWord):
     """`txqueuelen: 5000`, `gso_max_size: 131072`: `ip link set DEV WORD N`."""
 
     kind: str  # the word that `ip link set` takes
@@ -27,14 +27,6 @@ class LinkNumber:
     def owns(self, key: str) -> bool:
         """See Knob.owns."""
         return re.fullmatch(rf"link/[^/]+/{self.field}", key) is not None
-
-    def words(self) -> Sequence[str]:
-        """See Knob.words."""
-        return (self.kind,)
-
-    def takes(self, setting: str) -> bool:
-        """See Knob.takes."""
-        return setting == self.kind
 
     def problem(self, setting: str, value: str) -> str:
         """See Knob.problem."""
@@ -70,10 +62,6 @@ class LinkNumber:
             for change in changes
         )
 
-    def holds(self, wanted: str, actual: str | None) -> bool:
-        """See Knob.holds."""
-        return wanted == actual
-
     def explains(self, setting: str, difference: Difference) -> bool:
         """See Knob.explains. The kernel keeps gso_ipv4_max_size at or below the older limit, and a bridge follows."""
         del setting
@@ -83,11 +71,6 @@ class LinkNumber:
     def command(self, setting: str, value: str) -> str:
         """See Knob.command."""
         return f"ip link set dev DEVICE {setting} {value}"
-
-    def risk(self, setting: str) -> str:
-        """See Knob.risk."""
-        del setting
-        return self.caution
 
 
 _BIG = "above 65536 only where every device of the path takes it (BIG TCP); captures and old firewalls may not"

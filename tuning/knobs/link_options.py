@@ -8,14 +8,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.facts.sheet import Difference, Sheets
+from bench.facts.sheet import Sheets
 from bench.hosts.command import Command
 from bench.labs.lab import Lab, Target
-from tuning.knobs.knob import Change, NotSettable
+from tuning.knobs.knob import Change, NotSettable, OneWord
 
 
 @dataclass(frozen=True, slots=True)
-class LinkOption:
+class LinkOption(OneWord):
     """`xmit_hash_policy: layer3+4`, `mcast_snooping: off`: of every bond, or every bridge, on the path."""
 
     kind: str  # the word that `ip link set DEV type …` takes, and of its JSON
@@ -30,14 +30,6 @@ class LinkOption:
     def owns(self, key: str) -> bool:
         """See Knob.owns."""
         return re.fullmatch(rf"{self.of}/[^/]+/{self.kind}", key) is not None
-
-    def words(self) -> Sequence[str]:
-        """See Knob.words."""
-        return (self.kind,)
-
-    def takes(self, setting: str) -> bool:
-        """See Knob.takes."""
-        return setting == self.kind
 
     def problem(self, setting: str, value: str) -> str:
         """See Knob.problem."""
@@ -61,23 +53,9 @@ class LinkOption:
             for change in changes
         )
 
-    def holds(self, wanted: str, actual: str | None) -> bool:
-        """See Knob.holds."""
-        return wanted == actual
-
-    def explains(self, setting: str, difference: Difference) -> bool:
-        """See Knob.explains."""
-        del setting
-        return self.owns(difference.key) or re.fullmatch(self.drags, difference.key) is not None
-
     def command(self, setting: str, value: str) -> str:
         """See Knob.command."""
         return f"ip link set dev DEVICE type {self.of} {setting} {self._plain(value)}"
-
-    def risk(self, setting: str) -> str:
-        """See Knob.risk."""
-        del setting
-        return self.caution
 
     def _plain(self, value: str) -> str:
         return {"on": "1", "off": "0"}.get(value, value) if self.switch else value

@@ -4,14 +4,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.facts.sheet import Difference, Sheets
+from bench.facts.sheet import Sheets
 from bench.hosts.command import Command
 from bench.labs.lab import Lab, Target
-from tuning.knobs.knob import Change, NotSettable
+from tuning.knobs.knob import Change, NotSettable, OneWord
 
 
 @dataclass(frozen=True, slots=True)
-class NicNumber:
+class NicNumber(OneWord):
     """`channels: 2`, `rx-ring: 1024`: `ethtool -L DEV combined N`, `ethtool -G DEV rx N`."""
 
     kind: str
@@ -25,14 +25,6 @@ class NicNumber:
     def owns(self, key: str) -> bool:
         """See Knob.owns."""
         return re.fullmatch(rf"{self.fact}/[^/]+/{self.word}", key) is not None
-
-    def words(self) -> Sequence[str]:
-        """See Knob.words."""
-        return (self.kind,)
-
-    def takes(self, setting: str) -> bool:
-        """See Knob.takes."""
-        return setting == self.kind
 
     def problem(self, setting: str, value: str) -> str:
         """See Knob.problem."""
@@ -62,24 +54,10 @@ class NicNumber:
             Command(("ethtool", self.option, change.key.split("/")[1], self.word, change.wanted)) for change in changes
         )
 
-    def holds(self, wanted: str, actual: str | None) -> bool:
-        """See Knob.holds."""
-        return wanted == actual
-
-    def explains(self, setting: str, difference: Difference) -> bool:
-        """See Knob.explains."""
-        del setting
-        return self.owns(difference.key) or re.fullmatch(self.drags, difference.key) is not None
-
     def command(self, setting: str, value: str) -> str:
         """See Knob.command."""
         del setting
         return f"ethtool {self.option} DEVICE {self.word} {value}"
-
-    def risk(self, setting: str) -> str:
-        """See Knob.risk."""
-        del setting
-        return self.caution
 
 
 # Netdev queues come and go with channels, and with them their steering and the leaves of mq (net/core/dev.c:

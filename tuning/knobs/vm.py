@@ -7,19 +7,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.facts.sheet import Difference, Sheets
+from bench.facts.sheet import Sheets
 from bench.hosts.command import Command
 from bench.labs.guests import QUEUES_MOST, RINGS, STARTED_WITH
 from bench.labs.lab import Lab, Target
 from bench.labs.restarting import Wanted
 from bench.labs.topology import MTU_RANGE
-from tuning.knobs.knob import Change, Knob, NotSettable
+from tuning.knobs.knob import Change, Knob, NotSettable, OneWord
 
 _KEY = "vm/"
 
 
 @dataclass(frozen=True, slots=True)
-class StartedWith:
+class StartedWith(OneWord):
     """`vm-queues: 4`: so many, between `least` and `most`, for every guest on the target."""
 
     kind: str
@@ -34,14 +34,6 @@ class StartedWith:
     def owns(self, key: str) -> bool:
         """See Knob.owns."""
         return key == _KEY + self.kind
-
-    def words(self) -> Sequence[str]:
-        """See Knob.words."""
-        return (self.kind,)
-
-    def takes(self, setting: str) -> bool:
-        """See Knob.takes."""
-        return setting == self.kind
 
     def problem(self, setting: str, value: str) -> str:
         """See Knob.problem."""
@@ -84,24 +76,10 @@ class StartedWith:
         del changes
         return ()
 
-    def holds(self, wanted: str, actual: str | None) -> bool:
-        """See Knob.holds."""
-        return wanted == actual
-
-    def explains(self, setting: str, difference: Difference) -> bool:
-        """See Knob.explains."""
-        del setting
-        return self.owns(difference.key) or re.fullmatch(self.drags, difference.key) is not None
-
     def command(self, setting: str, value: str) -> str:
         """See Knob.command."""
         del setting
         return self.by_hand.format(value=value)
-
-    def risk(self, setting: str) -> str:
-        """See Knob.risk."""
-        del setting
-        return self.caution
 
 
 def wanted_of(changes: Sequence[Change]) -> Wanted:

@@ -190,7 +190,7 @@ UNCITED = {
     "a measured effect": ("target: guest,", "target: guest, effect_pct: 9,", "effect_pct: what is published was not"),
     "a number of runs": ("target: guest,", "target: guest, blocks: 12,", "blocks: what is published was not measured"),
     "no words": ("words: vm.swappiness = 10, ", "", "not_settable[0]: it has no 'words'"),
-    "an unknown scope": ("target: guest,", "target: guest, scope: hosts,", "scope: 'hosts' is none of namespace, device"),
+    "an unknown scope": ("target: guest,", "target: guest, scope: hosts,", "scope: 'hosts' is none of namespace"),
     "an unknown disruption": ("target: guest,", "target: guest, disruption: d9,", "'d9' is none of d0, d1"),
     "an interval of one": ("target: guest,", "target: guest, interval_pct: [1],", "an interval is two numbers"),
     "an interval that is turned": ("target: guest,", "target: guest, interval_pct: [2, 1],", "the lower first"),
