@@ -110,6 +110,9 @@ class Node:
         return kinds.get(type(self.value), repr(self.value))
 
 
+_STARTS = "to start from: `nettune plans` lists plans, `nettune profile show NAME --yaml` prints a profile"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint that asks "did you mean …?", or "" when nothing comes near."""
     found = difflib.get_close_matches(word, tuple(known), n=1, cutoff=0.6)
@@ -127,7 +130,7 @@ def read(text: str, file: str) -> Node:
         said = getattr(error, "problem", None) or str(error) or "nested too deeply"
         raise WrongInput(f"{file}{line}: this is no YAML: {said}") from error
     if root is None or (isinstance(root, yaml.ScalarNode) and not root.value and not root.style):
-        raise WrongInput(f"{file}:1: the file is empty", hint="`nettune plans` lists plans to start from")
+        raise WrongInput(f"{file}:1: the file is empty", hint=_STARTS)
     if written_out > _NODES_MOST:
         raise WrongInput(f"{file}:1: more than {_NODES_MOST} values once its aliases are written out")
     return _node(root, file, "", 0)

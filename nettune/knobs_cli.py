@@ -30,13 +30,19 @@ FilterArgument = Annotated[list[str] | None, typer.Argument(help="Words of id, k
 
 @knobs_app.command(name="list")
 def list_knobs(words: FilterArgument = None, policy: PolicyOption = "", as_json: JsonOption = False) -> None:
-    """The knobs that match; this is what `nettune knobs` alone does."""
+    """The knobs that match.
+
+    This is what `nettune knobs` alone does.
+    """
     from tuning.knobs.catalogue import chosen, policies
 
     screen = Screen(quiet=as_json)
     found = chosen(" ".join(words or ()), policies(policy))
     rows = [(each.id, each.policy, each.disruption, each.setting, each.about) for each in found]
-    screen.table(f"{len(rows)} knobs", ("knob", "policy", "costs", "in a plan", "what it is"), rows)
+    if not rows:
+        screen.line("no knob has all of these words; `nettune knobs` lists all, `knobs show ID` explains one")
+    else:
+        screen.table(f"{len(rows)} knobs", ("knob", "policy", "costs", "in a plan", "what it is"), rows)
     if as_json:
         screen.document([asdict(each) for each in found])
 
@@ -48,7 +54,10 @@ def show(
     device: DeviceOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """One knob explained: what it takes, where it acts, what it costs, how to keep it; with --host its value there."""
+    """One knob explained.
+
+    What it takes, where it acts, what it costs, how to keep it; with --host its value there.
+    """
     from bench.hosts.opened import opened
     from tuning.knobs.catalogue import entry
     from tuning.knobs.explain import document, explained
@@ -72,7 +81,10 @@ def check(
     device: DeviceOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Which knobs a host has, which it may only read, which are absent; nothing is written."""
+    """Which of the knobs a host has.
+
+    Which it may only read, which are absent; nothing is written.
+    """
     from bench.hosts.opened import opened
     from tuning.knobs.catalogue import chosen, policies
     from tuning.knobs.presence import counted, survey

@@ -17,7 +17,10 @@ NameArgument = Annotated[str, typer.Argument(help="A profile's name (see `profil
 
 @profile_app.command(name="list")
 def list_profiles(as_json: JsonOption = False) -> None:
-    """Every profile that goes by a name; one of your own that cannot be read says why."""
+    """The profiles that go by a name.
+
+    One of your own that cannot be read says why.
+    """
     from nettune import profiles_said
 
     screen, own = Screen(quiet=as_json), places().profiles
@@ -35,7 +38,10 @@ def show(
     yaml: Annotated[bool, typer.Option("--yaml", help="The file as it is: a start for one's own.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What a profile sets, why, by whose word, whose traffic feels it, and which hosts it is for."""
+    """What a profile sets, and why.
+
+    Also by whose word, whose traffic feels it, and which hosts it is for.
+    """
     from nettune import files, profiles_said
     from tuning import profile, profile_text, shelf
 
@@ -57,9 +63,10 @@ def check(
     device: Annotated[list[str] | None, typer.Option(help="A device of the host; its NICs when not given.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """How a profile stands on a host: does it fit, what is there, so already, or a maximum that it would lower.
+    """How a profile stands on a host.
 
-    Changes nothing there. Exits with 1 where a rule does not fit, or where the host has none of the settings.
+    Does it fit, what is not there, already so, or lowers a maximum? Changes nothing there.
+    Exits with 1 where a rule does not fit, or where the host has none of the settings.
     """
     from nettune import asked, profiles_said
     from tuning import fits, shelf, standings
@@ -83,7 +90,10 @@ def diff(
     device: Annotated[list[str] | None, typer.Option(help="A device of that host; its NICs when not given.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Where two profiles differ, or a profile and a host. Exits with 1 where they do."""
+    """Where two profiles differ, or a profile and a host.
+
+    Exits with 1 where they do.
+    """
     from bench.hosts.opened import is_host
     from nettune import asked, profiles_said
     from results.errors import WrongInput
@@ -97,7 +107,7 @@ def diff(
     elif device:
         raise WrongInput("--device is of a host, and B is a profile", hint="leave it out")
     else:
-        rows = differing.between(first, shelf.found(other, own))
+        rows = differing.between(first, shelf.found(other, own, or_else="; a host is local, or ssh://root@pve1"))
     profiles_said.differences(screen, (first.name, Path(other).stem if not is_host(other) else other), rows)
     if as_json:
         screen.document([each.as_mapping() for each in rows])

@@ -14,6 +14,7 @@ from tuning.standings import Reading, Standing
 
 _MARKS = {"fits": "[green]✔ fits[/green]", "does not fit": "[red]✘ does not fit[/red]",
           "cannot be told": "[yellow]? cannot be told[/yellow]"}  # fmt: skip
+_WHERE = {"guest": "at the path's ends (guest)", "node": "between them (node)", "path": "all along the path (path)"}
 _ACTS = {"own-sockets": "sockets that end on the host", "all-traffic": "all that passes"}
 
 
@@ -39,9 +40,11 @@ def table(screen: Screen, rows: Sequence[Mapping[str, object]]) -> None:
         fits = row.get("fits", ())
         words = ", ".join(str(each) for each in fits) if isinstance(fits, list) else ""
         about = str(row.get("problem") or str(row.get("about", "")).partition(". ")[0])
-        shown.append((str(row["name"]), str(row["kind"]), str(row.get("label", "cannot be read")),
+        shown.append((str(row["name"]), str(row["kind"]), str(row.get("status", "cannot be read")),
                       str(row.get("settings", "")), words or "any host", about))  # fmt: skip
     screen.table("", ("profile", "kind", "status", "#settings", "for", "about"), shown)
+    if any(row.get("status") == "published" for row in rows):
+        screen.line(profile.NOT_MEASURED, "bold")
 
 
 def whole(screen: Screen, found: Profile) -> None:
@@ -64,7 +67,7 @@ def whole(screen: Screen, found: Profile) -> None:
 
 
 def _setting(screen: Screen, of: Profile, each: ProfileSetting) -> None:
-    screen.line(f"\n{each.setting} = {each.value}   on {each.target}", "bold")
+    screen.line(f"\n{each.setting} = {each.value}   {_WHERE[each.target]}", "bold")
     screen.line(f"  acts on {_ACTS[bearing.acts_on(each.setting)]}; {_reach(each)}")
     screen.line(f"  effect:  {_effect(each)}")
     for word, text in (

@@ -38,15 +38,15 @@ def listed(own: Path) -> tuple[tuple[Kind, Path], ...]:
     )
 
 
-def found(name: str, own: Path) -> Profile:
+def found(name: str, own: Path, or_else: str = "") -> Profile:
     """The profile of that name, or in that file; an operator's own goes before one that ships.
 
-    Raises WrongInput naming the nearest name, or file, line and key.
+    Raises WrongInput naming the nearest name (and, behind it, what else may stand there), or file, line and key.
     """
-    return profile.load(path_of(name, own))
+    return profile.load(path_of(name, own, or_else))
 
 
-def path_of(name: str, own: Path) -> Path:
+def path_of(name: str, own: Path, or_else: str = "") -> Path:
     """The file of that name, or that file. Raises WrongInput."""
     known = {path.stem: path for _, path in listed(own)}
     if name in known:
@@ -55,7 +55,7 @@ def path_of(name: str, own: Path) -> Path:
         return Path(name)
     raise WrongInput(
         f"no profile {name!r}",
-        hint=nearest(name, known) or f"`nettune profile list` has them: {', '.join(known)}; or give a file",
+        hint=(nearest(name, known) or "`nettune profile list` has them; or give a file") + or_else,
     )
 
 

@@ -108,7 +108,7 @@ def test_a_rule_that_does_not_fit_is_exit_code_1(state: Path, tmp_path: Path) ->
 
 
 def test_a_profile_and_this_machine_side_by_side(state: Path, tmp_path: Path) -> None:
-    """What differs is exit code 1; a profile of what stands here is 0; a device that is not there is wrong input."""
+    """What differs is exit code 1; a profile of what stands here is 0; a device that is not there is 3."""
     now = Local().run(Command(("sysctl", "-n", "net.core.somaxconn"))).require().stdout.strip()
     same = tmp_path / "same.yaml"
     same.write_text(
@@ -123,7 +123,7 @@ def test_a_profile_and_this_machine_side_by_side(state: Path, tmp_path: Path) ->
     assert differing.returncode == 1
     assert rows["net.core.rmem_max"]["a"] == "536870912"
     assert nettune("profile", "diff", str(same), "local").returncode == 0
-    assert no_device.returncode == 2
+    assert no_device.returncode == 3
     assert "there is no device 'no-such0'" in no_device.stderr
 
 

@@ -45,7 +45,8 @@ def entry(name: str) -> Entry:
     known = catalogue()
     if name not in known:
         by_word = [each.id for each in entries_for(name)]
-        hint = f"that word turns {', '.join(by_word)}" if by_word else nearest(name, known)
+        like = f"`nettune knobs {name}` lists those with that word" if chosen(name) else ""
+        hint = f"that word turns {', '.join(by_word)}" if by_word else nearest(name, known) or like
         raise WrongInput(f"no knob {name!r} is in the catalogue", hint=hint or "`nettune knobs` lists them")
     return known[name]
 

@@ -29,7 +29,7 @@ _SCOPES = {
 _NAMESPACES = {
     "own": "each network namespace has its own",
     "read-only": "a namespace sees it and may not write it: set it on the machine",
-    "machine": "the whole machine's alone: no namespace has its own",
+    "machine": "no namespace has its own",
     "device": "",
     "none": "",
 }
@@ -96,7 +96,8 @@ def kept(entry: Entry, value: str) -> str:
 
 def acts_on(entry: Entry) -> str:
     """Where it acts, and where it cannot: the TCP of guests is not the host's."""
-    words = [_SCOPES[entry.scope], _NAMESPACES[entry.namespace]]
+    of_each = entry.scope == "namespace" and entry.namespace == "own"  # then one says it
+    words = ["" if of_each else _SCOPES[entry.scope], _NAMESPACES[entry.namespace]]
     if entry.endpoint:
         words.append("only sockets that end on this host")
         words.append(NO_EFFECT_ON_GUESTS)

@@ -86,7 +86,7 @@ class OneWord(ABC):
     __slots__ = ()
     kind: str
     caution: str
-    drags: str  # pattern of the facts that the kernel or driver moves with it
+    drags: str  # pattern of the facts that move with it; none in a row with `explains` of its own
 
     @abstractmethod
     def owns(self, key: str) -> bool:

@@ -41,6 +41,7 @@ def test_one_knob_is_explained_without_a_host(program: Program) -> None:
 WRONG = {
     "unknown knob": (("show", "net.ipv4.tcp_rmen"), 2, "no knob 'net.ipv4.tcp_rmen'", "did you mean 'net.ipv4.tcp_rm"),
     "a plan's word": (("show", "tso"), 2, "no knob 'tso'", "that word turns feature.tx-tcp-accecn-segmentation"),
+    "a word of several": (("show", "rmem"), 2, "no knob 'rmem'", "`nettune knobs rmem` lists those with that word"),
     "unknown policy": (("rmem", "--policy", "A,Q"), 2, "'Q' is no policy", "there are A (a search may turn it)"),
     "no host": (("check", "ssh://root@127.0.0.1:1"), 3, "cannot be reached: Connection refused", "is it up"),
     "no address": (("check", "ssh://a b"), 2, "'ssh://a b' is no address of an SSH host", "write it as ssh://"),

@@ -46,6 +46,7 @@ def test_a_list_has_what_ships_anchors_and_ones_own(program: Program, tmp_path: 
     assert rows["mine"]["kind"] == "own"
     assert "torn.yaml:1: the profile has no 'name'" in rows["torn"]["problem"]
     assert "cannot be read" in shown
+    assert "published, not measured on your host" in shown
     assert "speed ≥ 25 Gbit/s" in shown
 
 
@@ -141,3 +142,16 @@ def test_a_profile_that_a_hand_has_edited_is_not_written_over(program: Program, 
     assert refused.returncode == 2
     assert "a hand has been at it" in refused.stderr
     assert (tmp_path / "profile.yaml").read_text(encoding="utf-8") == mine
+
+
+def test_what_is_neither_profile_nor_host_is_told_how_to_name_either(program: Program, tmp_path: Path) -> None:
+    """A host by its bare name, a file with nothing in it, a device that is not there."""
+    (tmp_path / "nothing.yaml").write_text("", encoding="utf-8")
+    bare = program("profile", "diff", "latency", "some-host")
+    empty = program("profile", "show", str(tmp_path / "nothing.yaml"))
+    no_device = program("profile", "check", "latency", "--device", "nt-none")
+
+    assert (bare.returncode, empty.returncode, no_device.returncode) == (2, 2, 3)
+    assert "a host is local, or ssh://root@pve1" in bare.stderr
+    assert "`nettune profile show NAME --yaml` prints a profile" in empty.stderr
+    assert "ip -br link" in no_device.stderr

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bench.diagnosis import SYMPTOMS
 from results.errors import WrongInput
-from tuning.knobs.candidates import offered, same
+from tuning.knobs.candidates import left_out, offered, same
 from tuning.knobs.catalogue import Entry, catalogue, chosen, entries_for, entry, load
 from tuning.knobs.table import KNOBS, LAB_ONLY, check
 
@@ -150,6 +150,16 @@ def test_of_a_maximum_only_larger_candidates_are_offered(candidates: list[str], 
     expected = tuple(each for each in candidates if int(each) > now)
 
     assert expected == offered(made(candidates=tuple(candidates)), str(now))
+
+
+@given(st.lists(NUMBERS.map(str), unique=True), NUMBERS)
+def test_what_is_not_offered_lowers_a_maximum_or_is_already_so(candidates: list[str], now: int) -> None:
+    """Each candidate is either worth a trial or named with why not, in the words of `profile check`."""
+    entry = made(candidates=tuple(candidates))
+    dropped = left_out(entry, str(now))
+
+    assert set(candidates) == {*offered(entry, str(now)), *(each for each, _ in dropped)}
+    assert all((why == "lowers a maximum") is (int(each) < now) for each, why in dropped)
 
 
 @given(st.lists(TRIPLES, unique=True), TRIPLES)
