@@ -11,6 +11,7 @@ from bench.facts.state import sysctl_path
 from bench.labs.lab import Lab, Target
 from bench.plan import SettingSpec
 from tuning.bearing import acts_on, lowers
+from tuning.knobs.cpu import OF_A_MACHINE
 from tuning.knobs.entry import NO_EFFECT
 from tuning.knobs.entry import Standing as Word
 from tuning.knobs.feature import SHORT
@@ -123,6 +124,8 @@ def values(setting: str, where: Reading) -> dict[str, str]:
     for key, value in where.facts.items():
         parts = key.split("/")
         of_device = len(parts) > 2 and parts[0] != "cpu"
+        if parts[0] == "cpu" and OF_A_MACHINE not in where.facts:
+            continue  # a namespace sees the machine's
         if not knob.owns(key) or (of_device and parts[1] not in where.devices):
             continue
         if knob.kind == "feature" and (not pattern.match(parts[2]) or "[fixed]" in value):

@@ -10,7 +10,7 @@ from bench.hosts.command import Command
 from bench.labs.lab import Lab, Target
 from tuning.knobs.knob import Change, NotSettable, OneWord
 
-_OF_A_MACHINE = "sysctl/net.core.netdev_max_backlog"  # absent in every network namespace but the machine's own
+OF_A_MACHINE = "sysctl/net.core.netdev_max_backlog"  # absent in every network namespace but the machine's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class CpuFile(OneWord):
         found = []
         for host in dict.fromkeys(lab.hosts_of(target)):
             facts = now[host.name].facts
-            if _OF_A_MACHINE in facts:
+            if OF_A_MACHINE in facts:
                 found += [Change(host.name, key, value) for key in facts if self.owns(key)]
         if not found:
             raise NotSettable(

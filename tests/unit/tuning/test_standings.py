@@ -23,6 +23,7 @@ FACTS = {
     "feature/eth1/rx-gro": "on",
     "link/eth0/mtu": "1500",
     "link/eth1/mtu": "9000",
+    "sysctl/net.core.netdev_max_backlog": "1000",
     "ring/eth0/rx": "256",
     "cpu/policy0/scaling_governor": "powersave",
     "cpu/policy1/scaling_governor": "performance",
@@ -142,3 +143,12 @@ def test_a_reading_of_no_device_has_no_device_setting() -> None:
     (found,) = standings(_profile("mtu", "9000"), readings)  # type: ignore[arg-type]  # the words are targets
 
     assert found.word == "not there"
+
+
+def test_a_namespace_has_no_cpus_to_set() -> None:
+    """It sees the machine's own, as a run would say when it refused."""
+    facts = {key: value for key, value in FACTS.items() if key != "sysctl/net.core.netdev_max_backlog"}
+    (found,) = standings(_profile("scaling_governor", "performance"), of_host("inside", facts, ["eth0"]))
+
+    assert found.word == "not there"
+    assert "a namespace has the machine's CPUs" in found.why
