@@ -5,7 +5,7 @@ What is missing is said; in CI it is a failure.
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -41,13 +41,22 @@ def machines_root() -> None:
 
 
 @pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def labs_left() -> Callable[[], set[str]]:
+    """The namespaces of labs that this test has left so far; what others left on the machine before is not counted."""
+    before = lease.namespaces(Local())
+
+    def left() -> set[str]:
+        made = lease.namespaces(Local()) - before
+        return {name for name in made if name.startswith("nt-") and "-test-" not in name}
+
+    return left
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labs_left: Callable[[], set[str]]) -> Iterator[Path]:
     """A state folder of the test's own; afterwards no namespace of its leases may be left."""
     monkeypatch.setenv("NETTUNE_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("COLUMNS", "200")
-    before = lease.namespaces(Local())
     yield tmp_path / "state"
 
-    assert {
-        name for name in lease.namespaces(Local()) - before if name.startswith("nt-") and "-test-" not in name
-    } == set()
+    assert labs_left() == set()

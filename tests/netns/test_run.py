@@ -3,12 +3,14 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
 import sys
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ import pytest
 
 from bench.carryover import neutralise
 from bench.hosts.command import Command
-from bench.hosts.local import Local
 from bench.labs import lease
 from bench.labs.namespaces import standing
 from bench.labs.topology import Topology
@@ -27,6 +28,7 @@ from nettune.places import places
 from results.errors import NotAble
 from tests.netns.nettune_command import nettune, plan_file, shown, start
 
+Left = Callable[[], set[str]]
 _SHOWN = {"run_id", "plan", "seed", "status", "skipped", "trials", "aa", "treatments"}
 _AA = {"topology", "probe", "effect_pct", "ci_low_pct", "ci_high_pct", "excludes_zero"}
 _TREATMENT = {"topology", "probe", "metric", "primary", "treatment", "verdict", "effect_pct", "ci_low_pct",
@@ -52,7 +54,8 @@ def test_quick_finds_the_answers_that_are_known(state: Path, tmp_path: Path) -> 
     assert found["no-tso"]["effect_pct"] < -30
     assert found["small-buffers"]["effect_pct"] < -50
     assert "This run could see changes" in done.stdout
-    assert "change nothing" in (tmp_path / "out" / "profile.yaml").read_text() or "nothing" in done.stdout.lower()
+    # An MTU of 9000 may well win where TSO is slow: then a candidate, never more, from a first run.
+    assert re.search(r"^status: (nothing|candidate)$", (tmp_path / "out" / "profile.yaml").read_text(), re.MULTILINE)
     assert (tmp_path / "out" / "report.html").read_text().lower().startswith("<!doctype html>")
     assert shown()["run_id"] == document["run_id"]
     assert [each["run_id"] for each in json.loads(nettune("runs", "--json").stdout)] == [document["run_id"]]
@@ -90,7 +93,9 @@ blocks: 6
     assert "setting: mtu" in profile
 
 
-def test_killed_runs_are_reaped_and_resumed_without_measuring_a_block_again(state: Path, tmp_path: Path) -> None:
+def test_killed_runs_are_reaped_and_resumed_without_measuring_a_block_again(
+    state: Path, tmp_path: Path, labs_left: Left
+) -> None:
     """SIGKILL at 20 seeded moments of one run; each time reap leaves nothing, and the run ends complete."""
     dealt = random.Random(20)
     first = ("run", plan_file(tmp_path), "--seed", "3", "--blocks", "36")
@@ -107,7 +112,7 @@ def test_killed_runs_are_reaped_and_resumed_without_measuring_a_block_again(stat
         words = ("run", "--resume", "last") if rows else first
 
         assert problems == []
-        assert _labs_left() == set()
+        assert labs_left() == set()
         assert list((state / "leases").glob("*")) == []
         assert list((state / "journals").glob("*")) == []
     resumed = nettune("run", "--resume", "last")
@@ -120,10 +125,6 @@ def test_killed_runs_are_reaped_and_resumed_without_measuring_a_block_again(stat
     assert max(attempt for _, attempt, _ in _blocks(state)) > 0
 
 
-def _labs_left() -> set[str]:
-    return {name for name in lease.namespaces(Local()) if name.startswith("nt-") and "-test-" not in name}
-
-
 def _blocks(state: Path) -> list[tuple[int, int, str]]:
     with sqlite3.connect(state / "nettune.db") as store:
         rows: list[Any] = store.execute("SELECT block, attempt, status FROM blocks").fetchall()  # Any: sqlite3's rows
@@ -131,7 +132,7 @@ def _blocks(state: Path) -> list[tuple[int, int, str]]:
     return rows
 
 
-def test_ctrl_c_leaves_a_resumable_run_and_a_clean_machine(state: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_resumable_run_and_a_clean_machine(state: Path, tmp_path: Path, labs_left: Left) -> None:
     """Exit code 130, no namespace, no journal, status interrupted; then resumed to its end."""
     running = start("run", plan_file(tmp_path), "--blocks", "4")
     time.sleep(3)
@@ -139,7 +140,7 @@ def test_ctrl_c_leaves_a_resumable_run_and_a_clean_machine(state: Path, tmp_path
     time.sleep(0.02)
     running.send_signal(signal.SIGINT)  # an impatient second one must not cut the clean-up short
     _, errors = running.communicate()
-    left = _labs_left()
+    left = labs_left()
     status = shown()["status"]
     resumed = nettune("run", "--resume", "last")
 
@@ -152,7 +153,9 @@ def test_ctrl_c_leaves_a_resumable_run_and_a_clean_machine(state: Path, tmp_path
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_an_interruption_at_any_moment_leaves_no_journal_and_no_lab(state: Path, tmp_path: Path, seed: int) -> None:
+def test_an_interruption_at_any_moment_leaves_no_journal_and_no_lab(
+    state: Path, tmp_path: Path, seed: int, labs_left: Left
+) -> None:
     """Also while a treatment is being written or undone, or a lab removed: the signal waits until that is over."""
     running = start("run", plan_file(tmp_path), "--blocks", "20")
     time.sleep(random.Random(seed).uniform(1.2, 4.0))
@@ -160,7 +163,7 @@ def test_an_interruption_at_any_moment_leaves_no_journal_and_no_lab(state: Path,
     _, errors = running.communicate()
 
     assert running.returncode == 130, errors
-    assert _labs_left() == set()
+    assert labs_left() == set()
     assert list((state / "journals").glob("*")) == []
     assert list((state / "leases").glob("*")) == []
 
@@ -288,7 +291,7 @@ def test_without_capabilities_it_says_so_and_leaves_nothing(state: Path, tmp_pat
     assert list((state / "leases").glob("*")) == []
 
 
-def test_a_full_disk_ends_the_run_by_name_and_leaves_nothing(state: Path, tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_run_by_name_and_leaves_nothing(state: Path, tmp_path: Path, labs_left: Left) -> None:
     """The store's disk fills up in mid-run: exit code 3 naming the store, and no namespace is left."""
     small = tmp_path / "small"
     small.mkdir()
@@ -302,7 +305,7 @@ def test_a_full_disk_ends_the_run_by_name_and_leaves_nothing(state: Path, tmp_pa
     assert "s.db" in done.stderr
     assert "full" in done.stderr
     assert "Traceback" not in done.stderr
-    assert _labs_left() == set()
+    assert labs_left() == set()
 
 
 def test_a_full_state_folder_stops_before_anything_is_made(state: Path) -> None:
