@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import ready
+from bench import ready, restarts
 from bench.hosts.local import Local
 from bench.labs import lease
 from bench.labs.provider import provided
@@ -27,7 +27,7 @@ from tuning.knobs.entry import DISRUPTIONS, Disruption
 from tuning.search import driving, exploring, planned, sampling
 from tuning.search.course import least_trials
 from tuning.search.planned import Explored
-from tuning.search.stages import Answer, Config, Factor, Measured, Stage
+from tuning.search.stages import Answer, Config, Factor, Measured, Prices, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,9 @@ def carried_out(
             watch=watch,
         )  # fmt: skip
     else:
-        answer, stages = driving.searched(base, most, measure=measure, explore=explore, watch=watch)
+        answer, stages = driving.searched(
+            base, most, measure=measure, explore=explore, watch=watch, prices=prices(search.plan)
+        )
     return answer, stages, known[0] if known else None
 
 
@@ -174,7 +176,7 @@ def _explored(search: Search, limits: exploring.Symptoms, places: Places, screen
 
 def estimate(search: Search) -> str:
     """What is about to be searched, and how long it takes at most."""
-    took = duration(search.trials_most * _trial_s(search.plan))
+    took = duration(search.trials_most * prices(search.plan).trial_s)
     return f"{search.plan.name}: {search.name}, up to {search.trials_most} trials, {took}, seed {search.seed}"
 
 
@@ -182,8 +184,9 @@ def budget(plan: Plan, seconds: float | None, trials: int | None, otherwise: int
     """The trials that a search may take. Raises WrongInput for both, or for too few to claim anything."""
     if seconds is not None and trials is not None:
         raise WrongInput("--budget and --trials say the same", hint="leave one out")
-    trial_s = _trial_s(plan)
-    most = int(seconds / trial_s) if seconds is not None else trials or otherwise
+    paid = prices(plan)
+    trial_s = paid.trial_s
+    most = paid.trials(seconds) if seconds is not None else trials or otherwise
     least = least_trials(1)
     if most < least:
         raise WrongInput(
@@ -221,5 +224,8 @@ def disruption(word: str) -> Disruption:
     return found
 
 
-def _trial_s(plan: Plan) -> float:
-    return plan.design.block_s / (len(plan.treatments) + len(CURRENT_ARMS))
+def prices(plan: Plan) -> Prices:
+    """What a trial of the plan takes, and what guests that are started anew for an arm and back add to a block."""
+    trial_s = plan.design.block_s / (len(plan.treatments) + len(CURRENT_ARMS))
+    anew_s = 2 * restarts.START_S + restarts.UNCOUNTED * trial_s if plan.guests is not None else 0.0
+    return Prices(trial_s, restart_s=anew_s)

@@ -5,17 +5,23 @@ from dataclasses import replace
 
 from results.records import Design
 from tuning.search.pipeline import next_step
-from tuning.search.stages import Answer, Config, Factor, Measured, Question, Stage
+from tuning.search.stages import Answer, Config, Factor, Measured, Prices, Question, Stage
 
 Measure = Callable[[Stage, int], Measured]  # the stage, and its number from 0
 Explore = Callable[[Measured], tuple[tuple[Factor, ...], Mapping[str, Config]]]  # after the noise: factors, anchors
 
 
 def searched(
-    base: Design, trials_most: int, *, measure: Measure, explore: Explore, watch: Callable[[Stage, int], None]
+    base: Design,
+    trials_most: int,
+    *,
+    measure: Measure,
+    explore: Explore,
+    watch: Callable[[Stage, int], None],
+    prices: Prices,
 ) -> tuple[Answer, tuple[Measured, ...]]:
     """The answer, and the stages that it rests on. A stage that `measure` has measured before is not measured again."""
-    question = Question(base, (), {}, trials_most)
+    question = Question(base, (), {}, trials_most, prices)
     done: list[Measured] = []
     while isinstance(step := next_step(question, done), Stage):
         watch(step, len(done))

@@ -22,7 +22,8 @@ class LocalPipe(Pipe):
     """A shell of this machine in the place of one at the end of a channel."""
 
     def __init__(self, argv: list[str]) -> None:
-        self._shell = Interactive(argv)
+        # sshd's children have no signal ignored; those of a test run under nohup have SIGHUP, which no shell can trap.
+        self._shell = Interactive(["env", "--default-signal=HUP", *argv])
         self._open = {self._shell.stdout, self._shell.stderr}
         self.out, self.err = bytearray(), bytearray()
 
