@@ -20,11 +20,11 @@ SYMPTOMS = ("softirq-bound", "rx-ring-drops", "time-squeeze", "backlog-drops", "
 MOST_TRIALS = 2 / 3  # of them have to show a symptom
 RETRANSMITTED = 0.005  # of the segments sent: at 0.5 % loss reno's window is about 17 segments (Mathis et al. 1997)
 SQUEEZED_PER_S = 1.0  # of one kernel; below it is every busy machine's
+OF_A_CPU = 0.85  # of one CPU's time in interrupts: what is left is the tick's own error and the timer's work
 OF_SEND_BUFFER = 0.4  # in flight of tcp_wmem's most: half of it is the skbs' own overhead (sk_wmem_queued, truesize)
 OF_LINE_RATE = 0.95  # of what the headers leave of a shaped link
 _HEADERS = 1448 / 1514  # a full segment's payload of what a shaper counts: Ethernet, IPv4, TCP with timestamps
 UNSEEN: Mapping[str, str] = {
-    "softirq-bound": "the share of each CPU is not read",
     "vhost-bound": "the threads of vhost and QEMU are not read",
     "one-flow-bound": "the plan does not measure several streams beside one",
     "conntrack": "the fill of the connection table is not read",
@@ -179,6 +179,14 @@ def _squeezed(trial: Evidence, path: Path) -> str:
     return f"softnet_stat: {most:.0f} times a second the budget was used up" if most > SQUEEZED_PER_S else ""
 
 
+def _softirq(trial: Evidence, path: Path) -> str:
+    """The CPU that takes packets has no time left. In a namespace it is the machine's, whoever keeps it busy."""
+    del path
+    told = [each["busiest_softirq"] for each in trial.grown if "busiest_softirq" in each]
+    share, cpu = max(((float(one["share"]), str(one["cpu"])) for one in told), default=(0.0, ""))
+    return f"{cpu} spent {100 * share:.0f} % of its time in interrupts" if share >= OF_A_CPU else ""
+
+
 def _line_rate(trial: Evidence, path: Path) -> str:
     goodput = max((value for name, value in trial.values.items() if name.endswith(".goodput")), default=0.0)
     most = path.rate_bps * _HEADERS
@@ -231,6 +239,7 @@ _RULES: Mapping[str, Callable[[Evidence, Path], str]] = {
     "receive-window": _receive_window,
     "send-buffer": _send_buffer,
     "retransmits": _retransmits,
+    "softirq-bound": _softirq,
     "time-squeeze": _squeezed,
     "line-rate": _line_rate,
     "sender-cpu-bound": _generator,

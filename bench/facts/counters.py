@@ -35,6 +35,7 @@ class Counters:
     softnet: Mapping[str, int]  # processed, dropped, time_squeeze, all cores together
     stack: Mapping[str, int]  # "Tcp.RetransSegs", "TcpExt.TCPTimeouts", "Udp6InErrors", …
     queues: Mapping[str, int] = field(default_factory=dict)  # device -> packets its root queue dropped; where asked
+    each_cpu: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # "cpu3" -> ticks in interrupts, all ticks
 
 
 def questions(hosts: Iterable[Host], queued: Collection[Host] = ()) -> dict[Host, tuple[Command, ...]]:
@@ -83,6 +84,7 @@ def parse(outcome: Outcome) -> Counters:
             stack=_stack(files["/proc/net/snmp"])
             | _stack(files["/proc/net/netstat"])
             | _lines(files.get("/proc/net/snmp6", "")),  # absent where IPv6 is off
+            each_cpu=_each_cpu(files["/proc/stat"]),
         )
     except (KeyError, ValueError, IndexError) as error:
         raise NotAble(f"on {outcome.host}: counters cannot be read: {error!r}", hint="is /proc mounted?") from error
@@ -102,6 +104,7 @@ def growth(before: Counters, after: Counters) -> dict[str, object]:
     return {
         "seconds": round(after.uptime_s - before.uptime_s, 2),
         "cpu_ticks": moved(before.cpu, after.cpu),
+        **_busiest(before, after),
         "devices": {name: moved(before.devices.get(name, {}), now) for name, now in after.devices.items()},
         "softnet": moved(before.softnet, after.softnet),
         "stack": moved(before.stack, after.stack),
@@ -118,6 +121,29 @@ def cores(before: Counters, after: Counters) -> dict[str, float]:
     busy = user + guest + ticks["system"] + ticks["irq"] + ticks["softirq"] + ticks["steal"]
     return {"busy": busy, "softirq": ticks["softirq"], "system": ticks["system"], "user": user, "guest": guest,
             "steal": ticks["steal"]}  # fmt: skip
+
+
+def _busiest(before: Counters, after: Counters) -> dict[str, object]:
+    """The CPU that spent the largest share of its time in interrupts, soft ones included; {} where none is told."""
+    shares = {}
+    for name, (interrupted, ticks) in after.each_cpu.items():
+        first = before.each_cpu.get(name, (0, 0))
+        shares[name] = (interrupted - first[0]) / max(ticks - first[1], 1)
+    if not shares:
+        return {}
+    most = max(shares, key=lambda name: shares[name])
+    return {"busiest_softirq": {"cpu": most, "share": round(shares[most], 3)}}
+
+
+def _each_cpu(text: str) -> dict[str, tuple[int, int]]:
+    found = {}
+    for line in text.splitlines()[1:]:
+        name, *words = line.split()
+        if not name.startswith("cpu"):
+            break
+        ticks = [int(word) for word in words[:8]]  # guest and guest_nice are inside user and nice
+        found[name] = (sum(ticks[5:7]), sum(ticks))
+    return found
 
 
 def _cpu(text: str) -> dict[str, int]:

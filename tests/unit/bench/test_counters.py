@@ -40,6 +40,19 @@ def test_the_columns_of_a_device_are_the_kernels() -> None:
     assert (device["rx_bytes"], device["rx_dropped"], device["tx_bytes"], device["tx_dropped"]) == (1, 4, 9, 12)
 
 
+def test_the_cpu_that_is_busiest_with_interrupts_is_named() -> None:
+    """Hard and soft ones, of all its ticks without those of guests, which stand in user too; hot-plugged ones count."""
+    before = replace(START, each_cpu={"cpu0": (100, 1000), "cpu1": (100, 1000)})
+    text = TEXT.replace(
+        "cpu  ", "cpu  1 1 1 1 1 1 1 1 1 1\ncpu0 10 0 0 1040 0 10 140 0 500 0\ncpu1 0 0 0 1000 0 0 190 10\n#", 1
+    )
+    after = parse(answered(text))
+
+    assert after.each_cpu == {"cpu0": (150, 1200), "cpu1": (190, 1200)}
+    assert growth(before, after)["busiest_softirq"] == {"cpu": "cpu1", "share": 0.45}
+    assert "busiest_softirq" not in growth(START, START)
+
+
 def test_softnet_is_hexadecimal_and_summed_over_the_cores() -> None:
     """Each line is a core."""
     text = TEXT[: TEXT.index("==> /proc/net/softnet_stat")] + (

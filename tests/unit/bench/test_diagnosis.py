@@ -23,6 +23,7 @@ def _trial(
 SHOWN: Mapping[str, Evidence] = {
     "receive-window": _trial(interval=LIMITED),
     "retransmits": _trial(stack={"Tcp.RetransSegs": 206, "Tcp.OutSegs": 16363}),
+    "softirq-bound": _trial(busiest_softirq={"cpu": "cpu1", "share": 0.93}),
     "time-squeeze": _trial(softnet={"squeezed": 40}),
     "backlog-drops": _trial(softnet={"dropped": 3}),
     "udp-buffer": _trial(stack={"Udp.RcvbufErrors": 9}),
