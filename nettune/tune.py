@@ -107,9 +107,12 @@ def carried_out(
 ) -> tuple[Answer, tuple[Measured, ...], Explored | None]:
     """Every stage that is not there yet, and the answer. An interruption leaves what was measured, and no change."""
     known: list[Explored] = [] if explored is None else [explored]
+    over: list[Measured] = []
 
     def measure(stage: Stage, number: int) -> Measured:
-        return _measured(search, stage, number, places, store, screen)
+        over.append(_measured(search, stage, number, places, store, screen))
+        exploring.unmoved(over[0], over[-1], store)
+        return over[-1]
 
     def explore(noise: Measured) -> tuple[tuple[Factor, ...], Mapping[str, Config]]:
         if not known:

@@ -5,7 +5,9 @@ That no namespace is left is seen by the fixture `state`, as in every test here.
 
 import json
 import signal
+import sqlite3
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,33 @@ def test_a_search_that_was_cut_short_goes_on_with_the_same_question(state: Path,
     assert before.items() <= runs.items()
     assert found["stages"][0]["run"] == before[f"{found['search']}.0-noise"]
     assert found["status"] in {"confirmed", "nothing"}
+
+
+def test_a_machine_that_is_another_in_mid_search_ends_it(state: Path, tmp_path: Path) -> None:
+    """Kernel and a fact of its first stage are changed in the store: both are named, and nothing goes on."""
+    plan = plan_file(tmp_path)
+    words = ("--trials", "80", "--out", str(tmp_path / "tuned.yaml"))
+    assert nettune("tune", plan, *BUFFERS, *words).returncode == 0
+    with sqlite3.connect(state / "nettune.db") as store:
+        (first,) = store.execute("SELECT run_id FROM runs WHERE label LIKE '%.0-noise'").fetchone()
+        store.execute("UPDATE runs SET machine = json_set(machine, '$.kernel', 'Linux 5.0') WHERE run_id = ?", (first,))
+        rows = store.execute("SELECT digest, body FROM facts WHERE host = 'a'").fetchall()
+        for digest, body in rows:
+            facts = json.loads(zlib.decompress(body)) | {"sysctl/net.ipv4.tcp_sack": "0"}
+            store.execute(
+                "INSERT INTO facts VALUES (?, 'a', ?)", (f"x{digest}", zlib.compress(json.dumps(facts).encode()))
+            )
+        store.execute(
+            """UPDATE trials SET facts_before = replace(facts_before, '"a": "', '"a": "x') WHERE run_id = ?""", (first,)
+        )
+    store.close()
+    done = nettune("tune", "--resume", "last", *words[2:])
+
+    assert done.returncode == 3
+    assert "bridge is not what it was when the search began (2 facts differ)" in done.stderr
+    assert "kernel: 'Linux 5.0' -> 'Linux" in done.stderr
+    assert "tcp_sack" in done.stderr
+    assert "start a new search" in done.stderr
 
 
 def test_knobs_that_the_path_has_not_are_named_and_nothing_is_changed(state: Path, tmp_path: Path) -> None:

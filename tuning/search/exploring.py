@@ -3,9 +3,11 @@
 from collections.abc import Collection, Sequence
 
 from bench import diagnosis, ready
+from bench.facts.sheet import FactSheet, differences
 from bench.labs.lab import Lab
 from bench.plan import Plan, SettingSpec
 from bench.probes.iperf3 import Tcp
+from bench.run import FactsMoved
 from results.records import CURRENT_ARMS
 from results.store import Store
 from tuning import shelf, standings
@@ -18,6 +20,7 @@ from tuning.search.space import space
 from tuning.search.stages import Config, Measured, Pick, config
 from tuning.treatments import treatments
 
+_MACHINE = ("kernel", "cpuinfo", "cpus", "virtualisation", "governor")  # of bench.facts.machine: what moves everything
 Symptoms = tuple[tuple[str, str], ...]  # (name, evidence)
 
 
@@ -32,6 +35,33 @@ def symptoms(plan: Plan, noise: Measured, store: Store) -> Symptoms:
     path = diagnosis.Path(min(map(int, buffers), default=0), plan.topologies[0].shape.rate_mbit * 1e6)
     found = diagnosis.diagnose(_evidence(noise, store, CURRENT_ARMS), path)
     return tuple((each.symptom, each.evidence) for each in found)
+
+
+def unmoved(first: Measured, later: Measured, store: Store) -> None:
+    """Two stages stood on the same path of the same machine. Raises FactsMoved naming what differs.
+
+    What guests are started with (vm/) is told by those stages alone that have it among their arms.
+    """
+    name = first.design.topologies[0]
+    sheets = [
+        {
+            host: FactSheet(host, {key: value for key, value in facts.items() if not key.startswith("vm/")})
+            for host, facts in store.baseline(each.run_id, name).items()
+        }
+        for each in (first, later)
+    ]
+    machines = [store.run(each.run_id).machine for each in (first, later)]
+    told = [
+        f"{word}: {old!r} -> {new!r}"
+        for word in _MACHINE
+        if (old := machines[0].get(word)) != (new := machines[1].get(word))
+    ]
+    told += [str(each) for each in differences(*sheets)] if all(sheets) else []  # none: no trial of current was done
+    if told:
+        raise FactsMoved(
+            f"{name} is not what it was when the search began ({len(told)} facts differ): {'; '.join(told[:4])}",
+            hint="its stages stay; start a new search for the machine as it is now",
+        )
 
 
 def full(found: Symptoms) -> Explored | None:
