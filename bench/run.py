@@ -110,16 +110,17 @@ def measure(campaign: Campaign) -> None:
     standing = campaign.store.blocks(campaign.run_id)
     complete = {(topology, block) for topology, block, _, status in standing if status == "complete"}
     attempts = {(topology, block): attempt for topology, block, attempt, _ in sorted(standing, key=lambda row: row[2])}
-    tally = _Tally(campaign, done=len(complete))
+    tally = _Tally(campaign, {name: sum(each == name for each, _ in complete) for name in campaign.labs})
     design = campaign.plan.design
     for name, sheets in campaign.baselines.items():
         _keep(campaign.store, sheets)
         tally.live[name] = list(campaign.live[name])
+        tally.trials += tally.over[name] * tally.size(name)
     for block, topology in rounds(tuple(campaign.labs), design.blocks, campaign.seed):
         _look(campaign, tally, topology, block)
         if (topology, block) in complete:
             continue
-        if not tally.live[topology] and design.treatments and campaign.live[topology]:
+        if not tally.size(topology):
             continue  # a sequential run has decided every arm here
         attempt = attempts.get((topology, block), -1) + 1
         _block(campaign, tally, topology, block, attempt)
@@ -137,18 +138,27 @@ class _Tally:
     """What the loop keeps in mind: which arms are still live, and how far it is."""
 
     campaign: Campaign
-    done: int  # blocks
+    over: dict[str, int]  # blocks of each topology
     live: dict[str, list[Treatment]] = field(default_factory=dict)
-    trials: int = 0
+    trials: int = 0  # of blocks that are over
+    begun: int = 0  # of the block on its way
     note: str = ""
 
     def progress(self, topology: str, block: int, arm: str) -> Progress:
-        """As it stands before a trial."""
-        plan = self.campaign.plan
-        per_block = {name: len(live) + len(CURRENT_ARMS) for name, live in self.live.items()}
-        whole = sum(per_block.values()) * plan.blocks
-        before = self.done * (whole // max(1, plan.blocks * len(per_block)))
-        return Progress(topology, block, plan.blocks, arm, before + self.trials, whole, self.note)
+        """As it stands before a trial; arms that are decided are not waited for."""
+        blocks = self.campaign.plan.blocks
+        left = sum(self.size(name) * (blocks - over) for name, over in self.over.items())
+        return Progress(topology, block, blocks, arm, self.trials + self.begun, self.trials + left, self.note)
+
+    def size(self, topology: str) -> int:
+        """Trials of a block; 0 where every arm is decided."""
+        decided = self.campaign.live[topology] and not self.live[topology]
+        return 0 if decided else len(self.live[topology]) + len(CURRENT_ARMS)
+
+    def end_block(self, topology: str) -> None:
+        """One more is over."""
+        self.over[topology] += 1
+        self.trials, self.begun = self.trials + self.begun, 0
 
 
 def _look(campaign: Campaign, tally: _Tally, topology: str, block: int) -> None:
@@ -181,9 +191,10 @@ def _block(campaign: Campaign, tally: _Tally, topology: str, block: int, attempt
                 trial_id = store.begin_trial(run_id, topology, block, attempt, position, arm)
                 ended = _kept(campaign, trial_id, treatments[arm], topology, block, position, within, cause)
                 position += 1
-                tally.trials += 1
+                tally.begun += 1
                 tally.note = "" if ended.status == "done" else f"{arm}: {ended.status}: {ended.cause}"
     store.end_block(run_id, topology, block, attempt)
+    tally.end_block(topology)
 
 
 def _kept(

@@ -23,6 +23,7 @@ from results.errors import WrongInput
 from results.records import CURRENT_ARMS
 from results.store import Store
 from tuning.journal import kept
+from tuning.knobs.catalogue import entries_for, entry
 from tuning.knobs.entry import DISRUPTIONS, Disruption
 from tuning.search import driving, exploring, planned, sampling
 from tuning.search.course import least_trials
@@ -65,6 +66,9 @@ def new(
     Raises WrongInput where the plan has several paths, or the budget claims nothing.
     """
     plan = load_plan(name, overrides)
+    for word in only:
+        if not entries_for(word):
+            entry(word)  # by its id; the error names the nearest
     trials_most = budget(plan, *asked)
     if len(plan.topologies) != 1:
         names = ", ".join(plan.design.topologies)

@@ -61,6 +61,30 @@ def test_quick_finds_the_answers_that_are_known(state: Path, tmp_path: Path) -> 
     assert [each["run_id"] for each in json.loads(nettune("runs", "--json").stdout)] == [document["run_id"]]
 
 
+def test_a_sequential_run_drops_what_is_decided_and_counts_what_is_left(state: Path, tmp_path: Path) -> None:
+    """Small buffers are worse by far at the first look, of six blocks; the other goes on, and no time is negative."""
+    text = """\
+name: sequential
+topologies: [bridge]
+probes: [{kind: tcp, duration_s: 0.3, warmup_s: 0.1}]
+primary: tcp.goodput
+treatments:
+  small-buffers: {net.ipv4.tcp_rmem: 4096 16384 16384}
+  mtu-1400: {mtu: 1400}
+blocks: {up_to: 12}
+"""
+    done = nettune("run", plan_file(tmp_path, text), "--seed", "1")
+    told = re.findall(r"block (\d+) of 12, trial (\d+) of (\d+), about (\S+)", done.stderr)
+    found = {each["treatment"]: each for each in shown()["treatments"] if each["primary"]}
+
+    assert done.returncode == 0, done.stderr
+    assert (found["small-buffers"]["verdict"], found["small-buffers"]["blocks"]) == ("worse", 6)
+    assert [int(block) for block, *_ in told] == list(range(1, len(told) + 1))
+    assert [each for each in told if int(each[1]) >= int(each[2]) or each[3].startswith("-")] == []
+    assert int(told[0][2]) == 48
+    assert len(told) == 6 or int(told[-1][2]) <= 42  # six: the other one was decided at the first look as well
+
+
 def test_a_candidate_is_confirmed_on_fresh_blocks(state: Path, tmp_path: Path) -> None:
     """On a shaped link headers are all that an MTU changes: +4.6 % by arithmetic; candidate, then confirmed.
 

@@ -119,14 +119,17 @@ def test_a_budget_that_is_too_small_is_refused_with_what_is_needed(state: Path, 
     odd = nettune("tune", plan, "--budget", "soon")
     harsh = nettune("tune", plan, "--disruption", "d9")
     several = nettune("tune", "topologies")
+    nobodys = nettune("tune", plan, "--knob", "net.ipv4.tcp_rmen")
     unknown = nettune("tune", "--resume", "tune-x")
 
-    assert {each.returncode for each in (small, both, odd, harsh, several, unknown)} == {2}
+    assert {each.returncode for each in (small, both, odd, harsh, several, nobodys, unknown)} == {2}
     assert "a budget of 20 trials" in small.stderr
     assert "take 70" in small.stderr
     assert "say the same" in both.stderr
     assert "'soon' is no time" in odd.stderr
     assert "'d9' is no class" in harsh.stderr
     assert "tune searches one path" in several.stderr
+    assert "no knob 'net.ipv4.tcp_rmen' is in the catalogue" in nobodys.stderr
+    assert "did you mean 'net.ipv4.tcp_rmem'?" in nobodys.stderr
     assert "no search 'tune-x'" in unknown.stderr
     assert json.loads(nettune("runs", "--json").stdout) == []
