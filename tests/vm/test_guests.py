@@ -6,6 +6,7 @@ import subprocess  # noqa: TID251 - kills a process of its own
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,9 +133,13 @@ def test_paths_of_guests_alone(topology: Topology, tmp_path: Path) -> None:
 
 def guests_in(netns: str) -> dict[int, str]:
     """The QEMU processes of a namespace, which is a lab's own, with their guests' names."""
-    pids = Local().run(Command(("ip", "netns", "pids", netns))).require().stdout.split()
-    lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0") for pid in pids}
-    return {pid: words[words.index("-name") + 1] for pid, words in lines.items() if "-name" in words}
+    named = {}
+    for pid in Local().run(Command(("ip", "netns", "pids", netns))).require().stdout.split():
+        with suppress(OSError):  # it ended between the two looks
+            words = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")
+            if "-name" in words:
+                named[int(pid)] = words[words.index("-name") + 1]
+    return named
 
 
 def test_a_guest_that_is_killed_is_named_with_its_console(tmp_path: Path) -> None:
