@@ -8,7 +8,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from results.statistics import student
@@ -24,11 +24,8 @@ OF_A_CPU = 0.85  # of one CPU's time in interrupts: what is left is the tick's o
 OF_SEND_BUFFER = 0.4  # in flight of tcp_wmem's most: half of it is the skbs' own overhead (sk_wmem_queued, truesize)
 OF_LINE_RATE = 0.95  # of what the headers leave of a shaped link
 _HEADERS = 1448 / 1514  # a full segment's payload of what a shaper counts: Ethernet, IPv4, TCP with timestamps
-UNSEEN: Mapping[str, str] = {
-    "vhost-bound": "the threads of vhost and QEMU are not read",
-    "one-flow-bound": "the plan does not measure several streams beside one",
-    "conntrack": "the fill of the connection table is not read",
-}
+OF_TABLE = 0.7  # of nf_conntrack_max: from there on a burst can fill it
+MANY_STREAMS = 1.5  # times one stream's goodput: several of them get more than noise adds
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +55,7 @@ class Path:
 
     send_buffer_most: int = 0  # bytes, tcp_wmem's last number at the sender; 0: not known
     rate_bps: float = 0.0  # of the slowest link; 0: not known
+    streams: Mapping[str, int] = field(default_factory=dict)  # probe -> how many it sends at once, each way
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +93,17 @@ def diagnose(trials: Sequence[Evidence], path: Path) -> tuple[Finding, ...]:
 
 def unseen(trials: Sequence[Evidence], path: Path) -> tuple[tuple[str, str], ...]:
     """(symptom, why) of those that nothing here could have shown."""
-    missing = dict(UNSEEN)
+    missing: dict[str, str] = {}
     if not any(each.intervals for each in trials):
         missing |= dict.fromkeys(("receive-window", "send-buffer"), "no probe tells of TCP's windows (iperf3 does)")
     if not path.rate_bps:
         missing["line-rate"] = "the rate of the link is not known"
+    if not any("connections" in each for trial in trials for each in trial.grown):
+        missing["conntrack"] = "no node of the path is known to track connections"
+    if not any("busiest_carrier" in each for trial in trials for each in trial.grown):
+        missing["vhost-bound"] = "no guest of the path is known to stand on a machine that tells of it"
+    if len(set(path.streams.values())) < 2 or min(path.streams.values()) > 1:
+        missing["one-flow-bound"] = "the plan does not measure several streams beside one"
     return tuple((symptom, missing[symptom]) for symptom in SYMPTOMS if symptom in missing)
 
 
@@ -187,6 +191,14 @@ def _softirq(trial: Evidence, path: Path) -> str:
     return f"{cpu} spent {100 * share:.0f} % of its time in interrupts" if share >= OF_A_CPU else ""
 
 
+def _carrier(trial: Evidence, path: Path) -> str:
+    """The thread under a guest that moves its packets runs all the time: vhost's, or QEMU's main loop without it."""
+    del path
+    told = [each["busiest_carrier"] for each in trial.grown if "busiest_carrier" in each]
+    share, thread = max(((float(one["share"]), str(one["thread"])) for one in told), default=(0.0, ""))
+    return f"{thread} ran for {100 * share:.0f} % of the time" if share >= OF_A_CPU else ""
+
+
 def _line_rate(trial: Evidence, path: Path) -> str:
     goodput = max((value for name, value in trial.values.items() if name.endswith(".goodput")), default=0.0)
     most = path.rate_bps * _HEADERS
@@ -198,6 +210,31 @@ def _line_rate(trial: Evidence, path: Path) -> str:
 def _generator(trial: Evidence, path: Path) -> str:
     del path
     return next((f"iperf3 itself: {flag}" for flag in trial.flags if "generator-bound" in flag), "")
+
+
+def _connections(trial: Evidence, path: Path) -> str:
+    """The table of connections is nearly full, or the kernel already drops for want of room in it."""
+    del path
+    for each in trial.grown:
+        table = each.get("connections", {})
+        count, most = int(table.get("count", 0)), int(table.get("max", 0))
+        lost = {name: table[name] for name in ("drop", "early_drop") if table.get(name, 0) > 0}
+        if lost or (most and count >= OF_TABLE * most):
+            dropped = "".join(f", {name} grew by {number}" for name, number in lost.items())
+            return f"{count} of {most} connections are tracked{dropped}"
+    return ""
+
+
+def _one_flow(trial: Evidence, path: Path) -> str:
+    """One stream is held back by what several share: a CPU, a queue, a leg of a bond, a window."""
+    rates: dict[bool, tuple[float, int]] = {}
+    for probe, streams in path.streams.items():
+        rate = trial.values.get(f"{probe}.goodput", 0.0)
+        rates[streams > 1] = max(rates.get(streams > 1, (0.0, 0)), (rate, streams))
+    (one, _), (several, streams) = rates.get(False, (0.0, 0)), rates.get(True, (0.0, 0))
+    if not one or several < MANY_STREAMS * one:
+        return ""
+    return f"one stream carries {one / 1e6:.0f} Mbit/s, {streams} of them {several / 1e6:.0f}"
 
 
 def _counted(kind: str, *names: str) -> Callable[[Evidence, Path], str]:
@@ -240,6 +277,7 @@ _RULES: Mapping[str, Callable[[Evidence, Path], str]] = {
     "send-buffer": _send_buffer,
     "retransmits": _retransmits,
     "softirq-bound": _softirq,
+    "vhost-bound": _carrier,
     "time-squeeze": _squeezed,
     "line-rate": _line_rate,
     "sender-cpu-bound": _generator,
@@ -248,6 +286,8 @@ _RULES: Mapping[str, Callable[[Evidence, Path], str]] = {
     "listen-overflow": _counted("stack", "TcpExt.ListenOverflows", "TcpExt.ListenDrops"),
     "mtu-black-hole": _counted("stack", "TcpExt.TCPMTUPFail", "Ip.FragFails"),
     "rx-ring-drops": _devices("rx_fifo"),
+    "conntrack": _connections,
+    "one-flow-bound": _one_flow,
     "qdisc-drops": _queues,
 }
 

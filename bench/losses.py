@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.facts.counters import Counters, grown
-from bench.facts.sheet import Sheets
 from bench.hosts.host import Host
 from bench.labs.lab import Lab, PathDevice
 from bench.probes.probe import Datagrams
@@ -23,19 +22,6 @@ class Losses:
     receiver: int  # at its socket: buffer full, checksum wrong
     unaccounted: int
     flags: tuple[str, ...] = ()  # what speaks against the numbers
-
-
-def queued(lab: Lab, sheets: Sheets) -> frozenset[Host]:
-    """The hosts with a path device whose queue can drop, which are the ones to be asked for queues.
-
-    `noqueue`, which veth and bridges have, never drops: the question (4 ms a host) is not asked where all have it.
-    """
-    return frozenset(
-        each.host
-        for each in lab.path
-        for name, qdisc in sheets[each.host.name].facts.items()
-        if name.startswith(f"qdisc/{each.device}/") and not qdisc.startswith("noqueue ")
-    )
 
 
 def dropped_at(each: PathDevice, before: Mapping[str, Counters], after: Mapping[str, Counters]) -> int:

@@ -7,13 +7,14 @@ measured afresh by `--resume`; complete blocks are never measured again.
 import contextlib
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bench import carryover, losses, schedule, trust
+from bench import asking, carryover, losses, schedule, trust
 from bench.facts import counters
 from bench.facts.counters import Counters
 from bench.facts.sheet import FactSheet, Sheets, differences
+from bench.hosts.command import Command
 from bench.hosts.host import Host, ask_everywhere
 from bench.labs.lab import Lab
 from bench.plan import Plan
@@ -283,8 +284,8 @@ def _probed(
     cause = ""
     try:
         trust.treatment_explains(treatment, baseline, held.within)
-        queued = losses.queued(lab, held.within)
-        clean, before = _ready(lab, queued)
+        beside = asking.beside(lab, held.within)
+        clean, before = _ready(lab, beside)
         turn = 0 if clean else place[1] + 1
         known = {
             f"current/{metric}": value
@@ -295,7 +296,7 @@ def _probed(
             so_far = {**known, **{sample.name: sample.value for sample in found.samples}}
             pair = paired(probe, lab, index, seed=campaign.seed, block=place[0], turn=turn, known=so_far)
             measured = probe.measure(pair)
-            after_probe = counters.read(lab.counted, queued)
+            after_probe = counters.read(lab.counted, beside)
             trust.path_was_taken(lab.between(pair.client, pair.server), measured, before, after_probe)
             found.take(probe, measured, before, after_probe, lab)
             before = after_probe
@@ -330,10 +331,10 @@ def _probed(
     )
 
 
-def _ready(lab: Lab, queued: Collection[Host]) -> tuple[bool, dict[str, Counters]]:
+def _ready(lab: Lab, beside: Mapping[Host, Sequence[Command]]) -> tuple[bool, dict[str, Counters]]:
     """Carry-over taken away, whether all of it went, and the counters after it: one round trip per host."""
     first = carryover.questions(lab)
-    then = counters.questions(lab.counted, queued)
+    then = counters.questions(lab.counted, beside)
     answers = ask_everywhere({host: (*first.get(host, ()), *asked) for host, asked in then.items()})
     rest = {host: outcomes[len(first.get(host, ())) :] for host, outcomes in answers.items()}
     clean = carryover.gone(lab, {host: answers[host][: len(asked)] for host, asked in first.items()})

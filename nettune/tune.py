@@ -120,11 +120,14 @@ def carried_out(
 
     def explore(noise: Measured) -> tuple[tuple[Factor, ...], Mapping[str, Config]]:
         if not known:
-            limits = exploring.symptoms(search.plan, noise, store)
+            limits = exploring.limits(search.plan, noise, store)
             known.append(exploring.full(limits) or _explored(search, limits, places, screen))
             keep(search, places, known[0])
         for name, evidence in known[0].symptoms:
             screen.line(f"symptom {name}: {evidence}")
+        if known[0].unseen:
+            blind = ", ".join(name for name, _ in known[0].unseen)
+            screen.line(f"not to be seen here, --json says why: {blind}", "dim")
         names = ", ".join(each.setting for each in known[0].factors) or "none"
         screen.line(f"knobs to try: {names}; published profiles beside them: {', '.join(known[0].anchors) or 'none'}")
         return known[0].factors, known[0].anchors
@@ -166,7 +169,7 @@ def _measured(search: Search, stage: Stage, number: int, places: Places, store: 
     return Measured(stage, run.design, store.trials(run.run_id, metrics=run.design.judged), run.run_id)
 
 
-def _explored(search: Search, limits: exploring.Symptoms, places: Places, screen: Screen) -> Explored:
+def _explored(search: Search, limits: exploring.Limits, places: Places, screen: Screen) -> Explored:
     """What the path has, asked of a lab that stands for that."""
     local, plan = Local(), search.plan
     with lease.only_run(places.state, search.name), contextlib.ExitStack() as stack:

@@ -1,14 +1,15 @@
 """Running counters of hosts: read before and after a probe, one round trip each; pure functions for what they say.
 
 /proc/stat and softnet_stat are the machine's, whatever the namespace; /proc/net/dev, snmp and netstat the namespace's.
-A queue that is full drops without the device counting it, so queues are asked too where one can drop (4 ms a host).
+A queue that is full drops without the device counting it, so queues are asked too where one can drop (4 ms a host);
+the table of connections is asked where the path tracks them.
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bench.facts import tailed
+from bench.facts import carriers, tailed
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host, ask_everywhere
 from results.errors import NotAble
@@ -17,6 +18,9 @@ _FILES = ("/proc/uptime", "/proc/stat", "/proc/net/dev", "/proc/net/softnet_stat
           "/proc/net/netstat", "/proc/net/snmp6")  # fmt: skip
 QUESTION = Command(("tail", "-v", "-n", "+1", *_FILES))
 QUEUES = Command(("tc", "-s", "-j", "qdisc", "show"))
+_TABLE = "/proc/sys/net/netfilter/nf_conntrack_"
+_TRACKING = "/proc/net/stat/nf_conntrack"  # a line for each CPU, in hexadecimal, under a line of names
+CONNECTIONS = Command(("tail", "-v", "-n", "+1", _TABLE + "count", _TABLE + "max", _TRACKING))
 # Columns of /proc/stat's cpu line (proc(5)); guest and guest_nice are inside user and nice too.
 _CPU = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice")
 _DEVICE = ("rx_bytes", "rx_packets", "rx_errors", "rx_dropped", "rx_fifo", "rx_frame", "rx_compressed", "rx_multicast",
@@ -36,24 +40,51 @@ class Counters:
     stack: Mapping[str, int]  # "Tcp.RetransSegs", "TcpExt.TCPTimeouts", "Udp6InErrors", …
     queues: Mapping[str, int] = field(default_factory=dict)  # device -> packets its root queue dropped; where asked
     each_cpu: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # "cpu3" -> ticks in interrupts, all ticks
+    connections: Mapping[str, int] = field(default_factory=dict)  # nf_conntrack's count, max, drop, …; where asked
+    carriers: Mapping[str, int] = field(default_factory=dict)  # bench.facts.carriers.parse; where asked
 
 
-def questions(hosts: Iterable[Host], queued: Collection[Host] = ()) -> dict[Host, tuple[Command, ...]]:
-    """What each host is asked, those of `queued` for their queues too."""
-    return {host: (QUESTION, QUEUES) if host in queued else (QUESTION,) for host in hosts}
+def questions(
+    hosts: Iterable[Host], beside: Mapping[Host, Sequence[Command]] | None = None
+) -> dict[Host, tuple[Command, ...]]:
+    """What each host is asked; `beside` has more for some: QUEUES, CONNECTIONS, bench.facts.carriers.question."""
+    more = beside or {}
+    return {host: (QUESTION, *more.get(host, ())) for host in hosts}
 
 
 def told(answers: Mapping[Host, Sequence[Outcome]]) -> dict[str, Counters]:
     """The counters in the answers to `questions`, keyed by host name."""
-    return {
-        host.name: replace(parse(outcomes[0]), queues=parse_queues(outcomes[1]) if outcomes[1:] else {})
-        for host, outcomes in answers.items()
-    }
+    found = {}
+    for host, (first, *more) in answers.items():
+        found[host.name] = parse(first)
+        for outcome in more:
+            if outcome.command.argv == QUEUES.argv:
+                found[host.name] = replace(found[host.name], queues=parse_queues(outcome))
+            elif carriers.is_question(outcome):
+                found[host.name] = replace(found[host.name], carriers=carriers.parse(outcome))
+            else:
+                found[host.name] = replace(found[host.name], connections=parse_connections(outcome))
+    return found
 
 
-def read(hosts: Iterable[Host], queued: Collection[Host] = ()) -> dict[str, Counters]:
-    """Every host's counters, all asked at the same time, those of `queued` with their queues; keyed by host name."""
-    return told(ask_everywhere(questions(hosts, queued)))
+def read(hosts: Iterable[Host], beside: Mapping[Host, Sequence[Command]] | None = None) -> dict[str, Counters]:
+    """Every host's counters, all asked at the same time; see `questions`. Keyed by host name."""
+    return told(ask_everywhere(questions(hosts, beside)))
+
+
+def parse_connections(outcome: Outcome) -> dict[str, int]:
+    """The Outcome of CONNECTIONS: "count" and "max" of the table, and the statistics of all CPUs together.
+
+    {} where nf_conntrack is not loaded. The kernel names the columns itself; `entries` is `count` again in each line.
+    """
+    files = tailed.files(outcome.stdout)
+    try:
+        found = {name: int(files[_TABLE + name]) for name in ("count", "max")}
+        names, *rows = [line.split() for line in files[_TRACKING].splitlines() if line.strip()]
+        columns = zip(names, *rows, strict=True)
+        return found | {name: sum(int(word, 16) for word in words) for name, *words in columns if name != "entries"}
+    except (KeyError, ValueError):
+        return {}
 
 
 def parse_queues(outcome: Outcome) -> dict[str, int]:
@@ -101,14 +132,17 @@ def growth(before: Counters, after: Counters) -> dict[str, object]:
     def moved(old: Mapping[str, int], new: Mapping[str, int]) -> dict[str, int]:
         return {name: value for name, value in grown(old, new).items() if value}
 
+    seconds = after.uptime_s - before.uptime_s
     return {
-        "seconds": round(after.uptime_s - before.uptime_s, 2),
+        "seconds": round(seconds, 2),
         "cpu_ticks": moved(before.cpu, after.cpu),
         **_busiest(before, after),
         "devices": {name: moved(before.devices.get(name, {}), now) for name, now in after.devices.items()},
         "softnet": moved(before.softnet, after.softnet),
         "stack": moved(before.stack, after.stack),
         **({"queue_drops": moved(before.queues, after.queues)} if after.queues else {}),
+        **carriers.busiest(moved(before.carriers, after.carriers), seconds, hertz=USER_HZ),
+        **({"connections": moved(before.connections, after.connections) | _fill(after)} if after.connections else {}),
     }
 
 
@@ -133,6 +167,11 @@ def _busiest(before: Counters, after: Counters) -> dict[str, object]:
         return {}
     most = max(shares, key=lambda name: shares[name])
     return {"busiest_softirq": {"cpu": most, "share": round(shares[most], 3)}}
+
+
+def _fill(after: Counters) -> dict[str, int]:
+    """How full the table of connections is, which is no growth."""
+    return {name: after.connections[name] for name in ("count", "max")}
 
 
 def _each_cpu(text: str) -> dict[str, tuple[int, int]]:

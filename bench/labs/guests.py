@@ -105,6 +105,7 @@ class Machine:
     vhost: bool
     drives: Sequence[Path] = ()  # further disks, read-only: /dev/vdc and so on
     monitor: Path | None = None  # the socket of its QMP monitor
+    pid_file: Path | None = None  # where QEMU writes its process's number
 
 
 def command(guests: Guests, machine: Machine, accelerator: Accelerator) -> Command:
@@ -113,8 +114,9 @@ def command(guests: Guests, machine: Machine, accelerator: Accelerator) -> Comma
     It dies with its parent (prctl PR_SET_PDEATHSIG), so that a SIGKILL of nettune leaves no guest running.
     """
     argv = ["setpriv", "--pdeathsig", "KILL", QEMU, "-nodefaults", "-no-user-config", "-machine", "q35",
-            "-name", machine.name, "-smp", str(guests.cpus), "-m", str(guests.memory_mb), "-display", "none",
-            "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console", "-no-reboot"]  # fmt: skip
+            "-name", f"{machine.name},debug-threads=on", "-smp", str(guests.cpus), "-m", str(guests.memory_mb),
+            "-display", "none", "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
+            "-no-reboot"]  # fmt: skip
     # `max` under TCG has AES and SSE4.2 for sshd and checksums; q35, not microvm, which hung in 2 of 27 starts.
     argv += ["-accel", "kvm", "-cpu", "host"] if accelerator == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "max"]
     cmdline = f"{machine.cmdline} {_EMULATED}" if accelerator == "tcg" else machine.cmdline
@@ -128,6 +130,7 @@ def command(guests: Guests, machine: Machine, accelerator: Accelerator) -> Comma
     for number, cable in enumerate(machine.cables):
         argv += _nic(guests, machine, cable, netdev(number))
     argv += ["-qmp", f"unix:{_escaped(machine.monitor)},server=on,wait=off"] if machine.monitor else []
+    argv += ["-pidfile", str(machine.pid_file)] if machine.pid_file else []
     return Command(tuple(argv), deadline_s=FOR_EVER_S)
 
 

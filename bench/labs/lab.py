@@ -53,6 +53,7 @@ class Lab:
     # (host, device) -> the cable on that device, where the provider can make it fail
     cables: Ends = field(default_factory=dict)
     machine: Host | None = None  # its CPUs are the ones that are counted; None: all share one kernel
+    pid_files: tuple[str, ...] = ()  # on that machine, of QEMU's processes, where endpoints are guests
     namespaces: frozenset[str] = frozenset()  # names of hosts that share the machine's kernel, wherever it is
     # Of machines that already stand: seconds after which each puts itself back, 0 where we made the hosts; what rides
     # on a path device and forbids changes; the devices whose facts are kept. The last two by host name.

@@ -88,7 +88,8 @@ def standing(topology: Topology, kit: Kit, *, leases_folder: Path) -> Iterator[L
         failing = {**of_pairs(plan, found), **patched(
             plan, cabled, found.get(PATCH), site.there(folder), dial=machine.dial_file)}  # fmt: skip
         lab = stood.lab_of(topology, plan, hosts, machine=machine, cables=failing)
-        lab = replace(lab, namespaces=frozenset(found))
+        files = tuple(str(each.machine.pid_file) for each in waiting if each.machine.pid_file)
+        lab = replace(lab, namespaces=frozenset(found), pid_files=files)
         stood.check(lab, within_s=_UP_S)
         yield _restartable(lab, kit.guests, waiting, furnish) if kit.guests.settings else lab
 
@@ -167,7 +168,8 @@ def _machines(cabled: Cabling, kit: Kit, private: tuple[Path, Site], mtu: int) -
     for number, name in enumerate(cabled.guests):
         nics = [Cable(nic, mac(name, nic), tap) for nic, tap in cabled.nics(name)]
         machine, host_key = _seeded(kit, private, client, (name, _FIRST_PORT + number), nics, mtu)
-        yield replace(machine, monitor=monitor(site.there(folder), name)), host_key
+        there = site.there(folder)
+        yield replace(machine, monitor=monitor(there, name), pid_file=there / f"{name}.pid"), host_key
 
 
 def _seeded(

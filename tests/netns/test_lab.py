@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import carryover, document
+from bench import asking, carryover, document
 from bench.facts import counters, state
 from bench.facts.sheet import differences
 from bench.hosts.command import Command
@@ -132,6 +132,7 @@ def test_nat_translates_the_side_that_it_should(state: Path, ip: int, forward: b
     """The node's own table of connections says which addresses it exchanged."""
     with standing(Topology("nat", ip=ip, forward=forward), leases_folder=state / "leases") as lab:
         _measured(lab)
+        counted = counters.read(lab.hosts, asking.beside(lab, lab.read()))["node"].connections
         family = "ipv6" if ip == 6 else "ipv4"
         listed = lab.nodes[0].run(Command(("conntrack", "-L", "-p", "tcp", "-f", family))).require().stdout
         carryover.neutralise(lab)
@@ -143,6 +144,7 @@ def test_nat_translates_the_side_that_it_should(state: Path, ip: int, forward: b
     assert (words["src"], words["dst"]) == (lab.a.address, expected[0])
     assert (answers["src"], answers["dst"]) == (lab.b.address, expected[1])
     assert lab.a.address not in left
+    assert 0 < counted["count"] < counted["max"]
 
 
 def test_a_shaped_link_gives_its_rate_and_no_more(state: Path) -> None:

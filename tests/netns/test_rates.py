@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import losses
+from bench import asking, losses
 from bench.carryover import neutralise
 from bench.facts import counters
 from bench.hosts.command import Command
@@ -44,7 +44,7 @@ def _shaped(lab: Lab, host: str, device: str, mbit: int) -> None:
 
 def _accounted(lab: Lab, probe: Udp) -> tuple[dict[str, float], Losses, Measured]:
     """Its samples by metric, and where its datagrams were lost."""
-    asked = losses.queued(lab, lab.read())
+    asked = asking.beside(lab, lab.read())
     before = counters.read(lab.hosts, asked)
     measured = probe.measure(Pair(lab.a, lab.b, 21000, 31000))
     after = counters.read(lab.hosts, asked)

@@ -1,6 +1,7 @@
 """Before a search and after it: what limits the path, what it has to turn, and what moved with what was found."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from bench import diagnosis, ready
 from bench.facts.sheet import FactSheet, differences
@@ -21,10 +22,17 @@ from tuning.search.stages import Config, Measured, Pick, config
 from tuning.treatments import treatments
 
 _MACHINE = ("kernel", "cpuinfo", "cpus", "virtualisation", "governor")  # of bench.facts.machine: what moves everything
-Symptoms = tuple[tuple[str, str], ...]  # (name, evidence)
 
 
-def symptoms(plan: Plan, noise: Measured, store: Store) -> Symptoms:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What limits a path."""
+
+    symptoms: tuple[tuple[str, str], ...]  # (name, evidence)
+    unseen: tuple[tuple[str, str], ...]  # (name, why nothing here could have shown it)
+
+
+def limits(plan: Plan, noise: Measured, store: Store) -> Limits:
     """What limits the path, by the trials of current."""
     baseline = store.baseline(noise.run_id, noise.design.topologies[0])
     buffers = [
@@ -32,9 +40,11 @@ def symptoms(plan: Plan, noise: Measured, store: Store) -> Symptoms:
         for facts in baseline.values()
         if "sysctl/net.ipv4.tcp_wmem" in facts
     ]
-    path = diagnosis.Path(min(map(int, buffers), default=0), plan.topologies[0].shape.rate_mbit * 1e6)
-    found = diagnosis.diagnose(_evidence(noise, store, CURRENT_ARMS), path)
-    return tuple((each.symptom, each.evidence) for each in found)
+    streams = {each.name: each.streams * each.processes for each in plan.probes if isinstance(each, Tcp)}
+    path = diagnosis.Path(min(map(int, buffers), default=0), plan.topologies[0].shape.rate_mbit * 1e6, streams)
+    trials = _evidence(noise, store, CURRENT_ARMS)
+    found = tuple((each.symptom, each.evidence) for each in diagnosis.diagnose(trials, path))
+    return Limits(found, diagnosis.unseen(trials, path))
 
 
 def unmoved(first: Measured, later: Measured, store: Store) -> None:
@@ -64,15 +74,16 @@ def unmoved(first: Measured, later: Measured, store: Store) -> None:
         )
 
 
-def full(found: Symptoms) -> Explored | None:
+def full(found: Limits) -> Explored | None:
     """Nothing to turn where the link is full; else None."""
-    if not any(name == "line-rate" for name, _ in found):
+    if not any(name == "line-rate" for name, _ in found.symptoms):
         return None
-    return Explored((), {}, found, (("all knobs", "the link is full: there is nothing to gain"),))
+    nothing = ("all knobs", "the link is full: there is nothing to gain")
+    return Explored((), {}, found.symptoms, (nothing,), found.unseen)
 
 
 def explored(
-    plan: Plan, lab: Lab, journal: Journal, found: Symptoms, *, most: Disruption, only: Collection[str], anchors: bool
+    plan: Plan, lab: Lab, journal: Journal, found: Limits, *, most: Disruption, only: Collection[str], anchors: bool
 ) -> Explored:
     """What a standing lab has: the knobs that its symptoms let in, the anchors as far as they raise anything.
 
@@ -85,7 +96,7 @@ def explored(
         return ready.tried(alone, lab, now)
 
     own = any(isinstance(each, Tcp) and each.preferred for each in plan.probes)
-    names = [name for name, _ in found]
+    names = [name for name, _ in found.symptoms]
     made = space(catalogue().values(), lab, now, symptoms=names, refusal=refusal, most=most, probes_own=own, only=only)
     arms: dict[str, Config] = {}
     readings = standings.of_lab(lab, now)
@@ -94,7 +105,7 @@ def explored(
         arm = config(*(each for each in arm if not refusal(each)))
         if arm and arm not in arms.values():
             arms[name] = arm
-    return Explored(made.factors, arms, found, made.left_out)
+    return Explored(made.factors, arms, found.symptoms, made.left_out, found.unseen)
 
 
 def explanations(confirm: Measured, pick: Pick, before: Explored | None, store: Store) -> dict[str, str]:

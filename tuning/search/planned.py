@@ -10,7 +10,7 @@ from results.errors import WrongInput
 from tuning.knobs.table import check
 from tuning.search.stages import Config, Factor, Stage, config
 
-FORMAT = 1  # 1 (2026-11-27): first
+FORMAT = 2  # 1 (2026-11-27): first; 2 (2026-11-28): the symptoms that could not be seen
 
 
 def planned(plan: Plan, stage: Stage) -> Plan:
@@ -33,6 +33,7 @@ class Explored:
     anchors: Mapping[str, Config]
     symptoms: tuple[tuple[str, str], ...]  # (name, evidence)
     left_out: tuple[tuple[str, str], ...]  # (knob, why)
+    unseen: tuple[tuple[str, str], ...] = ()  # (symptom, why nothing here could have shown it)
 
 
 def as_document(found: Explored) -> dict[str, object]:
@@ -47,6 +48,7 @@ def as_document(found: Explored) -> dict[str, object]:
         "anchors": {name: [[x.setting, x.value, x.target or ""] for x in arm] for name, arm in found.anchors.items()},
         "symptoms": [list(each) for each in found.symptoms],
         "left_out": [list(each) for each in found.left_out],
+        "unseen": [list(each) for each in found.unseen],
     }  # fmt: skip
 
 
@@ -55,7 +57,7 @@ def from_document(document: Mapping[str, object]) -> Explored:
     if document.get("format") != FORMAT:
         raise WrongInput(f"this search was begun by another nettune (format {document.get('format')})",
                          hint="start it anew: its runs stay")  # fmt: skip
-    listed = {key: document[key] for key in ("factors", "symptoms", "left_out")}
+    listed = {key: document[key] for key in ("factors", "symptoms", "left_out", "unseen")}
     anchors = document["anchors"]
     assert isinstance(anchors, dict)  # noqa: S101 - our own file
     factors = tuple(
@@ -66,5 +68,5 @@ def from_document(document: Mapping[str, object]) -> Explored:
         name: config(*(SettingSpec(setting, value, target or None) for setting, value, target in arm))
         for name, arm in anchors.items()
     }
-    pairs = [tuple((one, other) for one, other in listed[key]) for key in ("symptoms", "left_out")]  # type: ignore[attr-defined]
-    return Explored(factors, arms, pairs[0], pairs[1])
+    pairs = [tuple((one, other) for one, other in listed[key]) for key in ("symptoms", "left_out", "unseen")]  # type: ignore[attr-defined]
+    return Explored(factors, arms, *pairs)

@@ -5,9 +5,24 @@ from dataclasses import replace
 
 import pytest
 
-from bench.facts.counters import QUESTION, Counters, cores, grown, growth, parse, parse_queues
+from bench.facts import carriers
+from bench.facts.counters import (
+    CONNECTIONS,
+    QUESTION,
+    QUEUES,
+    Counters,
+    cores,
+    grown,
+    growth,
+    parse,
+    parse_connections,
+    parse_queues,
+    questions,
+    told,
+)
 from bench.hosts.command import Outcome
 from results.errors import NotAble
+from tests.unit.bench.fakes import FakeHost
 from tests.unit.bench.recorded import answered, outcomes
 
 TEXT = outcomes("state", "end")[-1].stdout
@@ -51,6 +66,43 @@ def test_the_cpu_that_is_busiest_with_interrupts_is_named() -> None:
     assert after.each_cpu == {"cpu0": (150, 1200), "cpu1": (190, 1200)}
     assert growth(before, after)["busiest_softirq"] == {"cpu": "cpu1", "share": 0.45}
     assert "busiest_softirq" not in growth(START, START)
+
+
+def test_connections_are_counted_over_all_cpus() -> None:
+    """Hexadecimal, under the kernel's own names; how full the table is belongs to what grew."""
+    text = (
+        "==> /proc/sys/net/netfilter/nf_conntrack_count <==\n12\n\n"
+        "==> /proc/sys/net/netfilter/nf_conntrack_max <==\n262144\n\n"
+        "==> /proc/net/stat/nf_conntrack <==\nentries  clashres found drop\n0000000c  00000000 0000000a 00000001\n"
+        "0000000c  00000001 00000010 00000000\n"
+    )
+    found = parse_connections(answered(text))
+
+    assert found == {"count": 12, "max": 262144, "clashres": 1, "found": 26, "drop": 1}
+    assert growth(START, replace(START, connections=found))["connections"] == found
+    assert "connections" not in growth(START, START)
+
+
+@pytest.mark.parametrize("text", ["", "==> /proc/net/stat/nf_conntrack <==\nentries\nzz\n"])
+def test_a_host_without_connection_tracking_tells_none(text: str) -> None:
+    """The module is not loaded, or its file is not what it was."""
+    assert parse_connections(answered(text)) == {}
+
+
+def test_each_extra_question_is_read_by_its_own_parser() -> None:
+    """Queues, connections and carriers come in any order behind the usual one."""
+    host = FakeHost("node")
+    asked = (carriers.question(("/run/a.pid",)), CONNECTIONS, QUEUES)
+    usual, *rest = questions((host,), {host: asked})[host]
+    said = (
+        "guest a.pid 7\n7 (qemu) S 1 2 3 4 5 6 7 8 9 10 100 50 0 0\n",
+        "",
+        '[{"dev": "x", "root": true, "drops": 3}]',
+    )
+    outcomes_ = [answered(TEXT, argv=usual.argv), *(answered(a, argv=b.argv) for a, b in zip(said, rest, strict=True))]
+    found = told({host: outcomes_})["node"]
+
+    assert (found.queues, found.carriers, found.connections) == ({"x": 3}, {"guest a: main loop": 150}, {})
 
 
 def test_softnet_is_hexadecimal_and_summed_over_the_cores() -> None:

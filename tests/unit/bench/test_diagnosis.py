@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -33,6 +34,8 @@ SHOWN: Mapping[str, Evidence] = {
     "qdisc-drops": _trial(queue_drops={"eth0": 11}),
     "sender-cpu-bound": _trial(flags=("tcp: generator-bound: 99 %",)),
     "line-rate": _trial(goodput=1.88e8),
+    "vhost-bound": _trial(busiest_carrier={"thread": "guest b: vhost-4711", "share": 0.97}),
+    "conntrack": _trial(connections={"count": 190_000, "max": 262_144}),
 }
 
 
@@ -56,6 +59,27 @@ def test_a_small_send_buffer_is_told_by_what_is_in_flight() -> None:
     assert diagnose([trial], Path(4_194_304)) == ()
 
 
+def test_a_table_of_connections_that_drops_is_told_though_it_is_not_full() -> None:
+    """The kernel has dropped early to make room; a table with room and no drops is none."""
+    (found,) = diagnose([_trial(connections={"count": 60, "max": 262_144, "early_drop": 9})], PATH)
+
+    assert found.evidence == "60 of 262144 connections are tracked, early_drop grew by 9; in 1 of 1 trials"
+    assert diagnose([_trial(connections={"count": 60, "max": 262_144, "found": 9})], PATH) == ()
+
+
+def test_one_stream_that_is_held_back_is_told_by_several_that_are_not() -> None:
+    """Half as much again or more; where only one or only several are measured, it is said that nothing can show it."""
+    streams = Path(streams={"tcp": 1, "many": 4})
+    held, free = (replace(_trial(), values={"tcp.goodput": 4e9, "many.goodput": 4e9 * by}) for by in (2.0, 1.4))
+
+    (found,) = diagnose([held], streams)
+    assert found.evidence == "one stream carries 4000 Mbit/s, 4 of them 8000; in 1 of 1 trials"
+    assert diagnose([free], streams) == ()
+    assert "one-flow-bound" not in dict(unseen([held], streams))
+    assert "one-flow-bound" in dict(unseen([held], Path(streams={"tcp": 1})))
+    assert "one-flow-bound" in dict(unseen([held], Path(streams={"tcp": 2, "many": 4})))
+
+
 def test_a_healthy_path_has_no_symptom_and_says_what_cannot_be_seen() -> None:
     """What nothing reads is named with its reason, once."""
     blind = dict(unseen([_trial()], Path()))
@@ -64,6 +88,8 @@ def test_a_healthy_path_has_no_symptom_and_says_what_cannot_be_seen() -> None:
     assert diagnose([], PATH) == ()
     assert set(blind) <= set(SYMPTOMS)
     assert "line-rate" in blind
+    assert {"conntrack", "vhost-bound"} <= set(blind)
+    assert not {"conntrack", "vhost-bound"} & set(dict(unseen([SHOWN["conntrack"], SHOWN["vhost-bound"]], PATH)))
     assert "line-rate" not in dict(unseen([_trial()], PATH))
     assert "receive-window" in dict(unseen([Evidence({}, (), (), ())], PATH))
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import asking
 from bench.facts.counters import Counters
 from bench.facts.sheet import FactSheet
 from bench.labs.lab import Endpoint
-from bench.losses import PLACES, placed, queued
+from bench.losses import PLACES, placed
 from bench.probes import iperf3_json
 from bench.probes.iperf3_json import Row, whole
 from bench.probes.probe import Datagrams, Measured, Pair, ProbeFailed, ToolBroke
@@ -249,4 +250,4 @@ def test_only_hosts_with_a_queue_that_can_drop_are_asked_for_it() -> None:
         "node": {"qdisc/port-b/root": "tbf 8001: rate 50Mbit"},
     }
 
-    assert queued(LAB, {name: FactSheet(name, each) for name, each in facts.items()}) == {LAB.nodes[0]}
+    assert asking.queued(LAB, {name: FactSheet(name, each) for name, each in facts.items()}) == {LAB.nodes[0]}

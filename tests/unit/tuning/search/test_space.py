@@ -74,14 +74,17 @@ SPECS = st.builds(SettingSpec, WORDS, WORDS, st.sampled_from([None, *get_args(Ta
 PAIRS = st.lists(st.tuples(WORDS, WORDS), max_size=3).map(tuple)
 
 
-@given(FACTORS, st.dictionaries(WORDS, st.lists(SPECS, max_size=3).map(lambda specs: config(*specs))), PAIRS, PAIRS)
+@given(
+    FACTORS, st.dictionaries(WORDS, st.lists(SPECS, max_size=3).map(lambda specs: config(*specs))), PAIRS, PAIRS, PAIRS
+)
 def test_what_was_explored_is_read_again_as_it_was(
     factors: list[Factor],
     anchors: dict[str, tuple[SettingSpec, ...]],
     symptoms: tuple[tuple[str, str], ...],
     left_out: tuple[tuple[str, str], ...],
+    unseen: tuple[tuple[str, str], ...],
 ) -> None:
     """A search that goes on asks the same questions."""
-    explored = Explored(tuple(factors), anchors, symptoms, left_out)
+    explored = Explored(tuple(factors), anchors, symptoms, left_out, unseen)
 
     assert from_document(json.loads(json.dumps(as_document(explored)))) == explored
