@@ -2,9 +2,10 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.facts import irqs
 from bench.facts.sheet import Sheets, differences
 from bench.hosts.command import Command
 from bench.hosts.host import Host
@@ -96,10 +97,24 @@ def standing(
         if lacking:
             skipped.append((topology.name, lacking))
             continue
-        labs[topology.name] = stack.enter_context(provider.standing(topology, leases_folder=leases_folder))
+        lab = stack.enter_context(provider.standing(topology, leases_folder=leases_folder))
+        labs[topology.name] = with_interrupts(lab) if _moves_interrupts(plan) else lab
     if not labs:
         raise NotAble(f"no topology of plan {plan.name} can stand here: {skipped[0][1]}", hint="`nettune lab check`")
     return labs, skipped
+
+
+def with_interrupts(lab: Lab) -> Lab:
+    """The lab with the CPUs of its guests' interrupts among its facts; machines that stand have theirs there already.
+
+    A guest is asked for them only where something turns them: the question takes a process, on an emulated CPU 30 ms.
+    """
+    ours = () if lab.guard_s else (host.name for host in lab.hosts if not host.local)
+    return replace(lab, interrupts=lab.interrupts | frozenset(ours))
+
+
+def _moves_interrupts(plan: Plan) -> bool:
+    return any(spec.setting == irqs.SETTING for specs in plan.treatments.values() for spec in specs)
 
 
 def asked(labs: Mapping[str, Lab], treatments: Sequence[Treatment], skipped: Sequence[tuple[str, str]]) -> Ready:

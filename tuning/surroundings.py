@@ -7,6 +7,7 @@ static routes. Undo compares the whole state with the original and repairs every
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from bench.facts import irqs
 from bench.facts.sheet import Difference
 from bench.facts.state import sysctl_path
 from bench.hosts.command import Command
@@ -66,6 +67,12 @@ def _sysctl(rest: str, before: str | None, after: str | None) -> tuple[Command, 
     return () if before is None else (Command(("tee", sysctl_path(rest)), stdin=before),)
 
 
+def _irq(rest: str, before: str | None, after: str | None) -> tuple[Command, ...]:
+    """Queues that came back have the CPUs of the kernel's choice."""
+    there = before is not None and after is not None and rest.rpartition("/")[2].isdecimal()
+    return (Command(("tee", irqs.path(rest)), stdin=before or ""),) if there else ()
+
+
 def _address(rest: str, before: str | None, after: str | None) -> tuple[Command, ...]:
     del after
     device, address = rest.split("/", 1)
@@ -99,6 +106,7 @@ _REPAIRS: Mapping[str, Callable[[str, str | None, str | None], tuple[Command, ..
     "link": _link,
     "feature": _feature,
     "sysctl": _sysctl,
+    "irq": _irq,
     "address": _address,
     "neighbour": _neighbour,
     "route": _route,

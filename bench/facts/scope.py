@@ -5,7 +5,7 @@ from collections.abc import Container, Mapping
 
 _OF_A_DEVICE = frozenset(
     {"link", "address", "feature", "queue", "napi", "qdisc", "neighbour", "fdb", "ring", "channel", "coalesce",
-     "bond", "bridge"}
+     "irq", "bond", "bridge"}
 )  # fmt: skip
 # sysctl(8) writes a dot of a device's name as a slash: net.ipv4.conf.eth0/10.mtu
 _SYSCTL = re.compile(r"sysctl/net\.(?:ipv4|ipv6|mpls)\.(?:conf|neigh)\.([^.]+)\.")

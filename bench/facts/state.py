@@ -10,7 +10,7 @@ import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.facts import coalescing, cpus, ruleset
+from bench.facts import coalescing, cpus, irqs, ruleset
 from bench.facts.sheet import FactSheet
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host, ask_everywhere
@@ -69,12 +69,13 @@ def questions(
     filters: bool = False,
     machine: bool = False,
     clocked: bool = False,
+    interrupts: bool = False,
 ) -> tuple[Command, ...]:
     """The Commands that read a host's state: `devices` are those whose features and queues matter.
 
     `bridges`: it has some; `filters`: its nft ruleset is a part of the path; `machine`: it is one of its own, whose
     devices have rings, channels and coalescing (a veth has not, and each question costs 2 ms); `clocked`: it
-    has CPUs of its own, which a guest has not.
+    has CPUs of its own, which a guest has not; `interrupts`: nobody moves those of its devices.
     """
     devices = tuple(devices)
     files = [f"{_DEVICES}{device}/{name}" for device in devices for name in ("queues", *_NAPI)]
@@ -90,6 +91,7 @@ def questions(
         *(Command(("ethtool", option, device)) for device in devices if machine for option in ("-g", "-l")),
         *(coalescing.question(device) for device in devices if machine),
         *((cpus.QUESTION,) if clocked else ()),
+        *((irqs.question(devices),) if interrupts and devices else ()),
     )
 
 
@@ -103,6 +105,7 @@ def read(
     bridged: Container[Host] = (),
     filtered: Container[Host] = (),
     clocked: Container[Host] = (),
+    interrupts: Container[str] = (),
 ) -> dict[str, FactSheet]:
     """The state of every host (with its devices), all asked at the same time; keyed by host name."""
     asked = {
@@ -112,6 +115,7 @@ def read(
             filters=host in filtered,
             machine=not host.local,
             clocked=host in clocked,
+            interrupts=host.name in interrupts,
         )
         for host, devices in hosts.items()
     }
@@ -126,6 +130,8 @@ def parse(outcomes: Sequence[Outcome]) -> dict[str, str]:
         match outcome.command.argv:
             case cpus.QUESTION.argv:
                 facts |= cpus.parse(outcome.stdout)  # it exits with 1 where there is none
+            case ("sh", "-c", _, "irqs", *_):
+                facts |= irqs.parse(outcome.stdout)
             case ("grep", *_):
                 facts |= parse_files(outcome.stdout)  # it exits with 2 for an unreadable file: normal in /proc/sys
             case ("ip", "-d", *_):
@@ -142,10 +148,8 @@ def parse(outcomes: Sequence[Outcome]) -> dict[str, str]:
                 facts |= ruleset.facts(outcome.require().stdout)
             case ("bridge", *_):
                 facts |= parse_fdb(_document(outcome))
-            case ("ethtool", "--json", *_):
-                facts |= parse_features(outcome)
-            case ("ethtool", option, device):
-                facts |= _of_a_nic(option, device, outcome.stdout)
+            case ("ethtool", option, *_, device):
+                facts |= parse_features(outcome) if option == "--json" else _of_a_nic(option, device, outcome.stdout)
             case _:
                 raise Unreadable(f"on {outcome.host}: nobody reads the answer of `{outcome.command}`")
     return facts

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.facts import roles, tailed
+from bench.facts import irqs, roles, tailed
 from bench.facts.roles import Role, Stack
 from bench.hosts.command import Command
 from bench.hosts.host import Host
@@ -88,6 +88,7 @@ def standing(topology: Topology, inventory: Inventory, *, trial_s: float, share_
             machine=hosts[inventory.ends[0].name],
             guard_s=trial_s + inventory.grace_s,
             roles={each.name: kept(each, told[each.name].ridden) for each in inventory.machines},
+            interrupts=frozenset(name for name, host in bare.items() if not host.run(irqs.BALANCER).ok),
             scope={each.name: scope(each, stacks[each.name]) for each in inventory.machines},
             cap_bps=loads.cap_bps,
             trouble=lambda: loads.watch.seen,

@@ -60,6 +60,7 @@ class Lab:
     guard_s: float = 0.0
     roles: Mapping[str, Sequence[Role]] = field(default_factory=dict)
     scope: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    interrupts: frozenset[str] = frozenset()  # names of hosts on which the CPUs of a NIC's interrupts are facts
     restarting: Restarting | None = None  # where a plan's treatments start its guests anew
     # Of a shared link: bit/s that load may take each way (0: no limit), and what its watch saw, in words ("": nothing).
     cap_bps: float = 0.0
@@ -144,6 +145,7 @@ class Lab:
             bridged=self.nodes,
             filtered=self.nodes if self.topology.filters else (),
             clocked=self.hosts if self.guard_s else (),  # machines that already stand: their CPUs are real
+            interrupts=self.interrupts,
         )
         if self.restarting is not None:
             started = {name: self.restarting.facts(name) for name in sheets}

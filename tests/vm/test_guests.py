@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import asking, carryover, document
+from bench import asking, carryover, document, ready
 from bench.facts import counters
 from bench.facts.sheet import differences
 from bench.hosts.command import Command, Unreachable
@@ -101,6 +101,7 @@ SETTINGS = {
     "small mtu": (("mtu", "1000", "guest"),),
     "sysctl": (("net.core.rmem_max", "1048576", "guest"), ("congestion_control", "reno", "guest")),
     "channels": (("channels", "1", "guest"),),
+    "interrupts": (("smp_affinity_list", "spread", "guest"),),
     "tap": (("txqueuelen", "50", "node"), ("gro", "off", "node")),
 }
 
@@ -109,7 +110,8 @@ SETTINGS = {
 def test_what_is_set_in_a_guest_or_on_its_tap_comes_back(
     lab: Lab, settings: tuple[tuple[str, str, str], ...], tmp_path: Path
 ) -> None:
-    """Every fact of guests and node is as it was: values, and what they dragged along."""
+    """Every fact of guests and node is as it was: values, and what they dragged along, interrupts too."""
+    lab = ready.with_interrupts(lab)
     baseline = lab.read()
     with journal.kept(tmp_path / "journal") as kept:
         specs = [SettingSpec(name, value, target) for name, value, target in settings]  # type: ignore[arg-type]  # words of Target

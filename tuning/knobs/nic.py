@@ -62,7 +62,7 @@ class NicNumber(OneWord):
 
 # Netdev queues come and go with channels, and with them their steering and the leaves of mq (net/core/dev.c:
 # netif_set_real_num_tx_queues); virtio spreads XPS anew (drivers/net/virtio_net.c: virtnet_set_affinity).
-_QUEUES = r"(queue/[^/]+/[rt]x-[0-9]+/.*|qdisc/[^/]+/.*|link/[^/]+/(qdisc|num_[rt]x_queues))"
+_QUEUES = r"(queue/[^/]+/[rt]x-[0-9]+/.*|qdisc/[^/]+/.*|link/[^/]+/(qdisc|num_[rt]x_queues)|irq/[^/]+/[0-9]+)"
 _RESET = "the driver resets its queues: packets on their way are lost, for some drivers the link goes down a moment"
 NIC_NUMBERS = (
     NicNumber("channels", "channel", "combined", "-L", _QUEUES, _RESET),

@@ -8,6 +8,7 @@ from tuning.knobs.coalescing import Coalescing
 from tuning.knobs.cpu import CPU_FILES
 from tuning.knobs.device_files import DEVICE_FILES
 from tuning.knobs.feature import Feature
+from tuning.knobs.irq import IrqAffinity
 from tuning.knobs.knob import Knob
 from tuning.knobs.link import LINK_NUMBERS
 from tuning.knobs.link_options import OPTIONS
@@ -30,6 +31,7 @@ KNOBS: Mapping[str, Knob] = STARTED | {
         *OPTIONS,
         Coalescing(),
         Feature(),
+        IrqAffinity(),
         *DEVICE_FILES,
         *CPU_FILES,
         Qdisc(),

@@ -50,12 +50,12 @@ def limits(plan: Plan, noise: Measured, store: Store) -> Limits:
 def unmoved(first: Measured, later: Measured, store: Store) -> None:
     """Two stages stood on the same path of the same machine. Raises FactsMoved naming what differs.
 
-    What guests are started with (vm/) is told by those stages alone that have it among their arms.
+    What guests are started with, and which CPUs serve their interrupts, is told by those stages alone that turn it.
     """
     name = first.design.topologies[0]
     sheets = [
         {
-            host: FactSheet(host, {key: value for key, value in facts.items() if not key.startswith("vm/")})
+            host: FactSheet(host, {key: value for key, value in facts.items() if not key.startswith(("vm/", "irq/"))})
             for host, facts in store.baseline(each.run_id, name).items()
         }
         for each in (first, later)
@@ -89,6 +89,7 @@ def explored(
 
     Each was held for a moment and put back: what a driver refuses is known before the search.
     """
+    lab = ready.with_interrupts(lab)
     now = lab.read()
 
     def refusal(*specs: SettingSpec) -> str:

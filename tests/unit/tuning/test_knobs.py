@@ -39,7 +39,8 @@ def test_the_order_of_writing_is_links_features_sysctls() -> None:
         "txqueuelen", "gso_max_size", "gro_max_size", "gso_ipv4_max_size",
         "gro_ipv4_max_size", "xmit_hash_policy", "miimon", "updelay", "downdelay", "packets_per_slave",
         "primary_reselect", "mcast_snooping", "mcast_querier", "mcast_hash_max", "ageing_time", "forward_delay",
-        "vlan_stats_enabled", "coalescing", "feature", "rps_cpus", "rps_flow_cnt", "xps_cpus", "napi_defer_hard_irqs",
+        "vlan_stats_enabled", "coalescing", "feature", "smp_affinity_list",
+        "rps_cpus", "rps_flow_cnt", "xps_cpus", "napi_defer_hard_irqs",
         "gro_flush_timeout", "threaded", "scaling_governor", "energy_performance_preference",
         "pm_qos_resume_latency_us", "qdisc", "sysctl", "firewall_rules", "nat",
     ]  # fmt: skip
