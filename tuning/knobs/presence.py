@@ -60,6 +60,12 @@ def survey(host: Host, entries: Sequence[Entry], device: str = "") -> Survey:
     return parse(host.name, entries, device, dict(zip(asked, host.run_all(asked), strict=True)))
 
 
+def owners(host: Host) -> tuple[str, ...]:
+    """Programs on a machine that write knobs themselves. Raises HostFault."""
+    modes = host.run(_modes(tuple(_OWNERS.values()))).stdout
+    return tuple(name for name, path in _OWNERS.items() if path in modes.split())
+
+
 def counted(seen: Survey) -> str:
     """How many knobs are in which state, in one line, and what kind of host it is."""
     states = [each.state for each in seen.found]
@@ -109,8 +115,8 @@ def parse(host: str, entries: Sequence[Entry], device: str, outcomes: Outcomes) 
             found.append(Found(each.id, "not asked", None, "of a device: --device DEV"))
         else:
             found.append(_of_device(each, device, outcomes))
-    owners = tuple(name for name, path in _OWNERS.items() if path in by_path)
-    return Survey(host, device, namespaced, owners, tuple(found))
+    there = tuple(name for name, path in _OWNERS.items() if path in by_path)
+    return Survey(host, device, namespaced, there, tuple(found))
 
 
 def _files(entries: Sequence[Entry], device: str) -> tuple[str, ...]:

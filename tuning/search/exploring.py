@@ -13,6 +13,7 @@ from results.records import CURRENT_ARMS
 from results.store import Store
 from tuning import shelf, standings
 from tuning.journal import Journal
+from tuning.knobs import presence
 from tuning.knobs.catalogue import catalogue, entries_for
 from tuning.knobs.entry import Disruption
 from tuning.profile import load
@@ -98,7 +99,9 @@ def explored(
 
     own = any(isinstance(each, Tcp) and each.preferred for each in plan.probes)
     names = [name for name, _ in found.symptoms]
-    made = space(catalogue().values(), lab, now, symptoms=names, refusal=refusal, most=most, probes_own=own, only=only)
+    owned = {name: host.name for host in lab.hosts if lab.guard_s for name in presence.owners(host)}
+    made = space(catalogue().values(), lab, now, symptoms=names, refusal=refusal, most=most, probes_own=own, only=only,
+                 owned=owned)  # fmt: skip
     arms: dict[str, Config] = {}
     readings = standings.of_lab(lab, now)
     for name, path in (shelf.anchors() if anchors else {}).items():

@@ -38,11 +38,12 @@ def space(
     most: Disruption = "d2",
     probes_own: bool = False,
     only: Collection[str] = (),
+    owned: Mapping[str, str] | None = None,
 ) -> Space:
     """The knobs that may help on this lab. `most` is the greatest disruption that is allowed.
 
     `only`: no others than these (words of a plan or ids), whatever their trigger. `probes_own`: the plan's probe
-    chooses congestion control itself.
+    chooses congestion control itself. `owned`: a program that writes knobs itself -> the machine that has it.
     """
     readings = standings.of_lab(lab, now)
     found: list[tuple[int, Factor]] = []
@@ -52,7 +53,9 @@ def space(
         wanted = entry.id in only or entry.setting in only
         if not entry.setting or entry.setting in taken or (only and not wanted):
             continue
-        why = _kept_out(entry, symptoms, most, probes_own=probes_own, wanted=wanted)
+        at = (owned or {}).get(entry.owner, "")
+        why = f"{entry.owner} on {at} writes it: leave it to that" if at else ""
+        why = why or _kept_out(entry, symptoms, most, probes_own=probes_own, wanted=wanted)
         if why:
             left_out += [(entry.id, why)] if why != _NOT_SEARCHED else []
             continue
