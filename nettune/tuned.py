@@ -39,7 +39,7 @@ def written(
         run = store.run(stages[-1].run_id)
         path = out if number == 0 else out.with_name(f"{out.stem}-{pick.names[0]}{out.suffix}")
         files.write(
-            path, profile_text.text(run, advice(run, answer, pick, explanations(stages[-1], pick, explored, store)))
+            path, profile_text.text(run, advice(run, answer, pick, explanations(stages, pick, explored, store)))
         )
         paths.append(path)
     return tuple(paths)

@@ -20,7 +20,7 @@ done
 _SHELL = ("sh", "-c", _SCRIPT, "sh")
 # proc(5): pid (comm) state, ten numbers, utime, stime; a comm may hold anything but a line feed, which is escaped.
 _STAT = re.compile(r"(\d+) \((.*)\) \S+(?: -?\d+){10} (\d+) (\d+) ")
-_CARRYING = ("vhost-", "IO ")  # of thread names: vhost's, and QEMU's I/O threads
+_CARRYING = re.compile(r"vhost-.*|IO (?!mon_iothread$).*")  # vhost's, and QEMU's I/O threads but its monitor's
 
 
 def question(pid_files: Sequence[str]) -> Command:
@@ -43,7 +43,7 @@ def parse(outcome: Outcome) -> dict[str, int]:
         elif (read := _STAT.match(line)) and guest:
             thread, name, user, system = read.groups()
             told = "main loop" if thread == main else name
-            if thread == main or name.startswith(_CARRYING):
+            if thread == main or _CARRYING.fullmatch(name):
                 word = f"guest {guest.removesuffix('.pid')}: {told}"
                 found[word] = found.get(word, 0) + int(user) + int(system)
     return found

@@ -17,6 +17,7 @@ from tuning.knobs import presence
 from tuning.knobs.catalogue import catalogue, entries_for
 from tuning.knobs.entry import Disruption
 from tuning.profile import load
+from tuning.search import combine
 from tuning.search.planned import Explored
 from tuning.search.space import space
 from tuning.search.stages import Config, Measured, Pick, config
@@ -112,9 +113,13 @@ def explored(
     return Explored(made.factors, arms, found.symptoms, made.left_out, found.unseen)
 
 
-def explanations(confirm: Measured, pick: Pick, before: Explored | None, store: Store) -> dict[str, str]:
-    """Setting -> what moved with it: its own symptom gone, or, of one setting alone, the figure that moved most."""
-    current, treated = (_evidence(confirm, store, arms) for arms in (CURRENT_ARMS, (pick.arm,)))
+def explanations(stages: Sequence[Measured], pick: Pick, before: Explored | None, store: Store) -> dict[str, str]:
+    """Setting -> what moved with it: its own symptom gone, or the figures that moved most.
+
+    Of one setting alone these are the confirmation's; of several those between all of them and all but this one, where
+    the search looked for passengers.
+    """
+    current, treated = (_evidence(stages[-1], store, arms) for arms in (CURRENT_ARMS, (pick.arm,)))
     figures = diagnosis.moved(current, treated)
     gone = {name for name, _ in before.symptoms} if before else set()
     gone -= {each.symptom for each in diagnosis.diagnose(treated, diagnosis.Path())}
@@ -123,9 +128,20 @@ def explanations(confirm: Measured, pick: Pick, before: Explored | None, store: 
         own = {entry.symptom for entry in entries_for(spec.setting)} & gone
         if own:
             found[spec.setting] = f"{', '.join(sorted(own))} is gone{f': {figures[0]}' if figures else ''}"
-        elif len(pick.config) == 1 and figures:
-            found[spec.setting] = "; ".join(figures[:2])
+        elif own_figures := figures if len(pick.config) == 1 else _with_it(stages, pick, spec, store):
+            found[spec.setting] = "; ".join(own_figures[:2])
     return found
+
+
+def _with_it(stages: Sequence[Measured], pick: Pick, spec: SettingSpec, store: Store) -> tuple[str, ...]:
+    """What moved with a setting among the others of the pick, by the last round without each of them that holds it."""
+    for stage in reversed(stages):
+        arms = stage.stage.arms
+        whole = arms.get(combine.ALL, ())
+        without = next((name for name, settings in arms.items() if set(whole) - set(settings) == {spec}), "")
+        if without and set(pick.config) <= set(whole):
+            return diagnosis.moved(_evidence(stage, store, (without,)), _evidence(stage, store, (combine.ALL,)))
+    return ()
 
 
 def _evidence(measured: Measured, store: Store, arms: Sequence[str]) -> list[diagnosis.Evidence]:

@@ -15,7 +15,7 @@ def test_main_loop_vhost_and_io_threads_are_told_by_guest() -> None:
     """Those of its CPUs and workers are not: what they do is the guest's own."""
     text = (
         "guest a.pid 100\n" + _stat(100, "qemu-system-x86", 5, 6) + _stat(101, "CPU 0/KVM", 900, 0)
-        + _stat(102, "vhost-100", 0, 70) + _stat(103, "worker", 8, 8)
+        + _stat(104, "IO mon_iothread", 3, 3) + _stat(102, "vhost-100", 0, 70) + _stat(103, "worker", 8, 8)
         + "guest 9001.pid 200\n" + _stat(200, "kvm", 1, 1) + _stat(201, "IO iothread1", 3, 4)
     )  # fmt: skip
 
