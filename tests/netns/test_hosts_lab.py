@@ -1,5 +1,6 @@
 """Machines that already stand, measured over SSH; and what becomes of them when nettune or the way to them is lost."""
 
+import json
 import os
 import signal
 import subprocess  # noqa: TID251 - the tests stand outside the door
@@ -77,6 +78,34 @@ def test_a_plan_is_measured_between_machines_that_stand(untouched: Machines, sta
     found = {each["treatment"]: each["effect_pct"] for each in document["treatments"] if each["primary"]}
     assert found["no-tso"] < -20
     assert found["small-buffers"] < -20
+    assert [guards(host) for host in untouched.both] == [[], []]
+    assert list((state / "journals-of-hosts").glob("*")) == []
+
+
+def test_a_search_between_machines_that_stand(untouched: Machines, state: Path) -> None:
+    """A small receive buffer of theirs is found and confirmed, every trial guarded; they are as before, and so are we.
+
+    What a program there owns is left to it, and what only sockets of the ends feel is turned there alone.
+    """
+    plan = untouched.plan("{}", "[{kind: tcp, duration_s: 0.3, warmup_s: 0.1}]", primary="tcp.goodput")
+    was = value(untouched.b, RMEM)
+    for host in untouched.both:
+        host.run(Command(("sysctl", "-w", f"{RMEM}={HELD}"))).require()
+    before = untouched.facts()
+    try:
+        done = nettune("tune", plan, "--knob", RMEM, "--no-anchors", "--trials", "75", "--seed", "3", "--json",
+                       "--out", str(untouched.folder / "tuned.yaml"), prefix=untouched.prefix)  # fmt: skip
+        after = untouched.facts()
+    finally:
+        for host in untouched.both:
+            host.run(Command(("sysctl", "-w", f"{RMEM}={was}"))).require()
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["status"] == "confirmed", found["said"]
+    assert [each["setting"] for each in found["picks"][0]["settings"]] == [RMEM]
+    assert "receive-window" in dict(found["explored"]["symptoms"])
+    assert differences(before, after) == ()
     assert [guards(host) for host in untouched.both] == [[], []]
     assert list((state / "journals-of-hosts").glob("*")) == []
 
