@@ -19,7 +19,7 @@ from bench.hosts.host import Host
 from bench.labs.lab import Endpoint, Lab
 from bench.options import Options
 from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke
-from bench.probes.sweep import LEAST_BYTES, Swept, largest, ping, reply
+from bench.probes.sweep import LEAST_BYTES, TAG_BYTES, Swept, largest, ping, reply
 from results.checks import reason
 from results.records import Sample
 
@@ -162,7 +162,9 @@ def too_small(way: Way, swept: Swept, hops: tuple[tuple[str, Swept], ...], lab: 
     narrow = [
         f"{each.host.name}/{each.device} has an MTU of {mtu}"
         for each in lab.between(way.client, way.server)
-        if swept.size_bytes <= (mtu := int(sheets[each.host.name].facts[f"link/{each.device}/mtu"])) < way.mtu_bytes
+        if swept.size_bytes - TAG_BYTES
+        <= (mtu := int(sheets[each.host.name].facts[f"link/{each.device}/mtu"]))
+        < way.mtu_bytes
     ]
     said += f": {', '.join(narrow)}" if narrow else ""
     speakers = dict.fromkeys(f"{each.by} ({names.get(each.by, 'not of this lab')})" for each in swept.told if each.by)

@@ -11,8 +11,9 @@ from bench.hosts.command import Command, Outcome
 
 HEADERS_BYTES = {4: 28, 6: 48}  # of IP and ICMP, which ping's -s does not count
 LEAST_BYTES = {4: 576, 6: 1280}  # RFC 791, RFC 8200: every path carries these
-_TRIES = 2  # an echo may be lost for another reason
+_EVERY_S = 0.2  # again and again, as an echo may be lost for another reason
 _WAIT_S = 1
+TAG_BYTES = 4  # a veth or bridge port takes a frame with a VLAN tag, so an untagged packet of so much more (VLAN_HLEN)
 _FROM = re.compile(r"^From (\S+) .*(?:Frag needed and DF set \(mtu = |Packet too big: mtu=)(\d+)", re.MULTILINE)
 _LOCAL = re.compile(r"message too long, mtu[=:] ?(\d+)")
 _PASSED = re.compile(r"^\d+ bytes from ", re.MULTILINE)
@@ -37,9 +38,9 @@ class Swept:
 
 
 def ping(address: str, size_bytes: int, family: int) -> Command:
-    """An echo of that size."""
+    """An echo of that size. With -w the first answer ends it, or what somebody says of the size, or the time."""
     return Command(
-        ("ping", f"-{family}", "-n", "-c", str(_TRIES), "-i", "0.2", "-W", str(_WAIT_S), "-M", "do",
+        ("ping", f"-{family}", "-n", "-c", "1", "-i", str(_EVERY_S), "-w", str(_WAIT_S), "-M", "do",
          "-s", str(size_bytes - HEADERS_BYTES[family]), address)
     )  # fmt: skip
 
@@ -64,7 +65,8 @@ def largest(send: Callable[[int], Reply], low: int, high: int, hints: Iterable[i
     told: list[Reply] = []
     silent = False
     passes, fails = low - 1, high + 1  # the answer lies between
-    likely = [high, *(size for hint in sorted(hints, reverse=True) for size in (hint + 1, hint))]
+    edges = [edge for hint in sorted(hints, reverse=True) for edge in (hint, hint + TAG_BYTES)]
+    likely = [high, *(size for edge in edges for size in (edge + 1, edge))]
     while passes + 1 < fails:
         likely = [size for size in likely if passes < size < fails]
         size = likely[0] if likely else (passes + fails) // 2

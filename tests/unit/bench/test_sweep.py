@@ -75,6 +75,19 @@ def test_any_output_is_some_reply(stdout: str, stderr: str) -> None:
     assert isinstance(reply(answered(stdout, stderr=stderr)), Reply)
 
 
+def test_a_port_that_takes_a_tag_more_than_its_mtu_is_found_in_four_questions() -> None:
+    """Each that fails is a second of silence; a veth takes 1404 bytes at an MTU of 1400."""
+    asked: list[int] = []
+
+    def send(size: int) -> Reply:
+        asked.append(size)
+        return Reply(passed=size <= 1404)
+
+    assert largest(send, 576, 1500, [1400]).size_bytes == 1404
+    assert asked == [1500, 1401, 1405, 1404]
+    assert largest(lambda size: Reply(passed=size <= 1400), 576, 1500, [1400]).size_bytes == 1400
+
+
 def test_sizes_are_those_of_ip_packets() -> None:
     """1500 bytes are 1472 of an IPv4 echo, 1452 of an IPv6 one."""
     assert [ping("x", 1500, family).argv[-2] for family in (4, 6)] == ["1472", "1452"]
@@ -111,6 +124,8 @@ def test_a_narrow_device_is_named_and_a_black_hole_too() -> None:
     """By host and device, from the facts."""
     way = Way(LAB.a, LAB.b, 4, "198.18.0.2", 1500)
 
+    narrow = "IPv4 a>b carries 1404 of 1500 bytes: node/port-b has an MTU of 1400"
+    assert too_small(way, Swept(1404), (), LAB, _sheets(port_b=1400)) == narrow
     assert too_small(way, Swept(1400, (), silent=True), (), LAB, _sheets(port_b=1400)) == (
         "IPv4 a>b carries 1400 of 1500 bytes: node/port-b has an MTU of 1400; "
         "larger packets vanish without a word (a black hole)"
