@@ -19,8 +19,9 @@ check:  ## format, lint, types, layers, unit tests: the line that CI and pre-com
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/python -m pytest -q -m "not netns and not chromium and not postgresql and not vm"
 
-bench:  ## the matrices of the vm tier whole; then the project's own figures: overhead, agreement, false winners, power
+bench:  ## all tiers with their matrices whole; then the project's own figures: overhead, agreement, false winners, power
 	scripts/set-up --tests
+	scripts/as-root .venv/bin/python -m pytest -q --whole -m "netns or chromium or postgresql"
 	scripts/as-root .venv/bin/python -m pytest -q --whole $(TWO_FILES) -m vm
 	scripts/as-root .venv/bin/python -m benchmarks
 

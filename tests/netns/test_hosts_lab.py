@@ -60,6 +60,7 @@ def _started(machines: Machines, plan: str) -> "subprocess.Popen[str]":
     return start("run", plan, "--seed", str(held_first("standing")), prefix=machines.prefix)
 
 
+@pytest.mark.sampled(1)
 def test_a_plan_is_measured_between_machines_that_stand(untouched: Machines, state: Path) -> None:
     """Offload, MTU and sysctl, by iperf3 and irtt; every trial counts, all is as before, no guard is left."""
     plan = untouched.plan(
@@ -82,6 +83,7 @@ def test_a_plan_is_measured_between_machines_that_stand(untouched: Machines, sta
     assert list((state / "journals-of-hosts").glob("*")) == []
 
 
+@pytest.mark.sampled(1)
 def test_a_search_between_machines_that_stand(untouched: Machines, state: Path) -> None:
     """A small receive buffer of theirs is found and confirmed, every trial guarded; they are as before, and so are we.
 

@@ -5,6 +5,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from bench.hosts.command import Command
 from bench.hosts.local import Local
 from tests.netns import sshd
@@ -32,6 +34,7 @@ settings:
 """
 
 
+@pytest.mark.sampled(1)
 def test_a_profile_that_ships_is_measured_beside_current_in_the_same_blocks(state: Path, tmp_path: Path) -> None:
     """guest-server: one arm of what the path has; the rest is named with its reason; no gain is claimed unproved."""
     out = tmp_path / "out"
@@ -56,6 +59,7 @@ def test_a_profile_that_ships_is_measured_beside_current_in_the_same_blocks(stat
     assert re.search(r"^status: (nothing|candidate)$", (out / "profile.yaml").read_text(encoding="utf-8"), re.MULTILINE)
 
 
+@pytest.mark.sampled(1)
 def test_two_profiles_are_two_arms(state: Path, tmp_path: Path) -> None:
     """One of one's own, and an anchor; what the run keeps is what was measured."""
     state.joinpath("profiles").mkdir(parents=True)
@@ -152,6 +156,7 @@ def test_how_a_profile_stands_on_a_machine_over_ssh(tmp_path: Path) -> None:
     assert found["net.core.busy_read"]["standing"] == "not there"
 
 
+@pytest.mark.sampled(1)
 def test_a_profile_that_wins_is_a_candidate_and_its_own_file_again(state: Path, tmp_path: Path) -> None:
     """On a shaped link a larger MTU gains 4.6 % by arithmetic: its profile wins, and can be confirmed and checked."""
     plan = PLAN.replace("[bridge]", "[{kind: bridge, rate_mbit: 200, mtu: 1280}]").replace("blocks: 2", "blocks: 6")

@@ -121,6 +121,7 @@ PROBES = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("probe", "ways"), PROBES.values(), ids=PROBES)
 def test_tcp_stays_below_the_share_and_says_so(
     untouched: Machines, state: Path, probe: str, ways: tuple[str, ...]
@@ -203,6 +204,7 @@ TROUBLE = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("lose", "mend", "cause", "node"), TROUBLE.values(), ids=TROUBLE)
 @pytest.mark.parametrize("probe", ["tcp", "udp"])
 def test_trouble_stops_the_load_and_ends_the_run(

@@ -158,6 +158,7 @@ blocks: 2
 """
 
 
+@pytest.mark.sampled(1)
 def test_streams_are_processes_below_316_and_the_run_says_so(state: Path, tmp_path: Path) -> None:
     """In its notes and in the definition of its goodput; from 3.16 on they stay streams."""
     version = versions.parse(Local().run(Command(("iperf3", "--version"))).require().stdout)
@@ -184,6 +185,7 @@ def test_a_missing_libiperf_is_named_before_anything_is_made(state: Path) -> Non
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.sampled(1)
 def test_quick_runs_by_libiperf_as_typed(state: Path, tmp_path: Path) -> None:
     """`--set engine=libiperf`: the same plan, measured, judged and reported; the report says what drove it."""
     done = nettune(
