@@ -1,7 +1,5 @@
 """The verbs. Each parses its options, calls the wiring, and shows what came of it; `--json` for machines."""
 
-import random
-import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -61,6 +59,7 @@ def run(
     if not (dry_run or unprivileged.elsewhere(plan)):
         unprivileged.enter(where)  # before what takes its time to import: an ordinary user's program starts twice
     from nettune import outputs, preview, shared, wiring
+    from nettune.seeds import dealt
     from nettune.watch import Watch
     from results.store import opened
 
@@ -225,8 +224,3 @@ app.command()(compare)
 app.command()(trend)
 app.command()(data_cli.export)
 app.command()(data_cli.schema)
-
-
-def dealt() -> int:
-    """A new seed, small enough to be typed again."""
-    return random.Random(secrets.randbits(64)).randrange(1, 1_000_000)  # noqa: S311 - an experiment, not a key

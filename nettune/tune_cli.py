@@ -52,7 +52,7 @@ def tune(
         unprivileged.enter(where)
     from nettune import tune as tuning_of
     from nettune import tuned
-    from nettune.cli import dealt
+    from nettune.seeds import dealt
     from results.store import opened
 
     explored = None

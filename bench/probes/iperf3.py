@@ -14,7 +14,7 @@ from typing import Literal
 
 from bench.hosts.command import Command, Outcome, Overdue
 from bench.hosts.host import Running
-from bench.probes import share, versions
+from bench.probes import capped, versions
 from bench.probes.engine import ENGINES, EngineName
 from bench.probes.iperf3_json import parse as parse  # noqa: PLC0414 - other probes drive iperf3 too
 from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke, ended, serving
@@ -251,7 +251,7 @@ class Tcp:
         """A flag where a way reached what it was held to."""
         ways = ("goodput_forward", "goodput_reverse") if self.direction == "both" else ("goodput",)
         most = max((each.value for each in samples if each.metric in ways), default=0.0)
-        return share.flags(self.name, most, self.most_bps)
+        return capped.flags(self.name, most, self.most_bps)
 
 
 def _sound(client: Outcome) -> bool:

@@ -8,15 +8,15 @@ beside latency is a share of a rate that an earlier probe reached under the same
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from bench.labs.topology import Topology
+from bench.probes.iperf3 import Tcp
+from bench.probes.latency import Latency
+from bench.probes.probe import Probe
+from bench.probes.requests import Requests
+from bench.probes.udp import Udp
 from results.errors import NotAble
 
-if TYPE_CHECKING:
-    from bench.labs.topology import Topology
-    from bench.probes.probe import Probe
-
-_REACHED = 0.95  # of the limit (measured: paced goodput lies within 0.98 and 1.002 of it)
 # Beside an IP packet on Ethernet: preamble 8, header 14, checksum 4, gap 12 (IEEE 802.3).
 _FRAME_BYTES = 38
 _IP_BYTES = {4: 20, 6: 40}
@@ -27,21 +27,14 @@ _TCP_BYTES = 32  # with the timestamps that Linux sends
 _CONNECTION_BPS = 20_000 * 300 * 8.0
 
 
-def flags(name: str, reached_bps: float, most_bps: float) -> tuple[str, ...]:
-    """The flag of a rate that reached what it was held to: it says nothing of what the path can carry."""
-    if not most_bps or reached_bps < _REACHED * most_bps:
-        return ()
-    return (f"{name}: capped at {most_bps / 1e6:.4g} Mbit/s",)
-
-
-def wire_bytes(size_bytes: int, topology: "Topology") -> int:
+def wire_bytes(size_bytes: int, topology: Topology) -> int:
     """What a datagram's payload takes on Ethernet, in as many fragments as the path's MTU makes of it."""
     header = _IP_BYTES[topology.ip]
     frames = math.ceil((size_bytes + _UDP_BYTES) / (topology.mtu - header))
     return size_bytes + _UDP_BYTES + frames * (header + _FRAME_BYTES)
 
 
-def tcp_share(mss_bytes: int, topology: "Topology") -> float:
+def tcp_share(mss_bytes: int, topology: Topology) -> float:
     """The part of a TCP stream's Ethernet frames that is goodput; `mss_bytes` of 0 is the path's own.
 
     The kernel paces by what the socket hands down: one header for a whole burst that the NIC segments.
@@ -51,13 +44,8 @@ def tcp_share(mss_bytes: int, topology: "Topology") -> float:
     return segment / (segment + headers + _FRAME_BYTES)
 
 
-def held(probe: "Probe", cap_bps: float, topology: "Topology") -> "Probe":
+def held(probe: Probe, cap_bps: float, topology: Topology) -> Probe:
     """The probe as a link bears it that leaves `cap_bps` each way. Raises NotAble naming the probe that it cannot."""
-    from bench.probes.iperf3 import Tcp  # noqa: PLC0415 - these probes use `flags`
-    from bench.probes.latency import Latency  # noqa: PLC0415
-    from bench.probes.requests import Requests  # noqa: PLC0415
-    from bench.probes.udp import Udp  # noqa: PLC0415
-
     match probe:
         case Tcp():
             return replace(probe, most_bps=cap_bps * tcp_share(probe.mss_bytes, topology))
@@ -78,7 +66,7 @@ def held(probe: "Probe", cap_bps: float, topology: "Topology") -> "Probe":
     return probe
 
 
-def _above(probe: "Probe", what: str, cap_bps: float, instead: str) -> NotAble:
+def _above(probe: Probe, what: str, cap_bps: float, instead: str) -> NotAble:
     return NotAble(
         f"probe {probe.name}: {what}, and the share of the link is {cap_bps / 1e6:.4g} Mbit/s",
         hint=f"--set {probe.name}.{instead}, or a larger --max-share",

@@ -14,7 +14,7 @@ from bench import options
 from bench.document import Node
 from bench.hosts.command import Command, Outcome, Overdue
 from bench.options import Options, switch, word
-from bench.probes import share, versions
+from bench.probes import capped, versions
 from bench.probes.iperf3_json import Row, number, parse, rows, told, whole
 from bench.probes.probe import Datagrams, Measured, Pair, ProbeFailed, ended, serving
 from bench.probes.tcp_numbers import Ran, raw_of
@@ -164,7 +164,7 @@ class Udp:
         if self.rate_mbit and max(each or 0.0 for each in busy) >= _BUSY_PCT:
             flags = (*flags, "generator-bound")  # without a rate it is so by design
         if self.capped:
-            flags = (*flags, *share.flags(self.name, sent_bps, self.rate_mbit * 1e6))
+            flags = (*flags, *capped.flags(self.name, sent_bps, self.rate_mbit * 1e6))
         received = sum(each.size_bytes for each in rows(receiving))
         datagrams = Datagrams(
             sender=sender,

@@ -12,7 +12,7 @@ from bench.labs import hosts, sharing
 from bench.labs.inventory import Machine
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
-from bench.probes import share
+from bench.probes import capped, share
 from bench.probes.iperf3 import Tcp
 from bench.probes.latency import Latency
 from bench.probes.probe import Pair
@@ -201,6 +201,6 @@ def test_what_has_no_rate_is_refused_where_it_may_pass_the_share(
 
 def test_only_a_rate_that_reached_its_limit_is_flagged() -> None:
     """What stays below it is a number of the path."""
-    assert share.flags("tcp", 296e6, 300e6) == ("tcp: capped at 300 Mbit/s",)
-    assert share.flags("tcp", 200e6, 300e6) == ()
-    assert share.flags("tcp", 200e6, 0.0) == ()
+    assert capped.flags("tcp", 296e6, 300e6) == ("tcp: capped at 300 Mbit/s",)
+    assert capped.flags("tcp", 200e6, 300e6) == ()
+    assert capped.flags("tcp", 200e6, 0.0) == ()
