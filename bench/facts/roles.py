@@ -219,6 +219,8 @@ def _is_bridged(stack: Stack, link: Link) -> bool:
 
 
 def _ours(stack: Stack, by: Routes, ssh: Sequence[str]) -> Iterator[Role]:
+    if not ssh:  # this machine itself
+        return
     client, _, server, _ = ssh
     client, server = (_plain(each) for each in (client, server))
     if device := stack.holding(server):

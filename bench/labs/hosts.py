@@ -6,10 +6,11 @@ kept for whoever wants to change or load them, and `Lab.guard_s` asks for a guar
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from bench.facts import irqs, roles, tailed
+from bench.facts import irqs, riding, roles, tailed
+from bench.facts.riding import Riding
 from bench.facts.roles import Role, Stack
 from bench.hosts.command import Command
 from bench.hosts.host import Host
@@ -21,10 +22,6 @@ from bench.labs.lab import Endpoint, Lab, PathDevice
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
 
-# What every machine needs beside a shell: reading state, changing it, and the guard behind a change.
-TOOLS = ("ip", "tc", "bridge", "ethtool", "ss", "grep", "tail", "tee", "flock", "setsid", "sync")
-_LACKING = 'for tool do command -v "$tool" >/dev/null || echo "$tool"; done'
-_PACKAGES = "apt-get install --no-install-recommends iproute2 ethtool util-linux coreutils grep"
 _NOTES = (
     (
         "Measured between machines that already stood. What else they do, and who else uses their links, is in the "
@@ -32,16 +29,6 @@ _NOTES = (
     ),
     "Every change was guarded: a machine that had lost its controller would have put itself back.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What a machine says of its devices: how they lie on each other, what rides on them, where its way out begins."""
-
-    stack: Stack
-    ridden: tuple[Role, ...]
-    gateways: tuple[str, ...]
-    up: frozenset[str] = frozenset()  # with carrier
 
 
 def notes(share_pct: float) -> tuple[str, ...]:
@@ -66,19 +53,19 @@ def standing(topology: Topology, inventory: Inventory, *, trial_s: float, share_
         bare: dict[str, Host] = {}
         for machine in inventory.machines:
             bare[machine.name] = stack.enter_context(connected(machine.name, machine.login))
-            _able(bare[machine.name])
-        told: dict[str, _Told] = {}
+            riding.able(bare[machine.name])
+        told: dict[str, Riding] = {}
         for machine in inventory.machines:
-            told[machine.name] = _asked(bare[machine.name], machine)
+            told[machine.name] = riding.asked(bare[machine.name], machine.devices)
             _devices_there(bare[machine.name], machine, told[machine.name].stack)
         for here, there in (inventory.ends, inventory.ends[::-1]):
             check_route(bare[here.name], here, there)
+        up = {}
         for machine in inventory.machines:
-            up = _devices_fit(bare[machine.name], machine, topology)
-            told[machine.name] = replace(told[machine.name], up=up)
+            up[machine.name] = _devices_fit(bare[machine.name], machine, topology)
             if not share_pct:
                 _not_shared(machine, told[machine.name].stack, told[machine.name].ridden)
-        hosts, loads = _loaded(inventory, bare, told, share_pct)
+        hosts, loads = _loaded(inventory, bare, told, up, share_pct)
         stacks = {name: each.stack for name, each in told.items()}
         yield Lab(
             topology=topology,
@@ -106,7 +93,11 @@ class _Loads:
 
 
 def _loaded(
-    inventory: Inventory, bare: Mapping[str, Host], told: Mapping[str, _Told], share_pct: float
+    inventory: Inventory,
+    bare: Mapping[str, Host],
+    told: Mapping[str, Riding],
+    carrier: Mapping[str, frozenset[str]],
+    share_pct: float,
 ) -> tuple[dict[str, Host], _Loads]:
     """The hosts as load is put on them: near the NIC, and with a share of a link that others use, held and watched."""
     facts: dict[str, str] = {}
@@ -126,7 +117,7 @@ def _loaded(
         if share_pct:
             found = sharing.speed(machine, nics, files)
             slowest = min((each for each in (slowest, found) if each), key=lambda each: each.mbps, default=None)
-            up = [each for each in through if each in known.up]
+            up = [each for each in through if each in carrier[name]]
             watched[name] = sharing.looks(host, machine, up, known.gateways, others.get(name, []))
             facts[f"watched on {name}"] = sharing.in_words(watched[name])
     cap_bps = slowest.mbps * 1e6 * share_pct / 100 if slowest else 0.0
@@ -169,38 +160,6 @@ def scope(machine: Machine, stack: Stack) -> frozenset[str]:
 def kept(machine: Machine, ridden: Sequence[Role]) -> tuple[Role, ...]:
     """The roles of a machine's path devices that forbid a change there."""
     return tuple(each for each in ridden if each.device in machine.devices and each.role not in machine.allow)
-
-
-def _able(host: Host) -> None:
-    """Raise LabBroken where a tool is missing, or where we are not root."""
-    missing, user = host.run_all((Command(("sh", "-c", _LACKING, "sh", *TOOLS)), Command(("id", "-u"))))
-    if words := missing.require().stdout.split():
-        raise LabBroken(f"on {host.name}: not installed: {', '.join(words)}", hint=_PACKAGES)
-    if user.stdout.strip() != "0":
-        raise LabBroken(f"on {host.name}: changes and their guard need root", hint="ssh: ssh://root@…, or sudo: on")
-
-
-def _asked(host: Host, machine: Machine) -> _Told:
-    """Devices, what rides on each, and default gateways. Raises LabBroken where that cannot be told."""
-    told = host.run(roles.CONNECTION).stdout.split()
-    if len(told) != 4:
-        raise LabBroken(
-            f"on {host.name}: it cannot be told over which device our SSH connection comes "
-            f"(SSH_CONNECTION is {' '.join(told)!r})",
-            hint="does its sshd set SSH_CONNECTION? A forced command may take it away",
-        )
-    addresses, four, six, texts = host.run_all(roles.QUESTIONS)
-    try:
-        stack = Stack(roles.links(roles.rows(addresses.require().stdout)))
-        tables = roles.rows(four.require().stdout), roles.rows(six.stdout)
-        by = roles.routes(*tables)
-        begun = roles.began(stack, by, tailed.files(texts.stdout), told)
-        ridden = roles.resolved(stack, begun, ours=machine.devices)
-    except (ValueError, KeyError, TypeError) as error:
-        raise LabBroken(
-            f"on {host.name}: its devices cannot be told: {error!r}", hint="iproute2 of 5.0 or later prints JSON"
-        ) from error
-    return _Told(stack, ridden, roles.gateways(*tables))
 
 
 def _devices_there(host: Host, machine: Machine, stack: Stack) -> None:

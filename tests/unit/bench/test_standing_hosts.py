@@ -7,6 +7,7 @@ import pytest
 
 from bench import document
 from bench import plan as plans
+from bench.facts import riding
 from bench.facts.roles import Link, Stack, began, resolved, routes
 from bench.hosts.command import Command
 from bench.hosts.login import Login
@@ -15,6 +16,7 @@ from bench.labs.hosts import kept, scope
 from bench.labs.inventory import Machine, parse
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
+from results.errors import NotAble
 from tests.unit.bench.fakes import FakeHost
 from tests.unit.bench.test_roles import BY, HYPERVISOR, PVE, SSH
 from tuning.knobs.table import check
@@ -115,8 +117,8 @@ def test_a_host_without_the_tools_is_named_with_what_to_install() -> None:
     def answer(command: Command) -> tuple[int, str]:
         return 0, "flock\nsetsid\n" if command.argv[0] == "sh" else "0"
 
-    with pytest.raises(LabBroken, match="on pve1: not installed: flock, setsid") as raised:
-        hosts._able(FakeHost("pve1", answer))
+    with pytest.raises(NotAble, match="on pve1: not installed: flock, setsid") as raised:
+        riding.able(FakeHost("pve1", answer))
     assert "util-linux" in raised.value.hint
 
 

@@ -1,0 +1,55 @@
+"""What a host says of its devices: how they lie on each other, what rides on them, where its way out begins."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from bench.facts import roles, tailed
+from bench.facts.roles import Role, Stack
+from bench.hosts.command import Command
+from bench.hosts.host import Host
+from results.errors import NotAble
+
+# What a host needs beside a shell: reading state, changing it, and the guard behind a change.
+TOOLS = ("ip", "tc", "bridge", "ethtool", "ss", "grep", "tail", "tee", "flock", "setsid", "sync")
+_LACKING = 'for tool do command -v "$tool" >/dev/null || echo "$tool"; done'
+_PACKAGES = "apt-get install --no-install-recommends iproute2 ethtool util-linux coreutils grep"
+
+
+@dataclass(frozen=True, slots=True)
+class Riding:
+    """`ridden`: every device with what rides on it; `gateways`: the neighbours that default routes lead to."""
+
+    stack: Stack
+    ridden: tuple[Role, ...]
+    gateways: tuple[str, ...]
+
+
+def able(host: Host) -> None:
+    """Raise NotAble where a tool is missing, or where we are not root."""
+    missing, user = host.run_all((Command(("sh", "-c", _LACKING, "sh", *TOOLS)), Command(("id", "-u"))))
+    if words := missing.require().stdout.split():
+        raise NotAble(f"on {host.name}: not installed: {', '.join(words)}", hint=_PACKAGES)
+    if user.stdout.strip() != "0":
+        raise NotAble(f"on {host.name}: changes and their guard need root", hint="ssh: ssh://root@…, or sudo: on")
+
+
+def asked(host: Host, ours: Collection[str] = ()) -> Riding:
+    """Ask it; guests whose devices are `ours` ride on nothing. Raises NotAble where that cannot be told."""
+    told = host.run(roles.CONNECTION).stdout.split()
+    if len(told) != 4 and not host.local:
+        raise NotAble(
+            f"on {host.name}: it cannot be told over which device our SSH connection comes "
+            f"(SSH_CONNECTION is {' '.join(told)!r})",
+            hint="does its sshd set SSH_CONNECTION? A forced command may take it away",
+        )
+    addresses, four, six, texts = host.run_all(roles.QUESTIONS)
+    try:
+        stack = Stack(roles.links(roles.rows(addresses.require().stdout)))
+        tables = roles.rows(four.require().stdout), roles.rows(six.stdout)
+        by = roles.routes(*tables)
+        begun = roles.began(stack, by, tailed.files(texts.stdout), told)
+        return Riding(stack, roles.resolved(stack, begun, ours=ours), roles.gateways(*tables))
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotAble(
+            f"on {host.name}: its devices cannot be told: {error!r}", hint="iproute2 of 5.0 or later prints JSON"
+        ) from error
