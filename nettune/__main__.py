@@ -33,7 +33,7 @@ def _run() -> int:
         _say("interrupted; the machine is as it was. `nettune run --resume last` goes on")
         return 130
     except Fault as error:
-        _say(str(error), error.hint)
+        _say("; ".join((str(error), *getattr(error, "__notes__", ()))), error.hint)
         cause = error.__context__
         if isinstance(cause, Fault) and str(cause) != str(error):
             _say(f"before that: {cause}", cause.hint)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nettune import data_cli
+from nettune import apply_cli, data_cli
 from nettune.gate_cli import compare, trend
 from nettune.image_cli import image_app
 from nettune.knobs_cli import knobs_app
@@ -220,6 +220,8 @@ def recommend(
 
 
 app.command()(tune)
+for verb in (apply_cli.apply, apply_cli.confirm, apply_cli.rollback, apply_cli.verify, apply_cli.history):
+    app.command()(verb)
 app.command()(compare)
 app.command()(trend)
 app.command()(data_cli.export)

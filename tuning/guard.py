@@ -18,9 +18,11 @@ from tuning.knobs.knob import Change
 from tuning.restoring import Explains, per_host
 
 ROOT = "/var/lib/nettune/guard"
-_BUSY, _FIRED = 75, 76  # exit codes of the scripts below: the lock was not to be had; the guard is not armed
+# Exit codes of the scripts below: the lock was not to be had; the guard is not armed; an undo would take longer than
+# is left.
+BUSY, FIRED, LATE = 75, 76, 77
 _LOCK_S = 30
-_SLOW_S = 60.0  # deadline of a command that may wait for the lock
+SLOW_S = 60.0  # deadline of a command that may wait for the lock
 # $1 root, $2 id, $3 seconds, $4 size in bytes of the script on standard input. A guard that cannot be armed leaves
 # nothing. `sync FILE` is fsync(2) (coreutils 8.24); the watcher says its process id once it watches.
 ARM = """\
@@ -31,6 +33,9 @@ export LC_ALL=C
 mkdir -p "$root"
 exec 9>>"$root/lock"
 flock -w 10 9
+for other in "$root"/*/deadline; do
+  [ ! -e "$other" ] || { echo "another change is under way there: ${other%/deadline}" >&2; exit 1; }
+done
 mkdir "$folder"
 trap '[ "$?" = 0 ] || { set +e; systemctl stop "nettune-guard-$id.timer"; rm -rf "$folder"; } 2>/dev/null' EXIT
 cat >"$folder/restore"
@@ -59,11 +64,15 @@ exec 9>>"$1/lock"; flock -w 30 9 || exit 75
 read -r now rest </proc/uptime
 echo "$((${now%.*} + $3))" >"$1/$2/next" && mv "$1/$2/next" "$1/$2/deadline"
 """
-# $2 is "" for what may be written in any case: originals.
+# $2 is "" for what may be written in any case: originals. $3: seconds that must be left, which an undo takes.
 BEHIND = """\
 exec 9>>"$1/lock"; flock -w 30 9 || exit 75
-[ -z "$2" ] || [ -e "$1/$2/deadline" ] || exit 76
-shift 2
+if [ -n "$2" ]; then
+  { read -r deadline <"$1/$2/deadline"; } 2>/dev/null || exit 76
+  read -r now rest </proc/uptime
+  [ "$((deadline - ${now%.*}))" -ge "$3" ] || exit 77
+fi
+shift 3
 "$@" 9>&-
 """
 # Prints the log of a script that has run. A watcher sees within a second that its deadline is gone.
@@ -81,6 +90,8 @@ read -r boot </proc/sys/kernel/random/boot_id
 for folder in "$1"/*/; do
   folder=${folder%/}
   [ -e "$folder/restore" ] || continue
+  # A change that is to stay keeps its folder once it is over (tuning/applying).
+  [ -e "$folder/deadline" ] || ! grep -q '^# nettune applied: ' "$folder/restore" || continue
   deadline= was=
   [ ! -e "$folder/deadline" ] || read -r deadline <"$folder/deadline"
   [ ! -e "$folder/boot" ] || read -r was <"$folder/boot"
@@ -103,10 +114,11 @@ class Guard:
 
     host: Host
     guard_id: str
+    undo_s: int = 0  # nothing is written when less is left
 
     def begin(self, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
         """As hosts.host.begun, under the host's lock, while the guard is armed: NotGuarded is raised when it is not."""
-        return _behind(self.host, self.guard_id, commands)
+        return _behind(self.host, self.guard_id, commands, self.undo_s)
 
     def renew(self, seconds: float) -> None:
         """The host waits that long from now on. Raises NotGuarded where it has put itself back."""
@@ -117,7 +129,7 @@ class Guard:
         return self._required(self.host.run(_told(DISARM, self.guard_id))).stdout
 
     def _required(self, outcome: Outcome) -> Outcome:
-        if outcome.returncode == _FIRED:
+        if outcome.returncode == FIRED:
             raise NotGuarded(f"on {self.host.name}: the guard had fired: the host put itself back")
         return outcome.require(f"its folder is {ROOT}/{self.guard_id}")
 
@@ -130,7 +142,7 @@ class Original:
 
     def begin(self, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
         """As hosts.host.begun, under the host's lock."""
-        return _behind(self.host, "", commands)
+        return _behind(self.host, "", commands, 0)
 
 
 def arm(host: Host, script: str, seconds: float) -> Guard:
@@ -138,7 +150,7 @@ def arm(host: Host, script: str, seconds: float) -> Guard:
     guard_id = secrets.token_hex(6)
     size = str(len(script.encode()))
     words = ("sh", "-c", ARM, "sh", ROOT, guard_id, str(math.ceil(seconds)), size)
-    outcome = host.run(Command(words, stdin=script, deadline_s=_SLOW_S))
+    outcome = host.run(Command(words, stdin=script, deadline_s=SLOW_S))
     if not outcome.ok:
         said = (outcome.stderr.strip() or outcome.stdout.strip() or f"exit {outcome.returncode}")[:300]
         raise NotGuarded(
@@ -177,7 +189,7 @@ def settled(host: Host) -> tuple[str, ...]:
                 hint=f"the host puts itself back in {max(0, int(left_s))} s; or now: sh {ROOT}/{guard_id}/restore now",
             )
         if state in {"armed", "begun"}:  # its watcher was killed
-            host.run(Command(("sh", f"{ROOT}/{guard_id}/restore", "now"), deadline_s=2 * _SLOW_S)).require()
+            host.run(Command(("sh", f"{ROOT}/{guard_id}/restore", "now"), deadline_s=2 * SLOW_S)).require()
         log = Guard(host, guard_id).disarm()
         failed = [each for each in log.splitlines() if each.startswith("exit ") and not each.startswith("exit 0:")]
         how = {"restored": "it had put itself back", "booted": "it was booted since, which undid the changes"}.get(
@@ -189,16 +201,16 @@ def settled(host: Host) -> tuple[str, ...]:
 
 
 def _told(script: str, *words: str) -> Command:
-    return Command(("sh", "-c", script, "sh", ROOT, *words), deadline_s=_SLOW_S)
+    return Command(("sh", "-c", script, "sh", ROOT, *words), deadline_s=SLOW_S)
 
 
-def _behind(host: Host, guard_id: str, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
+def _behind(host: Host, guard_id: str, commands: Sequence[Command], undo_s: int) -> Callable[[], tuple[Outcome, ...]]:
     """A batch on its way under the host's lock; with an id, only while that guard is armed."""
     if not commands:
         return tuple
     batch = shell.batch(commands)
-    words = ("sh", "-c", BEHIND, "sh", ROOT, guard_id, *batch.argv)
-    job = host.start(Command(words, deadline_s=batch.deadline_s + _SLOW_S))
+    words = ("sh", "-c", BEHIND, "sh", ROOT, guard_id, str(undo_s), *batch.argv)
+    job = host.start(Command(words, deadline_s=batch.deadline_s + SLOW_S))
 
     def awaited() -> tuple[Outcome, ...]:
         with job:
@@ -208,9 +220,12 @@ def _behind(host: Host, guard_id: str, commands: Sequence[Command]) -> Callable[
 
 
 def _answers(host: Host, commands: Sequence[Command], outcome: Outcome) -> tuple[Outcome, ...]:
-    if outcome.returncode == _FIRED:
+    if outcome.returncode == FIRED:
         raise NotGuarded(f"on {host.name}: the guard had fired before the write: the host put itself back")
-    if outcome.returncode == _BUSY:
+    if outcome.returncode == LATE:
+        raise NotGuarded(f"on {host.name}: nothing was written: less time is left than putting it back would take",
+                         hint="--confirm-within gives more")  # fmt: skip
+    if outcome.returncode == BUSY:
         raise NotGuarded(f"on {host.name}: its lock was held for {_LOCK_S} s", hint=f"who holds {ROOT}/lock?")
     return shell.unpack(commands, outcome)
 

@@ -66,9 +66,10 @@ sync
 """
 
 
-def script(lines: Iterable[str]) -> str:
-    """The whole file, from `undoing`'s lines."""
-    return "".join((_BEFORE, *(f"{line}\n" for line in lines), _AFTER))
+def script(lines: Iterable[str], about: str = "") -> str:
+    """The whole file, from `undoing`'s lines; `about` is a comment on its second line."""
+    first, rest = _BEFORE.split("\n", 1)
+    return "".join((first, "\n", f"{about}\n" if about else "", rest, *(f"{line}\n" for line in lines), _AFTER))
 
 
 def undoing(changes: Sequence[Change], original: FactSheet, explains: Explains) -> tuple[str, ...]:

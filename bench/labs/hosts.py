@@ -5,7 +5,7 @@ kept for whoever wants to change or load them, and `Lab.guard_s` asks for a guar
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +76,7 @@ def standing(topology: Topology, inventory: Inventory, *, trial_s: float, share_
             guard_s=trial_s + inventory.grace_s,
             roles={each.name: kept(each, told[each.name].ridden) for each in inventory.machines},
             interrupts=frozenset(name for name, host in bare.items() if not host.run(irqs.BALANCER).ok),
-            scope={each.name: scope(each, stacks[each.name]) for each in inventory.machines},
+            scope={each.name: near(each.devices, stacks[each.name]) for each in inventory.machines},
             cap_bps=loads.cap_bps,
             trouble=lambda: loads.watch.seen,
             told=loads.told,
@@ -148,13 +148,13 @@ def commands(inventory: Inventory) -> list[tuple[str, str]]:
     return [*found, (a.name, str(_way(a, b))), (b.name, str(_way(b, a)))]
 
 
-def scope(machine: Machine, stack: Stack) -> frozenset[str]:
-    """The devices whose facts are kept: those on the path, those above and below them, but no stranger's."""
-    near: set[str] = {"lo", *machine.devices}
-    for device in machine.devices:
-        near |= stack.above(device) | stack.below(device)
-    strangers = {name for name in near if stack.links[name].kind in {"tun", "veth"}} - set(machine.devices)
-    return frozenset(near - strangers)
+def near(devices: Collection[str], stack: Stack) -> frozenset[str]:
+    """The devices whose facts are kept: these, those above and below them, but no stranger's."""
+    found: set[str] = {"lo", *devices}
+    for device in devices:
+        found |= stack.above(device) | stack.below(device)
+    strangers = {name for name in found if stack.links[name].kind in {"tun", "veth"}} - set(devices)
+    return frozenset(found - strangers)
 
 
 def kept(machine: Machine, ridden: Sequence[Role]) -> tuple[Role, ...]:

@@ -12,7 +12,7 @@ from bench.facts.roles import Link, Stack, began, resolved, routes
 from bench.hosts.command import Command
 from bench.hosts.login import Login
 from bench.labs import hosts
-from bench.labs.hosts import kept, scope
+from bench.labs.hosts import kept, near
 from bench.labs.inventory import Machine, parse
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
@@ -72,8 +72,8 @@ def test_a_role_that_the_inventory_allows_forbids_no_change() -> None:
 
 def test_facts_of_the_path_and_its_stack_are_kept_and_no_strangers() -> None:
     """A guest's tap on the same bridge is its own business, unless it is on the path."""
-    assert scope(_machine("enp1s0"), STACK) == {"lo", "enp1s0", "bond0", "vmbr0", "vmbr0.10"}
-    assert scope(_machine("tap200i0", "vmbr1"), STACK) == {"lo", "tap200i0", "vmbr1", "enp5s0"}
+    assert near(("enp1s0",), STACK) == {"lo", "enp1s0", "bond0", "vmbr0", "vmbr0.10"}
+    assert near(("tap200i0", "vmbr1"), STACK) == {"lo", "tap200i0", "vmbr1", "enp5s0"}
 
 
 @pytest.mark.parametrize(

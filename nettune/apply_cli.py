@@ -1,0 +1,98 @@
+"""`nettune apply`, and what follows it: confirm, rollback, verify, history."""
+
+from typing import Annotated
+
+import typer
+
+from nettune.places import places
+from nettune.say import Screen
+
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+HostArgument = Annotated[str, typer.Argument(help="local, or ssh://root@pve1.", metavar="HOST")]
+
+
+def apply(
+    profile: Annotated[str, typer.Argument(help="A profile's name (see `profile list`) or a file.", metavar="PROFILE")],
+    *,
+    host: Annotated[list[str], typer.Option(help="local, or ssh://root@pve1; one after the other.", metavar="HOST")],
+    device: Annotated[list[str] | None, typer.Option(help="A device of the hosts; their NICs when not given.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")] = False,
+    confirm_within: Annotated[
+        int, typer.Option(min=5, max=3600, help="Seconds after which a host takes it back unconfirmed.")
+    ] = 120,
+    hold: Annotated[bool, typer.Option("--hold", help="Leave confirming to `nettune confirm`.")] = False,
+    allow: Annotated[
+        list[str] | None, typer.Option(help="A role that may ride on a changed device: ssh, guests, …", metavar="ROLE")
+    ] = None,
+    disruption: Annotated[str, typer.Option(help="The greatest that is allowed, d0 to d4.", metavar="CLASS")] = "d2",
+    unfit: Annotated[bool, typer.Option("--unfit", help="Though the profile is not for such a host.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a profile on machines that stand, until they boot.
+
+    Each host arms a timer that puts it back, before the first write. What is written is read back, verified there and
+    by a new connection, and then confirmed. Anything else, and the host is as it was.
+    """
+    from nettune import applying
+    from nettune.tune import disruption as class_of
+    from results.errors import WrongInput
+    from tuning import shelf
+    from tuning.applying.planning import ROLES
+
+    for role in allow or ():
+        if role not in ROLES:
+            raise WrongInput(f"--allow {role!r} is no role", hint=", ".join(ROLES))
+    screen, loaded = Screen(quiet=as_json), shelf.found(profile, places().profiles)
+    wish = applying.Wish(tuple(device or ()), confirm_within, hold, frozenset(allow or ()), class_of(disruption), unfit,
+                         dry_run)  # fmt: skip
+    done = applying.applied(screen, loaded, host, wish)
+    if as_json:
+        screen.document(done)
+
+
+def confirm(host: HostArgument) -> None:
+    """A change that waits for it stays: its timer is taken away."""
+    from nettune import applying
+
+    applying.confirmed(Screen(), host)
+
+
+def rollback(
+    host: HostArgument,
+    *,
+    to: Annotated[str, typer.Option(help="The change; the last that stands when not given.", metavar="CHANGE")] = "",
+    anyway: Annotated[bool, typer.Option("--anyway", help="Though somebody set other values since.")] = False,
+) -> None:
+    """Take a change back: everything that it moved is as it was before, or it says what is not."""
+    from nettune import applying
+
+    applying.taken_back(Screen(), host, to, anyway=anyway)
+
+
+def verify(host: HostArgument, as_json: JsonOption = False) -> None:
+    """What was applied and no longer stands.
+
+    Exits with 1 where a value is another, and names what may have moved it.
+    """
+    from nettune import applying
+
+    screen = Screen(quiet=as_json)
+    found = applying.verified(screen, host)
+    if as_json:
+        screen.document([{"change": each.applied.change_id, "fact": each.key, "wanted": each.wanted,
+                          "actual": each.actual, "cause": each.cause} for each in found])  # fmt: skip
+    if found:
+        raise typer.Exit(1)
+
+
+def history(host: HostArgument, as_json: JsonOption = False) -> None:
+    """Every change that a host knows of, and how each ended."""
+    from nettune import applying
+
+    screen = Screen(quiet=as_json)
+    known = applying.history(screen, host)
+    if as_json:
+        screen.document([{"change": each.change_id, "at": each.at, "profile": each.profile, "state": each.state,
+                          "devices": list(each.devices), "settings": [list(one) for one in each.settings],
+                          "moved": {key: list(values) for key, values in each.moved.items()}}
+                         for each in known])  # fmt: skip

@@ -1,0 +1,86 @@
+"""A planned change carried out: guarded by the host, written, read back, verified from outside, or put back."""
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+from bench.facts.sheet import Sheets, differences
+from bench.hosts.command import HostFault
+from bench.hosts.host import Host
+from bench.shield import carried_through
+from results.errors import NotAble
+from tuning import guard, restoring
+from tuning.applying import keeping, record, verifying
+from tuning.applying.planning import Planned
+from tuning.applying.record import Applied
+from tuning.guard import Guard
+from tuning.knobs.table import owner
+from tuning.through import Through
+from tuning.treatments import SettingRefused, write
+
+CONFIRM_RANGE_S = (5, 3600)
+_LINE_S = 0.1  # of an undo: a line of its script; a link that is reset takes longer, and has a line more
+Again = Callable[[], AbstractContextManager[Host]]
+
+
+class NotWell(NotAble):
+    """A host was not as well after a change as before, so it was put back."""
+
+
+def apply(planned: Planned, profile: str, *, confirm_s: int, again: Again) -> Applied:
+    """The change on the host, armed: it puts itself back in `confirm_s` unless it is confirmed meanwhile.
+
+    Raises NotAble where something is refused, SettingRefused, NotWell, or HostFault; the host is as it was then, or
+    puts itself back.
+    """
+    if planned.refused:
+        told = "; ".join(f"{word}: {why}" for word, why in planned.refused)
+        raise NotAble(f"on {planned.host.name}: nothing was changed: {told}")
+    changes = planned.changes
+    host, baseline = planned.host, planned.baseline
+    originals = {each.key: baseline[host.name].facts.get(each.key) for each in changes}
+    devices = tuple(device.device for device in planned.lab.path)
+    applied = Applied("", host.name, profile, time.time(), devices, planned.settings, changes, originals)
+    lines = restoring.undoing(changes, baseline[host.name], planned.explains)
+    gateways = verifying.answering(planned)
+    guarded = guard.arm(host, restoring.script(lines, record.header(applied)), confirm_s)
+    guarded = replace(guarded, undo_s=min(math.ceil(_LINE_S * len(lines)), confirm_s // 2))
+    applied = replace(applied, change_id=guarded.guard_id, state="armed", left_s=confirm_s)
+    try:
+        within = _written(planned, guarded)
+        moved = differences(baseline, within)
+        keeping.told_moved(host, applied.change_id, record.moved_text(moved))
+        problems = verifying.from_here(planned, gateways) or verifying.by_a_new_connection(again)
+        if problems:
+            raise NotWell(f"on {host.name}: {'; '.join(problems)}")
+    except BaseException as error:
+        carried_through(functools.partial(_back, host, applied, confirm_s, error))
+        raise
+    return replace(applied, moved={each.key: (each.before, each.after) for each in moved})
+
+
+def _written(planned: Planned, guarded: Guard) -> Sheets:
+    """The state after the writes, in which every change holds. Raises SettingRefused."""
+    host = planned.host.name
+    within = write(planned.changes, Through(planned.lab, {host: guarded}))
+    for each in planned.changes:
+        actual = within[host].facts.get(each.key)
+        if not owner(each.key).holds(each.wanted, actual):
+            raise SettingRefused(
+                f"on {host}: {each.key} was set to {each.wanted!r} and reads {actual!r}",
+                hint="the kernel or the driver clamps or couples it; choose a value that it takes",
+            )
+    return within
+
+
+def _back(host: Host, applied: Applied, confirm_s: int, error: BaseException) -> None:
+    """Put back at once where the host can be reached; otherwise it does so by itself, which the error is told."""
+    try:
+        keeping.put_back_now(host, applied.change_id)
+    except HostFault as lost:
+        error.add_note(f"{lost}; the host puts itself back within {confirm_s} s of the first write")
+    else:
+        error.add_note(f"{host.name} was put back at once (change {applied.change_id})")

@@ -1,0 +1,91 @@
+"""What becomes of a guard whose change is to stay: it is confirmed, listed, marked as rolled back. On the host itself.
+
+A change is confirmed by renaming the file of its deadline, which the script that puts the host back renames too: of two
+that want it at the same moment one gets it, with or without the lock.
+"""
+
+from bench.hosts.command import Command, Outcome
+from bench.hosts.host import Host
+from tuning.applying.record import HEADER, Applied, listed
+from tuning.guard import BUSY, FIRED, ROOT, SLOW_S, NotGuarded
+
+# $1 root, $2 id, of all three; the text on standard input.
+MADE = """\
+exec 9>>"$1/lock"; flock -w 30 9 || exit 75
+[ -e "$1/$2/deadline" ] || exit 76
+cat >"$1/$2/moved.next" && sync "$1/$2/moved.next" && mv "$1/$2/moved.next" "$1/$2/moved" && sync "$1/$2"
+"""
+CONFIRM = """\
+exec 9>>"$1/lock"; flock -w 30 9 || exit 75
+mv "$1/$2/deadline" "$1/$2/confirmed" 2>/dev/null || exit 76
+sync "$1/$2"
+[ ! -d /run/systemd/system ] || systemctl stop "nettune-guard-$2.timer" 2>/dev/null
+true
+"""
+ROLLED_BACK = """\
+exec 9>>"$1/lock"; flock -w 30 9 || exit 75
+mv "$1/$2/confirmed" "$1/$2/rolled-back" && sync "$1/$2"
+"""
+# Three lines for each change: id, state, seconds left; the line about it; what it moved (empty where it is not told).
+LIST = """\
+read -r now rest </proc/uptime
+read -r boot </proc/sys/kernel/random/boot_id
+for folder in "$1"/*/; do
+  folder=${folder%/}
+  about=$(sed -n '/^# nettune applied: /p;3q' "$folder/restore" 2>/dev/null)
+  [ -n "$about" ] || continue
+  deadline= was= state=begun
+  [ ! -e "$folder/deadline" ] || { read -r deadline <"$folder/deadline"; state=armed; }
+  [ ! -e "$folder/boot" ] || read -r was <"$folder/boot"
+  [ ! -e "$folder/confirmed" ] || state=confirmed
+  [ "$was" = "$boot" ] || { [ "$state" = confirmed ] && state=booted || state=restored; }
+  [ ! -e "$folder/rolled-back" ] || state=rolled-back
+  [ ! -e "$folder/restored" ] || state=restored
+  printf '%s %s %s\\n%s\\n%s\\n' "${folder##*/}" "$state" "$((${deadline:-0} - ${now%.*}))" "$about" \\
+    "$(cat "$folder/moved" 2>/dev/null)"
+done
+"""
+
+
+def changes(host: Host) -> tuple[Applied, ...]:
+    """Every change that a host knows of, oldest first. Raises HostFault, or NotAble for an unreadable record."""
+    return listed(host.name, host.run(_told(LIST)).require().stdout)
+
+
+def told_moved(host: Host, change_id: str, text: str) -> None:
+    """What the writes moved, on disk there. Raises NotGuarded where the host has put itself back."""
+    _required(host, change_id, host.run(_told(MADE, change_id, stdin=text)))
+
+
+def confirm(host: Host, change_id: str) -> None:
+    """It stays: the timer is gone. Raises NotGuarded where the host has put itself back, or was confirmed before."""
+    _required(host, change_id, host.run(_told(CONFIRM, change_id)))
+
+
+def rolled_back(host: Host, change_id: str) -> None:
+    """Note that a confirmed change was taken back."""
+    host.run(_told(ROLLED_BACK, change_id)).require(f"its folder is {ROOT}/{change_id}")
+
+
+def put_back_now(host: Host, change_id: str) -> str:
+    """The host runs its own script for a change that is armed; its log. Raises HostFault."""
+    host.run(Command(("sh", f"{ROOT}/{change_id}/restore", "now"), deadline_s=2 * SLOW_S)).require()
+    return host.run(Command(("cat", f"{ROOT}/{change_id}/log"))).stdout
+
+
+def _told(script: str, *words: str, stdin: str = "") -> Command:
+    return Command(("sh", "-c", script, "sh", ROOT, *words), stdin=stdin, deadline_s=SLOW_S)
+
+
+def _required(host: Host, change_id: str, outcome: Outcome) -> None:
+    if outcome.returncode == FIRED:
+        raise NotGuarded(
+            f"on {host.name}: change {change_id} is not armed: the host put itself back, or it was confirmed before",
+            hint=f"nettune history {host.name}",
+        )
+    if outcome.returncode == BUSY:
+        raise NotGuarded(f"on {host.name}: its lock was held for 30 s", hint=f"who holds {ROOT}/lock?")
+    outcome.require(f"its folder is {ROOT}/{change_id}")
+
+
+assert HEADER.strip() in LIST  # noqa: S101 - the script finds by it what this room wrote

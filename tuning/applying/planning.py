@@ -1,0 +1,147 @@
+"""What a profile would change on one host, who rides on that, and what forbids it. Writes nothing."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from bench.facts import irqs
+from bench.facts.riding import Riding
+from bench.facts.roles import WORDS, Role
+from bench.facts.scope import device_of
+from bench.facts.sheet import Difference, Sheets
+from bench.hosts.host import Host
+from bench.labs.hosts import near
+from bench.labs.lab import Endpoint, Lab, PathDevice
+from bench.labs.topology import Topology
+from tuning import standings
+from tuning.bearing import disruption
+from tuning.knobs import presence
+from tuning.knobs.catalogue import entries_for
+from tuning.knobs.entry import Disruption
+from tuning.knobs.knob import Change, NotSettable
+from tuning.knobs.table import KNOBS, knob_for, owner
+from tuning.profile import Profile
+
+ROLES: tuple[str, ...] = WORDS
+_ORDER = {kind: place for place, kind in enumerate(KNOBS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One fact that would be set. `rides`: what rides on its device; nothing of what is the whole host's."""
+
+    setting: str
+    change: Change
+    now: str
+    disruption: str
+    rides: tuple[Role, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The change of one host; `left_out` and `refused` are (setting, why)."""
+
+    host: Host
+    lab: Lab
+    baseline: Sheets
+    riding: Riding
+    rows: tuple[Row, ...]
+    settings: tuple[tuple[str, str], ...]  # those that change something, (setting, value)
+    left_out: tuple[tuple[str, str], ...]
+    refused: tuple[tuple[str, str], ...]
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """In writing order."""
+        return tuple(sorted((row.change for row in self.rows), key=lambda change: _ORDER[owner(change.key).kind]))
+
+    def explains(self, difference: Difference) -> bool:
+        """True where one of the settings is expected to move that fact, by itself or by what the kernel couples."""
+        return any(
+            (knob := knob_for(word)) is not None and knob.explains(word, difference) for word, _ in self.settings
+        )
+
+
+def planned(
+    host: Host,
+    profile: Profile,
+    devices: Collection[str],
+    riding: Riding,
+    *,
+    allow: Collection[str] = (),
+    most: Disruption = "d2",
+) -> Planned:
+    """The plan, by the host's state as it is now. Raises HostFault, NotAble for an answer that cannot be read.
+
+    `allow`: roles (ROLES) that may ride on a device that is changed; `most`: the greatest disruption that is allowed.
+    """
+    lab = lab_of(host, devices, riding)
+    now = lab.read()
+    there = standings.of_host(host.name, now[host.name].facts, tuple(devices))
+    owners = presence.owners(host)
+    rows: list[Row] = []
+    settings: list[tuple[str, str]] = []
+    left_out: list[tuple[str, str]] = []
+    refused: list[tuple[str, str]] = []
+    for each in standings.standings(profile, there):
+        word, value = each.setting.setting, each.setting.value
+        if each.word != "changes":
+            left_out.append((word, standings.said(each)))
+            continue
+        try:
+            mine = _rows(lab, word, value, now)
+        except NotSettable as error:
+            left_out.append((word, str(error)))
+            continue
+        if why := _forbidden(word, mine, owners, allow, most):
+            refused.append((word, why))
+        rows += mine
+        settings.append((word, value))
+    return Planned(host, lab, now, riding, tuple(rows), tuple(settings), tuple(left_out), tuple(refused))
+
+
+def lab_of(host: Host, devices: Collection[str], riding: Riding) -> Lab:
+    """One host as knobs see it: all of it and these devices, whatever a setting's target says."""
+    links = riding.stack.links
+    bridges = {name for name in devices if name in links and links[name].kind == "bridge"}
+    named = tuple(devices)
+    return Lab(
+        topology=Topology("standing"),
+        endpoints=(Endpoint(host, named[0] if named else "lo", ""),),
+        nodes=(),
+        path=tuple(PathDevice(host, name, counts=name not in bridges) for name in named),
+        machine=host,
+        guard_s=1.0,
+        roles={host.name: tuple(each for each in riding.ridden if each.device in named)},
+        scope={host.name: near(named, riding.stack)},
+        interrupts=frozenset() if host.run(irqs.BALANCER).ok else frozenset({host.name}),
+    )
+
+
+def _rows(lab: Lab, word: str, value: str, now: Sheets) -> list[Row]:
+    """What the setting would change. Raises NotSettable."""
+    knob = knob_for(word)
+    if knob is None:
+        raise NotSettable(f"{word!r} is no knob that nettune knows")
+    costs = disruption(word)
+    found = []
+    for each in knob.changes(word, value, lab, "path", now):
+        was = now[each.host].facts.get(each.key)
+        if knob.holds(each.wanted, was):
+            continue
+        rides = tuple(role for role in lab.roles[each.host] if role.device == device_of(each.key))
+        found.append(Row(word, each, was or "", costs, rides))
+    return found
+
+
+def _forbidden(word: str, rows: Sequence[Row], owners: Collection[str], allow: Collection[str], most: str) -> str:
+    """Why it must not be set; "" where it may."""
+    entries = entries_for(word)
+    if any(each.policy == "X" for each in entries):
+        return "it is never changed"
+    if owned := [each.owner for each in entries if each.owner in owners]:
+        return f"{owned[0]} writes it there: leave it to that"
+    costs = disruption(word)
+    if costs > most:
+        return f"its disruption is {costs}: --disruption {costs} allows it"
+    ridden = [role for row in rows for role in row.rides if role.role not in allow]
+    return f"{ridden[0].why}: --allow {ridden[0].role} says that this is known" if ridden else ""

@@ -1,0 +1,104 @@
+"""Applied: one change of a host as the host itself keeps it, so that any nettune can tell of it and take it back.
+
+It lies in the folder of its guard. The line about it stands in the script that puts the host back, on disk before the
+first write; what the writes moved follows in a file of its own, before anything is confirmed. Pure.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bench.facts.sheet import Difference, FactSheet
+from results.errors import NotAble
+from tuning.knobs.knob import Change
+
+FORMAT = 1  # 1 (2026-11-28): first
+HEADER = "# nettune applied: "
+State = Literal["armed", "confirmed", "rolled back", "put itself back", "begun", "booted since"]
+_STATES: Mapping[str, State] = {
+    "armed": "armed", "confirmed": "confirmed", "rolled-back": "rolled back", "restored": "put itself back",
+    "begun": "begun", "booted": "booted since",
+}  # fmt: skip
+Moved = Mapping[str, tuple[str | None, str | None]]  # key -> before, after; None: absent
+_ROW = re.compile(r"([0-9a-f]{12}) ([a-z-]+) (-?\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """`moved`: every fact that differed afterwards, what was dragged along too; empty where it was never told.
+
+    `left_s`: of an armed one, seconds until the host puts itself back.
+    """
+
+    change_id: str
+    host: str
+    profile: str
+    at: float  # seconds since the epoch, by the clock of whoever applied it
+    devices: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]  # (setting, value)
+    changes: tuple[Change, ...]
+    originals: Mapping[str, str | None]
+    moved: Moved = field(default_factory=dict)
+    state: State = "begun"
+    left_s: int = 0
+
+    @property
+    def stands(self) -> bool:
+        """True while its settings are on the host because of it."""
+        return self.state in {"armed", "confirmed"}
+
+
+def header(applied: Applied) -> str:
+    """The line about it: a comment of its script."""
+    document = {
+        "format": FORMAT, "profile": applied.profile, "at": round(applied.at, 3), "devices": list(applied.devices),
+        "settings": [list(each) for each in applied.settings],
+        "changes": [[each.key, each.wanted, each.follows, applied.originals.get(each.key)] for each in applied.changes],
+    }  # fmt: skip
+    return HEADER + json.dumps(document)
+
+
+def moved_text(differences: Sequence[Difference]) -> str:
+    """What the writes moved, for its file."""
+    return json.dumps({each.key: [each.before, each.after] for each in differences}) + "\n"
+
+
+def listed(host: str, text: str) -> tuple[Applied, ...]:
+    """What LIST printed, oldest first. Raises NotAble for what a newer nettune wrote or what is damaged."""
+    found: list[Applied] = []
+    lines = iter(text.split("\n"))
+    for line in lines:
+        row = _ROW.fullmatch(line)
+        if row is None:
+            continue
+        about, made = next(lines, ""), next(lines, "")
+        found.append(_read(host, row, about, made))
+    return tuple(sorted(found, key=lambda each: each.at))
+
+
+def _read(host: str, row: re.Match[str], about: str, made: str) -> Applied:
+    change_id, state, left = row.groups()
+    where = f"on {host}: the record of change {change_id}"
+    try:
+        document: dict[str, Any] = json.loads(about.removeprefix(HEADER))  # Any: JSON
+        if document["format"] != FORMAT:
+            raise NotAble(f"{where} has format {document['format']}", hint="a newer nettune wrote it: use that one")
+        changes = tuple(Change(host, str(key), str(wanted), bool(follows))
+                        for key, wanted, follows, _ in document["changes"])  # fmt: skip
+        moved = {str(key): (before, after) for key, (before, after) in json.loads(made or "{}").items()}
+        return Applied(
+            change_id, host, str(document["profile"]), float(document["at"]), tuple(document["devices"]),
+            tuple((str(setting), str(value)) for setting, value in document["settings"]), changes,
+            {str(key): original for key, _, _, original in document["changes"]}, moved, _STATES[state], int(left),
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotAble(
+            f"{where} is damaged: {error!r}", hint="by hand, at its host: sh restore now, in its folder"
+        ) from error
+
+
+def before(applied: Applied) -> FactSheet:
+    """What its host had, of what it moved."""
+    return FactSheet(applied.host, {key: was for key, (was, _) in applied.moved.items() if was is not None})

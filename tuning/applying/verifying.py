@@ -1,0 +1,66 @@
+"""Whether a host that was changed is still well: links, ports, gateways; and whether a new connection gets in."""
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from bench.facts.sheet import Sheets
+from bench.hosts.command import Command, HostFault
+from bench.hosts.host import Host
+from tuning.applying.planning import Planned
+
+_SETTLE_S = 10.0  # for a link that a driver resets, and for LACP at its fast rate
+_EVERY_S = 0.5
+_PAYLOAD_BYTES = 131_072  # many full segments each way: an MTU too large lets logins through and nothing else
+_ERRORS = ("rx_errors", "tx_errors", "rx_crc_errors", "tx_carrier_errors")
+
+
+def answering(planned: Planned) -> tuple[str, ...]:
+    """The gateways that answer now: what does not answer before a change proves nothing after it."""
+    return tuple(each for each in planned.riding.gateways if planned.host.run(_ping(each)).ok)
+
+
+def from_here(planned: Planned, gateways: Sequence[str]) -> tuple[str, ...]:
+    """What is not as well as before, asked over the connection that we have; waits for links that settle."""
+    until = time.monotonic() + _SETTLE_S
+    while (problems := _once(planned, gateways)) and time.monotonic() < until:
+        time.sleep(_EVERY_S)
+    return problems
+
+
+def by_a_new_connection(again: Callable[[], AbstractContextManager[Host]]) -> tuple[str, ...]:
+    """What keeps a new connection from carrying full packets both ways: what stands already may outlive its path."""
+    payload = hashlib.sha256(b"nettune").hexdigest() * (_PAYLOAD_BYTES // 64)
+    try:
+        with again() as host:
+            echoed = host.run(Command(("cat",), stdin=payload, deadline_s=15.0))
+    except HostFault as error:
+        return (f"a new connection fails: {error}",)
+    return () if echoed.stdout == payload else ("a new connection does not carry full packets both ways",)
+
+
+def _once(planned: Planned, gateways: Sequence[str]) -> tuple[str, ...]:
+    host = planned.host
+    before, now = planned.baseline, planned.lab.read()
+    return (
+        *_links(before, now, host.name),
+        *(f"the gateway {each} no longer answers" for each in gateways if not host.run(_ping(each)).ok),
+    )
+
+
+def _links(before: Sheets, now: Sheets, host: str) -> tuple[str, ...]:
+    """Links that were up and are not, and ports that have another master."""
+    found = []
+    for key, was in before[host].facts.items():
+        is_now = now[host].facts.get(key)
+        if re.fullmatch(r"link/[^/]+/operstate", key) and was == "UP" and is_now != was:
+            found.append(f"{key.split('/')[1]} was up and is {(is_now or 'gone').lower()}")
+        elif re.fullmatch(r"link/[^/]+/master", key) and is_now != was:
+            found.append(f"{key.split('/')[1]} was a port of {was} and is {f'one of {is_now}' if is_now else 'none'}")
+    return tuple(found)
+
+
+def _ping(address: str) -> Command:
+    return Command(("ping", "-n", "-c", "1", "-i", "0.2", "-w", "1", address))
