@@ -48,6 +48,9 @@ if [ -d /run/systemd/system ]; then
   systemd-run --quiet --collect --unit="nettune-guard-$id" --on-active="$seconds" \\
     --timer-property=AccuracySec=100ms /bin/sh "$folder/restore" 9>&-
   systemctl --quiet is-active "nettune-guard-$id.timer"
+  # What watches is a service beside the timer, which needs no process that could be killed.
+  grep -q "^looks=''" "$folder/restore" ||
+    systemd-run --quiet --collect --unit="nettune-watch-$id" /bin/sh "$folder/restore" 9>&-
 else
   setsid /bin/sh "$folder/restore" </dev/null >/dev/null 2>&1 9>&- &
   tries=0

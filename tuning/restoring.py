@@ -20,6 +20,7 @@ from tuning.knobs.table import owner
 from tuning.surroundings import repairs
 
 Explains = Callable[[Difference], bool]
+PATIENCE_S = 10  # a link that a driver resets comes back sooner
 
 # Uptime, not the clock: a host whose time is set meanwhile must not wait for hours, nor restore in mid-trial.
 # $0 is the file itself, in its own folder; the lock lies beside that.
@@ -28,6 +29,7 @@ _BEFORE = """\
 # nettune guard: puts back what a treatment changed on this host. By hand, at any time: sh THIS-FILE now
 folder=${0%/*} root=${0%/*/*}
 export PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin" LC_ALL=C
+set -f
 due() {
   [ -e "$folder/deadline" ] || exit 0
   read -r deadline <"$folder/deadline"
@@ -37,22 +39,50 @@ due() {
 try() { (eval "$1") >>"$folder/log" 2>&1; echo "exit $?: $1" >>"$folder/log"; }
 differs() {
   [ -e "$1" ] || return 1
-  wanted=$2; set -f; set -- $(cat "$1"); set +f
+  wanted=$2; set -- $(cat "$1")
   [ "$*" != "$wanted" ]
 }
 lacks() { ! ip route show table all | sed 's/ expires [^ ]*//; s/ *$//' | grep -Fxq -- "$1"; }
+well() {
+  for look in $looks; do
+    what=${look#*:}
+    case $look in
+    carrier:*)
+      up=; { read -r up <"/sys/class/net/$what/carrier"; } 2>/dev/null
+      [ "$up" = 1 ] || { ill="$what has no carrier"; return 1; } ;;
+    lacp:*)
+      partner=; { read -r partner <"/sys/class/net/$what/bonding/ad_partner_mac"; } 2>/dev/null
+      case $partner in ''|00:00:00:00:00:00) ill="$what has no LACP partner"; return 1 ;; esac ;;
+    ping:*) ping -n -c 1 -i 0.2 -w 1 "$what" >/dev/null 2>&1 || { ill="$what does not answer"; return 1; } ;;
+    quorum)
+      timeout 1 corosync-quorumtool -s 2>/dev/null | grep -q '^Quorate:[[:space:]]*Yes' ||
+        { ill="corosync has no quorum"; return 1; } ;;
+    esac
+  done
+}
+early= since=
 if [ "${1:-}" != now ]; then
   echo -900 2>/dev/null >/proc/self/oom_score_adj
   echo "$$" >"$folder/watcher"
   due
-  while [ "$left" -gt 0 ]; do sleep 1; due; done
+  while [ "$left" -gt 0 ] && [ -z "$early" ]; do
+    sleep 1
+    if well; then
+      since=
+    else
+      read -r now rest </proc/uptime
+      since=${since:-${now%.*}}
+      [ "$((${now%.*} - since))" -lt "$patience" ] || { early=yes; echo "early: $ill" >>"$folder/log"; }
+    fi
+    due
+  done
 fi
 exec 9>>"$root/lock"
 flock -w 60 9 || echo "the lock was not to be had in 60 s" >>"$folder/log"
 [ ! -e "$folder/restored" ] || exit 0
 if [ "${1:-}" != now ]; then
   due
-  [ "$left" -le 0 ] || exec /bin/sh "$0" 9>&-
+  [ "$left" -le 0 ] || [ -n "$early" ] || exec /bin/sh "$0" 9>&-
 fi
 mv "$folder/deadline" "$folder/restoring" 2>/dev/null || [ "${1:-}" = now ] || exit 0
 read -r now rest </proc/uptime
@@ -66,10 +96,17 @@ sync
 """
 
 
-def script(lines: Iterable[str], about: str = "") -> str:
-    """The whole file, from `undoing`'s lines; `about` is a comment on its second line."""
+def script(lines: Iterable[str], about: str = "", looks: Iterable[str] = ()) -> str:
+    """The whole file, from `undoing`'s lines; `about` is a comment on its second line.
+
+    `looks` are watched every second ("carrier:eth0", "lacp:bond0", "ping:192.0.2.1", "quorum"): where one of them is
+    ill for PATIENCE_S the host does not wait for its deadline.
+    """
     first, rest = _BEFORE.split("\n", 1)
-    return "".join((first, "\n", f"{about}\n" if about else "", rest, *(f"{line}\n" for line in lines), _AFTER))
+    watched = f"looks={shlex.quote(' '.join(looks))} patience={PATIENCE_S}\n"
+    return "".join(
+        (first, "\n", f"{about}\n" if about else "", watched, rest, *(f"{line}\n" for line in lines), _AFTER)
+    )
 
 
 def undoing(changes: Sequence[Change], original: FactSheet, explains: Explains) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ _DEVICE = "/sys/class/net/{}/{}"
 _NODES = "/sys/devices/system/node/online"
 _NODE_CPUS = "/sys/devices/system/node/node{}/cpulist"
 QUORUM = Command(("corosync-quorumtool", "-s"))
-_QUORATE = re.compile(r"^Quorate:\s*Yes", re.MULTILINE)
+QUORATE = re.compile(r"^Quorate:\s*Yes", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def looks(
             )
     found = [f"carrier:{each}" for each in up]
     found += [f"ping:{each}" for each, answer in zip(asked, answers, strict=True) if answer.ok]
-    return tuple(dict.fromkeys((*found, *(("quorum",) if _QUORATE.search(quorum.stdout) else ()))))
+    return tuple(dict.fromkeys((*found, *(("quorum",) if QUORATE.search(quorum.stdout) else ()))))
 
 
 def in_words(watched: Sequence[str]) -> str:

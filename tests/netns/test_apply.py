@@ -16,6 +16,7 @@ from bench.hosts.namespace import Namespace
 from tests.netns import sshd, standing_hosts
 from tests.netns.nettune_command import nettune, start
 from tests.netns.standing_hosts import CONTROL, RMEM, Machines, mtu, value, waited
+from tuning.guard import ROOT
 
 PROFILE = """\
 format: 2
@@ -147,6 +148,25 @@ def test_what_nobody_confirms_is_put_back_also_when_nettune_is_killed(untouched:
     assert "no change waits" in late.stderr
     assert (again.returncode, kept.returncode) == (0, 0), kept.stderr
     assert [each["state"] for each in changes(untouched, A)] == ["put itself back", "rolled back"]
+
+
+def test_a_link_that_is_lost_while_a_change_waits_is_not_waited_for(untouched: Machines, tmp_path: Path) -> None:
+    """Ten seconds without carrier, and the host takes it back, long before its deadline; its log says why."""
+    mine = profile(tmp_path, **{RMEM: HELD})
+    was = value(untouched.a, RMEM)
+    words = ("--host", A, "--device", "eth0", "--hold", "--confirm-within", "300")
+    held = desk(untouched, "apply", mine, *words)
+    _batch(untouched.node, "link set port-a down")
+    took = waited(lambda: value(untouched.a, RMEM) == was, 40)
+    _batch(untouched.node, "link set port-a up")
+    waited(lambda: "tentative" not in untouched.node.run(Command(("ip", "-6", "addr"))).stdout, 10)
+    (known,) = changes(untouched, A)
+    log = untouched.a.run(Command(("cat", f"{ROOT}/{known['change']}/log"))).stdout
+
+    assert held.returncode == 0, held.stderr
+    assert 8 < took < 30
+    assert known["state"] == "put itself back"
+    assert "early: eth0 has no carrier" in log
 
 
 @pytest.mark.sampled(2)

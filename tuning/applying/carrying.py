@@ -46,7 +46,8 @@ def apply(planned: Planned, profile: str, *, confirm_s: int, again: Again) -> Ap
     applied = Applied("", host.name, profile, time.time(), devices, planned.settings, changes, originals)
     lines = restoring.undoing(changes, baseline[host.name], planned.explains)
     gateways = verifying.answering(planned)
-    guarded = guard.arm(host, restoring.script(lines, record.header(applied)), confirm_s)
+    looks = verifying.looks(planned, gateways)
+    guarded = guard.arm(host, restoring.script(lines, record.header(applied), looks), confirm_s)
     guarded = replace(guarded, undo_s=min(math.ceil(_LINE_S * len(lines)), confirm_s // 2))
     applied = replace(applied, change_id=guarded.guard_id, state="armed", left_s=confirm_s)
     try:

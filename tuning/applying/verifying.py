@@ -9,17 +9,31 @@ from contextlib import AbstractContextManager
 from bench.facts.sheet import Sheets
 from bench.hosts.command import Command, HostFault
 from bench.hosts.host import Host
+from bench.labs.sharing import QUORATE, QUORUM
 from tuning.applying.planning import Planned
 
 _SETTLE_S = 10.0  # for a link that a driver resets, and for LACP at its fast rate
 _EVERY_S = 0.5
 _PAYLOAD_BYTES = 131_072  # many full segments each way: an MTU too large lets logins through and nothing else
-_ERRORS = ("rx_errors", "tx_errors", "rx_crc_errors", "tx_carrier_errors")
+_KIND = re.compile(r"link/([^/]+)/kind")
+_PARTNER = "/sys/class/net/{}/bonding/ad_partner_mac"
 
 
 def answering(planned: Planned) -> tuple[str, ...]:
     """The gateways that answer now: what does not answer before a change proves nothing after it."""
     return tuple(each for each in planned.riding.gateways if planned.host.run(_ping(each)).ok)
+
+
+def looks(planned: Planned, gateways: Sequence[str]) -> tuple[str, ...]:
+    """What the host itself watches until the change is confirmed: links, LACP, gateways, quorum; each is well now."""
+    host, facts = planned.host, planned.baseline[planned.host.name].facts
+    devices = [device.device for device in planned.lab.path]
+    bonds = [match[1] for key, kind in facts.items() if kind == "bond" and (match := _KIND.fullmatch(key))]
+    *partners, quorum = host.run_all((*(Command(("cat", _PARTNER.format(each))) for each in bonds), QUORUM))
+    found = [f"carrier:{each}" for each in devices if facts.get(f"link/{each}/operstate") == "UP"]
+    found += [f"lacp:{each}" for each, told in zip(bonds, partners, strict=True) if told.stdout.strip().strip("0:")]
+    found += [f"ping:{each}" for each in gateways]
+    return (*found, *(("quorum",) if QUORATE.search(quorum.stdout) else ()))
 
 
 def from_here(planned: Planned, gateways: Sequence[str]) -> tuple[str, ...]:
