@@ -1,0 +1,143 @@
+"""Changes of hosts as records, what forbids one, what drifted since, what would be overwritten. Without a kernel."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.facts.sheet import Difference, FactSheet
+from results.errors import NotAble, WrongInput
+from tuning.applying import record
+from tuning.applying.drift import drifted
+from tuning.applying.record import Applied, State, listed
+from tuning.applying.returning import chosen, odd
+from tuning.knobs.knob import Change
+
+RMEM = "sysctl/net.ipv4.tcp_rmem"
+SMALL, LARGE = "4096 131072 6291456", "4096 131072 67108864"
+
+
+def _applied(change_id: str = "0123456789ab", *, state: State = "confirmed", at: float = 1.0, key: str = RMEM,
+             moved: Mapping[str, tuple[str | None, str | None]] | None = None) -> Applied:  # fmt: skip
+    change = Change("pve1", key, LARGE)
+    return Applied(change_id, "pve1", "mine", at, ("eth0",), (("net.ipv4.tcp_rmem", LARGE),), (change,),
+                   {key: SMALL}, {key: (SMALL, LARGE)} if moved is None else moved, state)  # fmt: skip
+
+
+def _printed(applied: Applied, state: str, left: int = 0) -> str:
+    """As LIST prints it."""
+    moved = json.dumps({key: list(values) for key, values in applied.moved.items()}) if applied.moved else ""
+    return f"{applied.change_id} {state} {left}\n{record.header(applied)}\n{moved}\n"
+
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+VALUES = st.none() | TEXT
+
+
+@given(
+    TEXT, st.floats(0, 4e9), st.lists(TEXT, max_size=3).map(tuple), st.dictionaries(TEXT, st.tuples(VALUES, VALUES)),
+    st.lists(st.tuples(TEXT, TEXT, st.booleans(), VALUES), max_size=4, unique_by=lambda each: each[0]),
+)  # fmt: skip
+def test_a_record_is_read_as_it_was_written(
+    profile: str,
+    at: float,
+    devices: tuple[str, ...],
+    moved: dict[str, tuple[str | None, str | None]],
+    changed: list[tuple[str, str, bool, str | None]],
+) -> None:
+    """Whatever names and values hold: line feeds, quotes, what looks like another record."""
+    changes = tuple(Change("pve1", key, wanted, follows) for key, wanted, follows, _ in changed)
+    one = Applied("0123456789ab", "pve1", profile, round(at, 3), devices, ((profile, profile),), changes,
+                  {key: was for key, _, _, was in changed}, moved, "confirmed", 7)  # fmt: skip
+
+    assert listed("pve1", _printed(one, "confirmed", 7)) == (one,)
+    assert record.header(one).count("\n") == 0
+
+
+def test_what_was_moved_is_told_with_both_values() -> None:
+    """What was dragged along too."""
+    text = record.moved_text([Difference("pve1", "link/eth0/mtu", "1500", "9000"), Difference("pve1", "x", None, "y")])
+
+    assert json.loads(text) == {"link/eth0/mtu": ["1500", "9000"], "x": [None, "y"]}
+    assert record.before(_applied(moved={"a": (None, "1"), "b": ("2", None)})).facts == {"b": "2"}
+
+
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [('# nettune applied: {"format": 2}', "has format 2"), ("# nettune applied: {", "is damaged"), ("", "is damaged")],
+)
+def test_a_record_that_cannot_be_read_is_named(about: str, words: str) -> None:
+    """By host and change."""
+    with pytest.raises(NotAble, match=f"on pve1: the record of change 0123456789ab {words}"):
+        listed("pve1", f"0123456789ab armed 3\n{about}\n\n")
+
+
+def test_changes_are_listed_oldest_first_and_other_lines_are_left_out() -> None:
+    """The state is the host's word."""
+    old, new = _applied(at=1.0), _applied("ba9876543210", at=2.0)
+    found = listed("pve1", "noise\n" + _printed(new, "armed", 9) + _printed(old, "rolled-back"))
+
+    assert [(each.change_id, each.state, each.stands) for each in found] == [
+        (old.change_id, "rolled back", False), (new.change_id, "armed", True),
+    ]  # fmt: skip
+
+
+def test_the_last_change_that_stands_is_taken_back_and_none_below_a_later_one() -> None:
+    """A later change of the same facts goes first; of other facts it does not matter."""
+    old, new = _applied(at=1.0), _applied("ba9876543210", at=2.0)
+    beside = _applied("ba9876543210", at=2.0, key="sysctl/net.ipv4.tcp_wmem")
+
+    assert chosen("pve1", (old, new), "") == new
+    assert chosen("pve1", (old, beside), old.change_id) == old
+    with pytest.raises(WrongInput, match=r"change ba9876543210 \(mine\) came later and moved the same"):
+        chosen("pve1", (old, new), old.change_id)
+    with pytest.raises(WrongInput, match="no change 00"):
+        chosen("pve1", (old,), "00")
+    with pytest.raises(WrongInput, match="nothing to take back"):
+        chosen("pve1", (_applied(state="rolled back"),), "")
+
+
+def test_values_of_somebody_else_are_told_and_ours_are_not() -> None:
+    """What was there before, what the change made of it, in other spelling too."""
+    moved = {RMEM: (SMALL, LARGE), "address/eth0/fe80::1/64": ("scope link", None)}
+    applied = _applied(moved=moved)
+
+    assert odd(applied, FactSheet("pve1", {RMEM: LARGE})) == ()
+    assert odd(applied, FactSheet("pve1", {RMEM: SMALL, "address/eth0/fe80::1/64": "scope link"})) == ()
+    (said,) = odd(applied, FactSheet("pve1", {RMEM: "1 2 3"}))
+    assert "reads '1 2 3'" in said
+
+
+CAUSES = {
+    "booted": ("booted since", SMALL, (), "the host was booted since"),
+    "reset": ("confirmed", SMALL, (), "the value from before again"),
+    "gone": ("confirmed", None, (), "is its module still loaded"),
+    "owner": ("confirmed", "1 2 3", ("tuned",), "somebody set another value"),
+    "stands": ("confirmed", LARGE, (), ""),
+    "taken back": ("rolled back", SMALL, (), ""),
+}
+
+
+@pytest.mark.parametrize(("state", "actual", "owners", "cause"), CAUSES.values(), ids=CAUSES)
+def test_drift_is_named_with_what_may_have_caused_it(
+    state: State, actual: str | None, owners: tuple[str, ...], cause: str
+) -> None:
+    """Of changes that should stand."""
+    facts = {} if actual is None else {RMEM: actual}
+    found = drifted([_applied(state=state)], FactSheet("pve1", facts), owners)
+
+    assert [cause in each.cause for each in found] == ([True] if cause else [])
+
+
+def test_the_later_of_two_changes_is_what_is_wanted() -> None:
+    """And what a program there writes is its owner's."""
+    governor = "cpu/policy0/scaling_governor"
+    one = Applied("0123456789ab", "pve1", "a", 1.0, (), (("scaling_governor", "performance"),),
+                  (Change("pve1", governor, "performance"),), {governor: "powersave"}, {}, "confirmed")  # fmt: skip
+    two = _applied("ba9876543210", at=2.0)
+    earlier = Applied("aaaaaaaaaaaa", "pve1", "x", 0.5, (), (), (Change("pve1", RMEM, SMALL),), {}, {}, "confirmed")
+    found = drifted([earlier, one, two], FactSheet("pve1", {RMEM: LARGE, governor: "schedutil"}), ("tuned",))
+
+    assert [(each.key, each.cause) for each in found] == [(governor, "tuned writes it there")]
