@@ -58,12 +58,11 @@ def run(
     screen, where = Screen(quiet=as_json), places(store)
     if not (dry_run or unprivileged.elsewhere(plan)):
         unprivileged.enter(where)  # before what takes its time to import: an ordinary user's program starts twice
-    from nettune import outputs, preview, shared, wiring
-    from nettune.seeds import dealt
+    from nettune import outputs, preview, seeds, shared, wiring
     from nettune.watch import Watch
     from results.store import opened
 
-    pct, seed = shared.read(given=shared_link, most=max_share), dealt() if seed is None else seed
+    pct, seed = shared.read(given=shared_link, most=max_share), seeds.dealt() if seed is None else seed
     # A dry run of a new plan reads no store, so it makes none.
     with opened(":memory:" if dry_run and not (resume or confirm) else where.store) as kept:
         order = preview.order(
