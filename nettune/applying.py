@@ -57,7 +57,8 @@ def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, o
             screen.line("nothing was changed: a dry run" if plan.rows else f"{host.name}: nothing to do")
             return {**told, "change": None, "state": "planned" if plan.rows else "nothing to do"}
         made = carrying.apply(plan, profile.name, confirm_s=wish.confirm_s, again=lambda: opened(word))
-        screen.line(f"{host.name}: applied and verified, also by a new connection (change {made.change_id})")
+        how = "" if host.local else ", also by a new connection"
+        screen.line(f"{host.name}: applied and verified{how} (change {made.change_id})")
         if wish.hold:
             screen.line(f"it is taken back in {wish.confirm_s} s unless: nettune confirm {word}", "bold")
         else:
@@ -124,7 +125,8 @@ def verified(screen: Screen, word: str) -> tuple[drift.Drift, ...]:
             screen.line(f"{host.name}: {each.key} reads {each.actual!r}, applied was {each.wanted!r}: {each.cause}")
         if not found:
             stand = sum(each.state == "confirmed" for each in known)
-            screen.line(f"{host.name}: {stand} changes stand as they were applied")
+            said = {0: "no change is to stand", 1: "the change stands as it was applied"}
+            screen.line(f"{host.name}: {said.get(stand, f'{stand} changes stand as they were applied')}")
         return found
 
 
@@ -143,15 +145,21 @@ def history(screen: Screen, word: str) -> tuple[Applied, ...]:
 
 
 def _shown(screen: Screen, profile: Profile, plan: Planned) -> None:
-    rows = [
-        (row.setting, row.change.key, row.now or "absent", row.change.wanted,
-         next((f"{key}: {said}" for key, said in DISRUPTIONS.items() if key == row.disruption), "not known"),
-         "; ".join(dict.fromkeys(role.role for role in row.rides)) or "-")
-        for row in plan.rows
-    ]  # fmt: skip
-    if rows:
+    shown, before = [], ""
+    for row in plan.rows:
+        ridden = ", ".join(dict.fromkeys(role.role for role in row.rides)) or "-"
+        word = row.setting if row.setting != before else ""
+        shown.append((word, row.change.key, row.now or "absent", row.change.wanted, row.disruption or "?", ridden))
+        before = row.setting
+    if shown:
         screen.table(f"{profile.name} ({profile.label}) on {plan.host.name}",
-                     ("setting", "fact", "now", "wanted", "what it costs", "rides on its device"), rows)  # fmt: skip
+                     ("setting", "fact", "now", "wanted", "costs", "rides on its device"), shown)  # fmt: skip
+    costs = {row.disruption for row in plan.rows}
+    for key, words in DISRUPTIONS.items():
+        if key in costs:
+            screen.line(f"{key}: {words}", "dim")
+    for role in dict.fromkeys(role.why for row in plan.rows for role in row.rides):
+        screen.line(role, "dim")
     for word, why in plan.left_out:
         screen.line(f"left out: {word}: {why}", "dim")
     for word, why in plan.refused:
