@@ -24,6 +24,11 @@ def nettune(*words: str, stdin: str = "", prefix: tuple[str, ...] = ()) -> subpr
     return subprocess.run([*prefix, *PROGRAM, *words], input=stdin, capture_output=True, text=True, check=False)
 
 
+def run_program(argv: tuple[str, ...], prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Another program of the tests', finished."""
+    return subprocess.run([*prefix, *argv], capture_output=True, text=True, check=False)
+
+
 def start(*words: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     """The program on its way, leader of a process group of its own."""
     return subprocess.Popen(
