@@ -29,8 +29,9 @@ def _run() -> int:
 
     try:
         app()  # exits by itself: 0, a verb's own code, or 2 for options that cannot be
-    except Interrupted:
-        _say("interrupted; the machine is as it was. `nettune run --resume last` goes on")
+    except Interrupted as error:
+        said = "; ".join(getattr(error, "__notes__", ()))
+        _say(f"interrupted; {said or 'the machine is as it was. `nettune run --resume last` goes on'}")
         return 130
     except Fault as error:
         _say("; ".join((str(error), *getattr(error, "__notes__", ()))), error.hint)

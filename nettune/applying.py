@@ -35,11 +35,13 @@ class Wish:
 
 def applied(screen: Screen, profile: Profile, words: Sequence[str], wish: Wish) -> list[dict[str, object]]:
     """Every host in turn; the first that fails ends it, and the error says which are left as they were."""
+    if wish.hold and len(words) > 1:
+        raise WrongInput("--hold is of one host: two that wait at once would hide which of them broke the path")
     done: list[dict[str, object]] = []
     for number, word in enumerate(words):
         try:
             done.append(_one(screen, profile, word, wish))
-        except NotAble as error:
+        except BaseException as error:
             if len(words) > 1:
                 error.add_note(f"applied before: {', '.join(words[:number]) or 'none'}; not touched: "
                                f"{', '.join(words[number + 1 :]) or 'none'}")  # fmt: skip
@@ -48,7 +50,7 @@ def applied(screen: Screen, profile: Profile, words: Sequence[str], wish: Wish) 
 
 
 def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, object]:
-    with _ready(screen, word) as host:
+    with _ready(screen, word, reading=wish.dry_run) as host:
         plan = _planned(host, profile, wish)
         _shown(screen, profile, plan)
         told: dict[str, object] = {"host": host.name, "changes": _rows(plan), "left_out": dict(plan.left_out),
@@ -59,20 +61,33 @@ def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, o
         made = carrying.apply(plan, profile.name, confirm_s=wish.confirm_s, again=lambda: opened(word))
         how = "" if host.local else ", also by a new connection"
         screen.line(f"{host.name}: applied and verified{how} (change {made.change_id})")
-        if wish.hold:
-            screen.line(f"it is taken back in {wish.confirm_s} s unless: nettune confirm {word}", "bold")
-        else:
-            keeping.confirm(host, made.change_id)
-            screen.line(f"confirmed; to take it back: nettune rollback {word} --to {made.change_id}")
-        return {**told, "change": made.change_id, "state": "armed" if wish.hold else "confirmed"}
+        try:
+            state = _held(screen, host, word, made) if wish.hold else _confirmed(screen, host, word, made)
+        except BaseException as error:
+            error.add_note(f"change {made.change_id} was applied; whether it stays: nettune history {word}")
+            raise
+        return {**told, "change": made.change_id, "state": state}
+
+
+def _held(screen: Screen, host: Host, word: str, made: Applied) -> str:
+    (now,) = [each for each in keeping.changes(host) if each.change_id == made.change_id]
+    left = f"in {now.left_s} s" if now.state == "armed" else "by the host already"
+    screen.line(f"it is taken back {left} unless: nettune confirm {word}", "bold")
+    return now.state
+
+
+def _confirmed(screen: Screen, host: Host, word: str, made: Applied) -> str:
+    keeping.confirm(host, made.change_id)
+    screen.line(f"confirmed; to take it back: nettune rollback {word} --to {made.change_id}")
+    return "confirmed"
 
 
 @contextmanager
-def _ready(screen: Screen, word: str) -> Iterator[Host]:
-    """The host, able, with nothing of dead runs left on it."""
+def _ready(screen: Screen, word: str, *, reading: bool) -> Iterator[Host]:
+    """The host, able, with nothing of dead runs left on it; where it is only read, those are left alone."""
     with opened(word) as host:
         riding.able(host)
-        for line in guard.settled(host):
+        for line in () if reading else guard.settled(host):
             screen.line(line)
         yield host
 
@@ -105,8 +120,7 @@ def taken_back(screen: Screen, word: str, change_id: str, *, anyway: bool) -> Ap
         found = returning.chosen(host.name, keeping.changes(host), change_id)
         there = [each for each in found.devices if host.run(hardware.is_device(each)).ok]
         lab = planning.lab_of(host, there, riding.asked(host))
-        if left := returning.take_back(host, lab, found, anyway=anyway):
-            raise NotAble(f"on {host.name}: not everything is as it was: {'; '.join(left)}")
+        returning.take_back(host, lab, found, anyway=anyway)
         screen.line(
             f"{host.name}: change {found.change_id} ({found.profile}) is taken back; all that it moved is as it was"
         )

@@ -32,7 +32,7 @@ root=$1 id=$2 seconds=$3 size=$4 folder=$1/$2
 export LC_ALL=C
 mkdir -p "$root"
 exec 9>>"$root/lock"
-flock -w 10 9
+flock -w 10 9 || { echo "$root/lock is held: another nettune is writing there" >&2; exit 1; }
 for other in "$root"/*/deadline; do
   [ ! -e "$other" ] || { echo "another change is under way there: ${other%/deadline}" >&2; exit 1; }
 done
@@ -86,15 +86,19 @@ rm -f "$1/$2/deadline"
 [ ! -d /run/systemd/system ] || systemctl stop "nettune-guard-$2.timer" 2>/dev/null
 rm -rf "$1/$2"
 """
-# A line for each folder: id, state, seconds until its deadline. After a boot nothing of what was changed is left.
+# A line for each folder: id, state, seconds until its deadline, whether it is of a trial or of a change that is to stay
+# (tuning/applying), whose folder is its record. After a boot nothing of what was changed is left.
 LEFT = """\
 read -r now rest </proc/uptime
 read -r boot </proc/sys/kernel/random/boot_id
 for folder in "$1"/*/; do
   folder=${folder%/}
   [ -e "$folder/restore" ] || continue
-  # A change that is to stay keeps its folder once it is over (tuning/applying).
-  [ -e "$folder/deadline" ] || ! grep -q '^# nettune applied: ' "$folder/restore" || continue
+  of=trial
+  if grep -q '^# nettune applied: ' "$folder/restore"; then
+    of=change
+    [ ! -e "$folder/confirmed" ] && [ ! -e "$folder/rolled-back" ] && [ ! -e "$folder/restored" ] || continue
+  fi
   deadline= was=
   [ ! -e "$folder/deadline" ] || read -r deadline <"$folder/deadline"
   [ ! -e "$folder/boot" ] || read -r was <"$folder/boot"
@@ -102,9 +106,21 @@ for folder in "$1"/*/; do
   [ -n "$deadline" ] || state=begun
   [ ! -e "$folder/restored" ] || state=restored
   [ "$was" = "$boot" ] || state=booted
-  echo "${folder##*/} $state $((${deadline:-0} - ${now%.*}))"
+  echo "${folder##*/} $state $((${deadline:-0} - ${now%.*})) $of"
 done
 """
+# $2 id. Runs the host's own script to its end, in a session of its own: it goes on where our connection is lost.
+PUT_BACK = """\
+setsid /bin/sh "$1/$2/restore" now </dev/null >/dev/null 2>&1 9>&- &
+tries=0
+until [ -e "$1/$2/restored" ]; do
+  tries=$((tries + 1))
+  [ "$tries" -lt 1000 ] || { echo "it is not put back after 100 s; its log is $1/$2/log" >&2; exit 1; }
+  sleep 0.1
+done
+cat "$1/$2/log"
+"""
+_CLOSED = 'rm -f "$1/$2/deadline"; : >"$1/$2/restored"; sync "$1/$2"'  # a boot has undone it
 
 
 class NotGuarded(HostFault):
@@ -185,15 +201,19 @@ def settled(host: Host) -> tuple[str, ...]:
     """
     said = []
     for line in host.run(Command(("sh", "-c", LEFT, "sh", ROOT))).require().stdout.splitlines():
-        guard_id, state, left_s = line.split()
+        guard_id, state, left_s, of = line.split()
         if state == "armed" and int(left_s) > -_LOCK_S:
             raise NotGuarded(
                 f"on {host.name}: another run has changed this host, or was killed while it did: guard {guard_id}",
                 hint=f"the host puts itself back in {max(0, int(left_s))} s; or now: sh {ROOT}/{guard_id}/restore now",
             )
+        log = ""
         if state in {"armed", "begun"}:  # its watcher was killed
-            host.run(Command(("sh", f"{ROOT}/{guard_id}/restore", "now"), deadline_s=2 * SLOW_S)).require()
-        log = Guard(host, guard_id).disarm()
+            log = put_back(host, guard_id)
+        if of == "change":
+            host.run(_told(_CLOSED, guard_id)).require()
+        else:
+            log = Guard(host, guard_id).disarm()
         failed = [each for each in log.splitlines() if each.startswith("exit ") and not each.startswith("exit 0:")]
         how = {"restored": "it had put itself back", "booted": "it was booted since, which undid the changes"}.get(
             state, "it was put back now"
@@ -201,6 +221,12 @@ def settled(host: Host) -> tuple[str, ...]:
         more = f" ({len(failed)} lines had nothing to do or failed)" if failed else ""
         said.append(f"on {host.name}: a run ended without undoing its changes (guard {guard_id}): {how}{more}")
     return tuple(said)
+
+
+def put_back(host: Host, guard_id: str) -> str:
+    """The host runs its own script now, to its end, whatever becomes of us; its log. Raises HostFault."""
+    words = ("sh", "-c", PUT_BACK, "sh", ROOT, guard_id)
+    return host.run(Command(words, deadline_s=2 * SLOW_S)).require(f"its folder is {ROOT}/{guard_id}").stdout
 
 
 def _told(script: str, *words: str) -> Command:

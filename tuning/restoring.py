@@ -10,15 +10,18 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from bench.facts import irqs
 from bench.facts.scope import device_of
 from bench.facts.sheet import Difference, FactSheet
-from bench.facts.state import sysctl_path
+from bench.facts.state import device_path, sysctl_path
 from bench.hosts.command import Command
 from tuning.knobs.feature import Feature
 from tuning.knobs.knob import Change
 from tuning.knobs.table import owner
 from tuning.surroundings import repairs
 
+# What a driver makes anew with its queues, and the file behind each fact of it.
+_OF_QUEUES: Mapping[str, Callable[[str], str]] = {"queue/": device_path, "napi/": device_path, "irq/": irqs.path}
 Explains = Callable[[Difference], bool]
 PATIENCE_S = 10  # a link that a driver resets comes back sooner
 
@@ -31,8 +34,9 @@ folder=${0%/*} root=${0%/*/*}
 export PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin" LC_ALL=C
 set -f
 due() {
-  [ -e "$folder/deadline" ] || exit 0
-  read -r deadline <"$folder/deadline"
+  deadline=0  # of a restoring that was cut short
+  [ -e "$folder/deadline" ] || [ -e "$folder/restoring" ] || exit 0
+  { read -r deadline <"$folder/deadline"; } 2>/dev/null
   read -r now rest </proc/uptime
   left=$((${deadline:-0} - ${now%.*}))
 }
@@ -78,13 +82,16 @@ if [ "${1:-}" != now ]; then
   done
 fi
 exec 9>>"$root/lock"
-flock -w 60 9 || echo "the lock was not to be had in 60 s" >>"$folder/log"
+locked=yes
+flock -w 60 9 || { locked=; echo "the lock was not to be had in 60 s" >>"$folder/log"; }
 [ ! -e "$folder/restored" ] || exit 0
 if [ "${1:-}" != now ]; then
   due
   [ "$left" -le 0 ] || [ -n "$early" ] || exec /bin/sh "$0" 9>&-
 fi
-mv "$folder/deadline" "$folder/restoring" 2>/dev/null || [ "${1:-}" = now ] || exit 0
+# Who has the lock and finds a restoring that is not over knows that whoever did it is dead: every line may run twice.
+mv "$folder/deadline" "$folder/restoring" 2>/dev/null || [ "${1:-}" = now ] ||
+  { [ -n "$locked" ] && [ -e "$folder/restoring" ]; } || exit 0
 read -r now rest </proc/uptime
 echo "began at uptime $now" >>"$folder/log"
 """
@@ -153,6 +160,13 @@ def _dragged(original: FactSheet, changed: set[str], explains: Explains) -> list
         if key.startswith("sysctl/")
         for name in (key.removeprefix("sysctl/"),)
         for command in repairs((Difference(original.host, key, value, None),))
+    ]
+    lines += [
+        f"differs {shlex.quote(path(key))} {shlex.quote(value)} && {_tried(command)}"
+        for key, value in may.items()
+        for kind, path in _OF_QUEUES.items()
+        if key.startswith(kind) and not key.endswith("/near")
+        for command in (Command(("tee", path(key)), stdin=value),)
     ]
     lost = [
         Difference(original.host, key, value, None)

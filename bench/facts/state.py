@@ -113,7 +113,7 @@ def read(
             devices,
             bridges=host in bridged,
             filters=host in filtered,
-            machine=not host.local,
+            machine=not host.local or host in clocked,
             clocked=host in clocked,
             interrupts=host.name in interrupts,
         )

@@ -126,7 +126,7 @@ def test_a_way_that_is_lost_meanwhile_is_put_back_by_the_host_alone(untouched: M
     assert "--allow ssh" in refused.stderr
     assert took < 11
     assert job.returncode == 3
-    assert "the host puts itself back within 6 s" in said
+    assert "puts itself back within 6 s" in said
     assert changes(untouched, A)[-1]["state"] == "put itself back"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from bench.facts.sheet import Sheets, differences
+from bench.facts.sheet import Difference, Sheets, differences
 from bench.hosts.command import HostFault
 from bench.hosts.host import Host
 from bench.shield import carried_through
@@ -51,14 +51,16 @@ def apply(planned: Planned, profile: str, *, confirm_s: int, again: Again) -> Ap
     guarded = replace(guarded, undo_s=min(math.ceil(_LINE_S * len(lines)), confirm_s // 2))
     applied = replace(applied, change_id=guarded.guard_id, state="armed", left_s=confirm_s)
     try:
-        within = _written(planned, guarded)
-        moved = differences(baseline, within)
+        moved = _moved(planned, _written(planned, guarded))
         keeping.told_moved(host, applied.change_id, record.moved_text(moved))
-        problems = verifying.from_here(planned, gateways) or verifying.by_a_new_connection(again)
+        least_s = min(verifying.WATCHED_S, confirm_s / 2) if planned.disturbs else 0.0
+        problems = verifying.from_here(planned, looks, least_s) or verifying.by_a_new_connection(again)
         if problems:
             raise NotWell(f"on {host.name}: {'; '.join(problems)}")
+        moved = _moved(planned, planned.lab.read())  # as it stays, links having settled
+        keeping.told_moved(host, applied.change_id, record.moved_text(moved), verified=True)
     except BaseException as error:
-        carried_through(functools.partial(_back, host, applied, confirm_s, error))
+        carried_through(functools.partial(_back, planned, applied, confirm_s, error))
         raise
     return replace(applied, moved={each.key: (each.before, each.after) for each in moved})
 
@@ -77,11 +79,26 @@ def _written(planned: Planned, guarded: Guard) -> Sheets:
     return within
 
 
-def _back(host: Host, applied: Applied, confirm_s: int, error: BaseException) -> None:
-    """Put back at once where the host can be reached; otherwise it does so by itself, which the error is told."""
+def _moved(planned: Planned, now: Sheets) -> tuple[Difference, ...]:
+    """What the change moved: what it set, and what its settings explain. What others did meanwhile is theirs."""
+    own = {each.key for each in planned.changes}
+    return record.lasting(
+        each for each in differences(planned.baseline, now) if each.key in own or planned.explains(each)
+    )
+
+
+def _back(planned: Planned, applied: Applied, confirm_s: int, error: BaseException) -> None:
+    """Put back at once where the host can be reached; otherwise it does so by itself. The error is told which."""
+    host = planned.host
     try:
-        keeping.put_back_now(host, applied.change_id)
+        guard.put_back(host, applied.change_id)
+        left = verifying.settled(lambda: _moved(planned, planned.lab.read()))
     except HostFault as lost:
-        error.add_note(f"{lost}; the host puts itself back within {confirm_s} s of the first write")
+        error.add_note(f"{lost}; {host.name} puts itself back within {confirm_s} s of the first write")
+        return
+    if left:
+        error.add_note(
+            f"{host.name} was put back at once (change {applied.change_id}), but for {'; '.join(map(str, left[:5]))}"
+        )
     else:
         error.add_note(f"{host.name} was put back at once (change {applied.change_id})")

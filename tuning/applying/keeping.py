@@ -9,24 +9,30 @@ from bench.hosts.host import Host
 from tuning.applying.record import HEADER, Applied, listed
 from tuning.guard import BUSY, FIRED, ROOT, SLOW_S, NotGuarded
 
-# $1 root, $2 id, of all three; the text on standard input.
+_NOT_VERIFIED = 78  # exit code of CONFIRM, beside those of tuning.guard
+# $1 root, $2 id, of all three. MADE: the text on standard input; $3 is "verified" once all is well.
 MADE = """\
 exec 9>>"$1/lock"; flock -w 30 9 || exit 75
 [ -e "$1/$2/deadline" ] || exit 76
-cat >"$1/$2/moved.next" && sync "$1/$2/moved.next" && mv "$1/$2/moved.next" "$1/$2/moved" && sync "$1/$2"
+cat >"$1/$2/moved.next" && sync "$1/$2/moved.next" && mv "$1/$2/moved.next" "$1/$2/moved" &&
+  { [ -z "$3" ] || : >"$1/$2/$3"; } && sync "$1/$2"
 """
+# What was never seen to be well cannot be confirmed, nor what could not be taken back.
 CONFIRM = """\
 exec 9>>"$1/lock"; flock -w 30 9 || exit 75
-mv "$1/$2/deadline" "$1/$2/confirmed" 2>/dev/null || exit 76
+[ -e "$1/$2/deadline" ] || exit 76
+[ -e "$1/$2/verified" ] || exit 78
+mv "$1/$2/deadline" "$1/$2/confirmed" || exit 1
 sync "$1/$2"
 [ ! -d /run/systemd/system ] || systemctl stop "nettune-guard-$2.timer" 2>/dev/null
 true
 """
 ROLLED_BACK = """\
 exec 9>>"$1/lock"; flock -w 30 9 || exit 75
-mv "$1/$2/confirmed" "$1/$2/rolled-back" && sync "$1/$2"
+[ ! -e "$1/$2/confirmed" ] || mv "$1/$2/confirmed" "$1/$2/rolled-back" && sync "$1/$2"
 """
-# Three lines for each change: id, state, seconds left; the line about it; what it moved (empty where it is not told).
+# Three lines for each change: id, state, seconds left, when it was armed by the host's clock; the line about it; what
+# it moved (empty where it is not told).
 LIST = """\
 read -r now rest </proc/uptime
 read -r boot </proc/sys/kernel/random/boot_id
@@ -41,8 +47,8 @@ for folder in "$1"/*/; do
   [ "$was" = "$boot" ] || { [ "$state" = confirmed ] && state=booted || state=restored; }
   [ ! -e "$folder/rolled-back" ] || state=rolled-back
   [ ! -e "$folder/restored" ] || state=restored
-  printf '%s %s %s\\n%s\\n%s\\n' "${folder##*/}" "$state" "$((${deadline:-0} - ${now%.*}))" "$about" \\
-    "$(cat "$folder/moved" 2>/dev/null)"
+  printf '%s %s %s %s\\n%s\\n%s\\n' "${folder##*/}" "$state" "$((${deadline:-0} - ${now%.*}))" \\
+    "$(stat -c %Y "$folder/restore")" "$about" "$(cat "$folder/moved" 2>/dev/null)"
 done
 """
 
@@ -52,9 +58,9 @@ def changes(host: Host) -> tuple[Applied, ...]:
     return listed(host.name, host.run(_told(LIST)).require().stdout)
 
 
-def told_moved(host: Host, change_id: str, text: str) -> None:
+def told_moved(host: Host, change_id: str, text: str, *, verified: bool = False) -> None:
     """What the writes moved, on disk there. Raises NotGuarded where the host has put itself back."""
-    _required(host, change_id, host.run(_told(MADE, change_id, stdin=text)))
+    _required(host, change_id, host.run(_told(MADE, change_id, "verified" if verified else "", stdin=text)))
 
 
 def confirm(host: Host, change_id: str) -> None:
@@ -67,12 +73,6 @@ def rolled_back(host: Host, change_id: str) -> None:
     host.run(_told(ROLLED_BACK, change_id)).require(f"its folder is {ROOT}/{change_id}")
 
 
-def put_back_now(host: Host, change_id: str) -> str:
-    """The host runs its own script for a change that is armed; its log. Raises HostFault."""
-    host.run(Command(("sh", f"{ROOT}/{change_id}/restore", "now"), deadline_s=2 * SLOW_S)).require()
-    return host.run(Command(("cat", f"{ROOT}/{change_id}/log"))).stdout
-
-
 def _told(script: str, *words: str, stdin: str = "") -> Command:
     return Command(("sh", "-c", script, "sh", ROOT, *words), stdin=stdin, deadline_s=SLOW_S)
 
@@ -82,6 +82,11 @@ def _required(host: Host, change_id: str, outcome: Outcome) -> None:
         raise NotGuarded(
             f"on {host.name}: change {change_id} is not armed: the host put itself back, or it was confirmed before",
             hint=f"nettune history {host.name}",
+        )
+    if outcome.returncode == _NOT_VERIFIED:
+        raise NotGuarded(
+            f"on {host.name}: change {change_id} was never seen to be well: whoever applied it has not come to its end",
+            hint="it is taken back when its time has come; `nettune rollback` does it now",
         )
     if outcome.returncode == BUSY:
         raise NotGuarded(f"on {host.name}: its lock was held for 30 s", hint=f"who holds {ROOT}/lock?")

@@ -54,6 +54,11 @@ class Planned:
         """In writing order."""
         return tuple(sorted((row.change for row in self.rows), key=lambda change: _ORDER[owner(change.key).kind]))
 
+    @property
+    def disturbs(self) -> bool:
+        """True where packets or links may be lost for a while: more than new sockets feel it."""
+        return any(row.disruption >= "d2" for row in self.rows)
+
     def explains(self, difference: Difference) -> bool:
         """True where one of the settings is expected to move that fact, by itself or by what the kernel couples."""
         return any(
@@ -92,7 +97,9 @@ def planned(
         except NotSettable as error:
             left_out.append((word, str(error)))
             continue
-        if why := _forbidden(word, mine, owners, allow, most):
+        twice = [each.change.key for each in mine if each.change.key in {row.change.key for row in rows}]
+        why = f"another setting of the profile sets {twice[0]} too" if twice else ""
+        if why := why or _forbidden(word, mine, owners, allow, most):
             refused.append((word, why))
         rows += mine
         settings.append((word, value))

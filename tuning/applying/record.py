@@ -6,7 +6,7 @@ first write; what the writes moved follows in a file of its own, before anything
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,7 +22,8 @@ _STATES: Mapping[str, State] = {
     "begun": "begun", "booted": "booted since",
 }  # fmt: skip
 Moved = Mapping[str, tuple[str | None, str | None]]  # key -> before, after; None: absent
-_ROW = re.compile(r"([0-9a-f]{12}) ([a-z-]+) (-?\d+)")
+_ROW = re.compile(r"([0-9a-f]{12}) ([a-z-]+) (-?\d+) (\d+)")
+_PASSING = re.compile(r"link/[^/]+/(operstate|flags)")  # what a link has while its driver resets it
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,12 @@ class Applied:
     moved: Moved = field(default_factory=dict)
     state: State = "begun"
     left_s: int = 0
+    armed_at: int = 0  # seconds since the epoch, by the host's clock: the order of its changes
+
+    @property
+    def known(self) -> Moved:
+        """What it moved, or was to move where that was never told."""
+        return self.moved or {each.key: (self.originals.get(each.key), each.wanted) for each in self.changes}
 
     @property
     def stands(self) -> bool:
@@ -60,7 +67,16 @@ def header(applied: Applied) -> str:
     return HEADER + json.dumps(document)
 
 
-def moved_text(differences: Sequence[Difference]) -> str:
+def lasting(differences: Iterable[Difference]) -> tuple[Difference, ...]:
+    """Without what a link that is being reset has for a moment: that is nobody's to put back later."""
+    return tuple(
+        each
+        for each in differences
+        if not _PASSING.fullmatch(each.key) and not (each.key.startswith("route/") and " linkdown" in each.key)
+    )
+
+
+def moved_text(differences: Iterable[Difference]) -> str:
     """What the writes moved, for its file."""
     return json.dumps({each.key: [each.before, each.after] for each in differences}) + "\n"
 
@@ -75,11 +91,11 @@ def listed(host: str, text: str) -> tuple[Applied, ...]:
             continue
         about, made = next(lines, ""), next(lines, "")
         found.append(_read(host, row, about, made))
-    return tuple(sorted(found, key=lambda each: each.at))
+    return tuple(sorted(found, key=lambda each: (each.armed_at, each.at)))
 
 
 def _read(host: str, row: re.Match[str], about: str, made: str) -> Applied:
-    change_id, state, left = row.groups()
+    change_id, state, left, armed_at = row.groups()
     where = f"on {host}: the record of change {change_id}"
     try:
         document: dict[str, Any] = json.loads(about.removeprefix(HEADER))  # Any: JSON
@@ -91,7 +107,8 @@ def _read(host: str, row: re.Match[str], about: str, made: str) -> Applied:
         return Applied(
             change_id, host, str(document["profile"]), float(document["at"]), tuple(document["devices"]),
             tuple((str(setting), str(value)) for setting, value in document["settings"]), changes,
-            {str(key): original for key, _, _, original in document["changes"]}, moved, _STATES[state], int(left),
+            {str(key): original for key, _, _, original in document["changes"]}, moved, _STATES[state],
+            int(left), int(armed_at),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotAble(
@@ -101,4 +118,4 @@ def _read(host: str, row: re.Match[str], about: str, made: str) -> Applied:
 
 def before(applied: Applied) -> FactSheet:
     """What its host had, of what it moved."""
-    return FactSheet(applied.host, {key: was for key, (was, _) in applied.moved.items() if was is not None})
+    return FactSheet(applied.host, {key: was for key, (was, _) in applied.known.items() if was is not None})

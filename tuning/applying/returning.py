@@ -9,7 +9,8 @@ from bench.hosts.host import Host
 from bench.labs.lab import Lab
 from bench.labs.restarting import Wanted
 from results.errors import NotAble, WrongInput
-from tuning.applying import keeping, record
+from tuning import guard
+from tuning.applying import keeping, record, verifying
 from tuning.applying.record import Applied
 from tuning.guard import Original
 from tuning.journal import Intent
@@ -30,7 +31,7 @@ def chosen(host: str, changes: Sequence[Applied], change_id: str) -> Applied:
         what = f"no change {change_id}" if change_id else "nothing to take back"
         raise WrongInput(f"on {host}: {what}", hint=f"changes that stand there: {there}")
     later = standing[standing.index(found[0]) + 1 :] if found[0] in standing else []
-    shared = [each for each in later if set(each.moved) & set(found[0].moved)]
+    shared = [each for each in later if set(each.known) & set(found[0].known)]
     if shared:
         raise WrongInput(
             f"on {host}: change {shared[0].change_id} ({shared[0].profile}) came later and moved the same",
@@ -42,7 +43,7 @@ def chosen(host: str, changes: Sequence[Applied], change_id: str) -> Applied:
 def odd(applied: Applied, now: FactSheet) -> tuple[str, ...]:
     """The facts that somebody else has changed since, in words."""
     found = []
-    for key, values in applied.moved.items():
+    for key, values in applied.known.items():
         actual = now.facts.get(key)
         if not any(_same(key, known, actual) for known in values):
             before, after = values
@@ -50,39 +51,31 @@ def odd(applied: Applied, now: FactSheet) -> tuple[str, ...]:
     return tuple(found)
 
 
-def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -> tuple[str, ...]:
-    """The host has what it had before, compared fact by fact; what it says of that, in words.
+def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -> None:
+    """The host has what it had before, compared fact by fact.
 
     Raises SomebodyElses where it would overwrite what others set since (unless `anyway`), RestoreFailed where
-    something cannot be put back.
+    something cannot be put back, WrongInput for what was taken back before.
     """
+    if applied.state == "rolled back":
+        raise WrongInput(f"on {host.name}: change {applied.change_id} was taken back before")
+    if applied.state == "booted since":  # nothing of it is left; it need not stand any longer
+        keeping.rolled_back(host, applied.change_id)
+        return
     if applied.state == "armed":
-        keeping.put_back_now(host, applied.change_id)
-        return (*_compared(applied, lab.read()[host.name]),)
-    if applied.state != "confirmed":
-        raise WrongInput(f"on {host.name}: change {applied.change_id} no longer stands: {applied.state}")
+        guard.put_back(host, applied.change_id)
+        verifying.settled(lambda: odd(applied, lab.read()[host.name]))
     now = lab.read()[host.name]
     if (others := odd(applied, now)) and not anyway:
         raise SomebodyElses(
             f"on {host.name}: somebody else changed this since: {'; '.join(others)}",
             hint="--anyway puts back what was there before the change",
         )
-    changes = tuple(each for each in applied.changes if each.key in applied.moved)
-    seen = {(host.name, key): value for key in applied.moved if (value := now.facts.get(key)) is not None}
-    part = _Part(lab, host, frozenset(applied.moved))
+    changes = tuple(each for each in applied.changes if each.key in applied.known)
+    seen = {(host.name, key): value for key in applied.known if (value := now.facts.get(key)) is not None}
+    part = _Part(lab, host, frozenset(applied.known))
     undo(Intent(1, changes, {host.name: record.before(applied)}, seen), part)
     keeping.rolled_back(host, applied.change_id)
-    return ()
-
-
-def _compared(applied: Applied, now: FactSheet) -> tuple[str, ...]:
-    """What is not as it was, in words; of what was moved, or where that is not told, of what was to be set."""
-    before = {key: was for key, (was, _) in applied.moved.items()} or applied.originals
-    return tuple(
-        f"{key} was {was!r} and reads {now.facts.get(key)!r}"
-        for key, was in before.items()
-        if not _same(key, was, now.facts.get(key))
-    )
 
 
 def _same(key: str, known: str | None, actual: str | None) -> bool:

@@ -5,14 +5,17 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from bench.facts.sheet import Sheets
-from bench.hosts.command import Command, HostFault
+from bench.hosts.command import Command, HostFault, Outcome
 from bench.hosts.host import Host
 from bench.labs.sharing import QUORATE, QUORUM
 from tuning.applying.planning import Planned
 
+T = TypeVar("T")
 _SETTLE_S = 10.0  # for a link that a driver resets, and for LACP at its fast rate
+WATCHED_S = 12.0  # before a change that may disturb the link is called well: longer than the host's own patience
 _EVERY_S = 0.5
 _PAYLOAD_BYTES = 131_072  # many full segments each way: an MTU too large lets logins through and nothing else
 _KIND = re.compile(r"link/([^/]+)/kind")
@@ -36,12 +39,25 @@ def looks(planned: Planned, gateways: Sequence[str]) -> tuple[str, ...]:
     return (*found, *(("quorum",) if QUORATE.search(quorum.stdout) else ()))
 
 
-def from_here(planned: Planned, gateways: Sequence[str]) -> tuple[str, ...]:
-    """What is not as well as before, asked over the connection that we have; waits for links that settle."""
-    until = time.monotonic() + _SETTLE_S
-    while (problems := _once(planned, gateways)) and time.monotonic() < until:
+def from_here(planned: Planned, watched: Sequence[str], least_s: float = 0.0) -> tuple[str, ...]:
+    """What is not as well as before, asked over the connection that we have; waits for links that settle.
+
+    All must be well at the end of `least_s`: what breaks slowly (a bond's partner, corosync) has that long to show.
+    """
+    began = time.monotonic()
+    while True:
+        problems, passed_s = _once(planned, watched), time.monotonic() - began
+        if passed_s >= (max(least_s, _SETTLE_S) if problems else least_s):
+            return problems
         time.sleep(_EVERY_S)
-    return problems
+
+
+def settled(left: Callable[[], Sequence[T]]) -> Sequence[T]:
+    """What is left once links have settled: asked again and again while there is any, for 10 s."""
+    until = time.monotonic() + _SETTLE_S
+    while (found := left()) and time.monotonic() < until:
+        time.sleep(_EVERY_S)
+    return found
 
 
 def by_a_new_connection(again: Callable[[], AbstractContextManager[Host]]) -> tuple[str, ...]:
@@ -55,13 +71,36 @@ def by_a_new_connection(again: Callable[[], AbstractContextManager[Host]]) -> tu
     return () if echoed.stdout == payload else ("a new connection does not carry full packets both ways",)
 
 
-def _once(planned: Planned, gateways: Sequence[str]) -> tuple[str, ...]:
+def _once(planned: Planned, watched: Sequence[str]) -> tuple[str, ...]:
     host = planned.host
-    before, now = planned.baseline, planned.lab.read()
-    return (
-        *_links(before, now, host.name),
-        *(f"the gateway {each} no longer answers" for each in gateways if not host.run(_ping(each)).ok),
-    )
+    asked = {look: question for look in watched if (question := _question(look)) is not None}
+    answers = host.run_all(tuple(asked.values())) if asked else ()
+    ill = [_ILL[look.partition(":")[0]].format(look.partition(":")[2])
+           for look, answer in zip(asked, answers, strict=True) if not _well(look, answer)]  # fmt: skip
+    return (*_links(planned.baseline, planned.lab.read(), host.name), *ill)
+
+
+_ILL = {"lacp": "{} has no LACP partner", "ping": "the gateway {} no longer answers",
+        "quorum": "corosync has no quorum"}  # fmt: skip
+
+
+def _question(look: str) -> Command | None:
+    """How we ask for what the host watches itself; links are told by its state."""
+    what, _, name = look.partition(":")
+    match what:
+        case "lacp":
+            return Command(("cat", _PARTNER.format(name)))
+        case "ping":
+            return _ping(name)
+        case "quorum":
+            return QUORUM
+    return None
+
+
+def _well(look: str, answer: Outcome) -> bool:
+    if look.startswith("lacp:"):
+        return bool(answer.stdout.strip().strip("0:"))
+    return bool(QUORATE.search(answer.stdout)) if look == "quorum" else answer.ok
 
 
 def _links(before: Sheets, now: Sheets, host: str) -> tuple[str, ...]:

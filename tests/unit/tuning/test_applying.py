@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -29,7 +30,7 @@ def _applied(change_id: str = "0123456789ab", *, state: State = "confirmed", at:
 def _printed(applied: Applied, state: str, left: int = 0) -> str:
     """As LIST prints it."""
     moved = json.dumps({key: list(values) for key, values in applied.moved.items()}) if applied.moved else ""
-    return f"{applied.change_id} {state} {left}\n{record.header(applied)}\n{moved}\n"
+    return f"{applied.change_id} {state} {left} {applied.armed_at}\n{record.header(applied)}\n{moved}\n"
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -50,7 +51,7 @@ def test_a_record_is_read_as_it_was_written(
     """Whatever names and values hold: line feeds, quotes, what looks like another record."""
     changes = tuple(Change("pve1", key, wanted, follows) for key, wanted, follows, _ in changed)
     one = Applied("0123456789ab", "pve1", profile, round(at, 3), devices, ((profile, profile),), changes,
-                  {key: was for key, _, _, was in changed}, moved, "confirmed", 7)  # fmt: skip
+                  {key: was for key, _, _, was in changed}, moved, "confirmed", 7, 5)  # fmt: skip
 
     assert listed("pve1", _printed(one, "confirmed", 7)) == (one,)
     assert record.header(one).count("\n") == 0
@@ -64,6 +65,27 @@ def test_what_was_moved_is_told_with_both_values() -> None:
     assert record.before(_applied(moved={"a": (None, "1"), "b": ("2", None)})).facts == {"b": "2"}
 
 
+def test_what_a_link_has_for_a_moment_is_not_kept() -> None:
+    """Its state while a driver resets it; the rest is."""
+    lasting = Difference("pve1", "sysctl/net.ipv4.tcp_rmem", "1", "2")
+    passing = [Difference("pve1", key, "UP", "DOWN") for key in ("link/eth0/operstate", "link/eth0/flags",
+                                                                "route/default dev eth0 linkdown")]  # fmt: skip
+
+    assert record.lasting([*passing, lasting]) == (lasting,)
+
+
+def test_what_was_never_told_is_what_was_to_be_set() -> None:
+    """Nettune was killed before it read anything back."""
+    assert _applied(moved={}).known == {RMEM: (SMALL, LARGE)}
+
+
+def test_the_hosts_clock_orders_its_changes() -> None:
+    """Two desks whose clocks differ: B came after A."""
+    one, two = replace(_applied(at=9.0), armed_at=1), replace(_applied("ba9876543210", at=2.0), armed_at=2)
+
+    assert listed("pve1", _printed(two, "confirmed") + _printed(one, "confirmed")) == (one, two)
+
+
 @pytest.mark.parametrize(
     ("about", "words"),
     [('# nettune applied: {"format": 2}', "has format 2"), ("# nettune applied: {", "is damaged"), ("", "is damaged")],
@@ -71,7 +93,7 @@ def test_what_was_moved_is_told_with_both_values() -> None:
 def test_a_record_that_cannot_be_read_is_named(about: str, words: str) -> None:
     """By host and change."""
     with pytest.raises(NotAble, match=f"on pve1: the record of change 0123456789ab {words}"):
-        listed("pve1", f"0123456789ab armed 3\n{about}\n\n")
+        listed("pve1", f"0123456789ab armed 3 1\n{about}\n\n")
 
 
 def test_changes_are_listed_oldest_first_and_other_lines_are_left_out() -> None:
