@@ -55,7 +55,7 @@ class Path:
 
     send_buffer_most: int = 0  # bytes, tcp_wmem's last number at the sender; 0: not known
     rate_bps: float = 0.0  # of the slowest link; 0: not known
-    streams: Mapping[str, int] = field(default_factory=dict)  # probe -> how many it sends at once, each way
+    streams: Mapping[str, int] = field(default_factory=dict)  # probe -> how many it sends; all of one direction
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,17 +186,26 @@ def _squeezed(trial: Evidence, path: Path) -> str:
 def _softirq(trial: Evidence, path: Path) -> str:
     """The CPU that takes packets has no time left. In a namespace it is the machine's, whoever keeps it busy."""
     del path
-    told = [each["busiest_softirq"] for each in trial.grown if "busiest_softirq" in each]
-    share, cpu = max(((float(one["share"]), str(one["cpu"])) for one in told), default=(0.0, ""))
+    share, cpu = _most(trial, "busiest_softirq", "cpu")
     return f"{cpu} spent {100 * share:.0f} % of its time in interrupts" if share >= OF_A_CPU else ""
 
 
 def _carrier(trial: Evidence, path: Path) -> str:
     """The thread under a guest that moves its packets runs all the time: vhost's, or QEMU's main loop without it."""
     del path
-    told = [each["busiest_carrier"] for each in trial.grown if "busiest_carrier" in each]
-    share, thread = max(((float(one["share"]), str(one["thread"])) for one in told), default=(0.0, ""))
+    share, thread = _most(trial, "busiest_carrier", "thread")
     return f"{thread} ran for {100 * share:.0f} % of the time" if share >= OF_A_CPU else ""
+
+
+def _most(trial: Evidence, kind: str, name: str) -> tuple[float, str]:
+    """The largest share of the traffic's own time, and whose. Around the traffic a probe starts and ends its tools."""
+    found = [(0.0, "")]
+    for each in trial.grown:
+        if kind in each:
+            seconds = float(each.get("seconds", 1.0))
+            stretched = seconds / max(float(each.get("traffic_s", seconds)), 0.01)
+            found.append((min(1.0, float(each[kind]["share"]) * max(1.0, stretched)), str(each[kind][name])))
+    return max(found)
 
 
 def _line_rate(trial: Evidence, path: Path) -> str:
@@ -213,12 +222,17 @@ def _generator(trial: Evidence, path: Path) -> str:
 
 
 def _connections(trial: Evidence, path: Path) -> str:
-    """The table of connections is nearly full, or the kernel already drops for want of room in it."""
+    """The table of connections is nearly full, or the kernel already drops for want of room in it.
+
+    Two CPUs that insert the same connection at once count a drop too, and with it an insert_failed.
+    """
     del path
     for each in trial.grown:
         table = each.get("connections", {})
         count, most = int(table.get("count", 0)), int(table.get("max", 0))
-        lost = {name: table[name] for name in ("drop", "early_drop") if table.get(name, 0) > 0}
+        raced = min(int(table.get("drop", 0)), int(table.get("insert_failed", 0)))
+        lost = {name: number for name in ("drop", "early_drop")
+                if (number := int(table.get(name, 0)) - (raced if name == "drop" else 0)) > 0}  # fmt: skip
         if lost or (most and count >= OF_TABLE * most):
             dropped = "".join(f", {name} grew by {number}" for name, number in lost.items())
             return f"{count} of {most} connections are tracked{dropped}"

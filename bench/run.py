@@ -363,7 +363,8 @@ class _Found:
         self.histograms += measured.histograms
         self.flags += measured.flags
         self.raw |= {(probe.name, name): text for name, text in measured.raw.items()}
-        moved = {host: counters.growth(before[host], now) for host, now in after.items()}
+        traffic = {"traffic_s": probe.traffic_s}
+        moved = {host: {**counters.growth(before[host], now), **traffic} for host, now in after.items()}
         self.raw[probe.name, "counters"] = json.dumps(moved)
         machine = lab.own_kernels[0].name  # /proc/stat is a whole kernel's
         a, b = before[machine], after[machine]

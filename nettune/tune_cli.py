@@ -68,7 +68,7 @@ def tune(
     with opened(where.store) as kept:
         answer, stages, explored = tuning_of.carried_out(search, explored, where, kept, screen)
         tuned.told(screen, answer, explored)
-        for path in tuned.written(kept, answer, stages, explored, out):
+        for path in tuned.written(search, kept, answer, stages, explored, out):
             screen.line(str(path))
         if as_json:
             screen.document(tuned.document(search, answer, stages, explored))

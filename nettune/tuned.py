@@ -31,16 +31,15 @@ def told(screen: Screen, answer: Answer, explored: Explored | None) -> None:
 
 
 def written(
-    store: Store, answer: Answer, stages: Sequence[Measured], explored: Explored | None, out: Path
+    search: Search, store: Store, answer: Answer, stages: Sequence[Measured], explored: Explored | None, out: Path
 ) -> tuple[Path, ...]:
     """A profile for each pick: `out` for the first, `out` with the pick's name for the others."""
     paths = []
     for number, pick in enumerate(answer.picks):
         run = store.run(stages[-1].run_id)
         path = out if number == 0 else out.with_name(f"{out.stem}-{pick.names[0]}{out.suffix}")
-        files.write(
-            path, profile_text.text(run, advice(run, answer, pick, explanations(stages, pick, explored, store)))
-        )
+        why = explanations(search.plan, stages, pick, explored, store)
+        files.write(path, profile_text.text(run, advice(run, answer, pick, why)))
         paths.append(path)
     return tuple(paths)
 

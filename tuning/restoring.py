@@ -10,7 +10,6 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from bench.facts import irqs
 from bench.facts.scope import device_of
 from bench.facts.sheet import Difference, FactSheet
 from bench.facts.state import device_path, sysctl_path
@@ -20,8 +19,6 @@ from tuning.knobs.knob import Change
 from tuning.knobs.table import owner
 from tuning.surroundings import repairs
 
-# What a driver makes anew with its queues, and the file behind each fact of it.
-_OF_QUEUES: Mapping[str, Callable[[str], str]] = {"queue/": device_path, "napi/": device_path, "irq/": irqs.path}
 Explains = Callable[[Difference], bool]
 PATIENCE_S = 10  # a link that a driver resets comes back sooner
 
@@ -162,11 +159,14 @@ def _dragged(original: FactSheet, changed: set[str], explains: Explains) -> list
         for command in repairs((Difference(original.host, key, value, None),))
     ]
     lines += [
-        f"differs {shlex.quote(path(key))} {shlex.quote(value)} && {_tried(command)}"
+        f"differs {shlex.quote(device_path(key))} {shlex.quote(value)} && {_tried(command)}"
         for key, value in may.items()
-        for kind, path in _OF_QUEUES.items()
-        if key.startswith(kind) and not key.endswith("/near")
-        for command in (Command(("tee", path(key)), stdin=value),)
+        if key.startswith(("queue/", "napi/"))
+        for command in (Command(("tee", device_path(key)), stdin=value),)
+    ]
+    served = sorted((key for key in may if key.startswith("irq/")), key=lambda key: not key.endswith("/on"))
+    lines += [
+        _tried(command) for key in served for command in repairs((Difference(original.host, key, may[key], "-"),))
     ]
     lost = [
         Difference(original.host, key, value, None)

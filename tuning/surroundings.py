@@ -68,9 +68,13 @@ def _sysctl(rest: str, before: str | None, after: str | None) -> tuple[Command, 
 
 
 def _irq(rest: str, before: str | None, after: str | None) -> tuple[Command, ...]:
-    """Queues that came back have the CPUs of the kernel's choice."""
-    there = before is not None and after is not None and rest.rpartition("/")[2].isdecimal()
-    return (Command(("tee", irqs.path(rest)), stdin=before or ""),) if there else ()
+    """Queues that came back have the CPUs of the kernel's choice.
+
+    The CPU that served an interrupt comes first: once it does again, the kernel leaves it there (x86:
+    assign_vector_locked), and the next round writes those that may.
+    """
+    there = before is not None and after is not None and not rest.endswith("/near")
+    return (irqs.writing(f"irq/{rest.removesuffix('/on')}", before or ""),) if there else ()
 
 
 def _address(rest: str, before: str | None, after: str | None) -> tuple[Command, ...]:

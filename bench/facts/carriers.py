@@ -1,7 +1,8 @@
 """The threads that carry guests' packets on their machine, and how long each ran: /proc/PID/task/*/stat.
 
-With vhost they are the kernel's (`vhost-PID`, tasks of QEMU's own process from Linux 6.4 on); without it QEMU's main
-loop moves every packet itself. Which is which their names say (`-name …,debug-threads=on`, which Proxmox sets too).
+With vhost they are the kernel's (`vhost-PID`: tasks of QEMU's own process from Linux 6.4 on, threads of the kernel
+before); without it QEMU's main loop moves every packet itself. Which is which their names say
+(`-name …,debug-threads=on`, which Proxmox sets too).
 """
 
 import re
@@ -15,6 +16,12 @@ for file; do
 { read -r pid <"$file"; } 2>/dev/null || continue
 printf 'guest %s %s\\n' "${file##*/}" "$pid"
 cat "/proc/$pid/task/"*/stat 2>/dev/null
+tr '\\0' ',' <"/proc/$pid/cmdline" 2>/dev/null | grep -q 'vhost=on' || continue
+cat "/proc/$pid/task/"*/comm 2>/dev/null | grep -q '^vhost-' && continue
+for comm in /proc/[0-9]*/comm; do
+name=; { read -r name <"$comm"; } 2>/dev/null
+[ "$name" != "vhost-$pid" ] || cat "${comm%comm}stat"
+done
 done
 """
 _SHELL = ("sh", "-c", _SCRIPT, "sh")
@@ -42,7 +49,7 @@ def parse(outcome: Outcome) -> dict[str, int]:
             _, guest, main = line.split(" ", 2)
         elif (read := _STAT.match(line)) and guest:
             thread, name, user, system = read.groups()
-            told = "main loop" if thread == main else name
+            told = "main loop" if thread == main else f"{name} ({thread})"  # vhost's workers have one name
             if thread == main or _CARRYING.fullmatch(name):
                 word = f"guest {guest.removesuffix('.pid')}: {told}"
                 found[word] = found.get(word, 0) + int(user) + int(system)

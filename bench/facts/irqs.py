@@ -1,7 +1,12 @@
 """Which CPUs serve a NIC's interrupts: /proc/irq/N/smp_affinity_list of its message-signalled ones, as facts. Pure.
 
-A device of virtio has none itself, its parent on the PCI bus has. Where irqbalance runs they move by themselves:
-whoever asks must know that it does not.
+    irq/eth0/virtio1-input.0         "0-3"   the CPUs that may serve it
+    irq/eth0/virtio1-input.0/on      "2"     the one that does (effective_affinity_list), where the kernel tells
+    irq/eth0/near                    "0-3"   those of the device's NUMA node
+
+Interrupts go by their names, since their numbers are others once a driver has asked for them anew. A device of virtio
+has none itself, its parent on the PCI bus has. Where irqbalance runs they move by themselves: whoever asks must know
+that it does not.
 """
 
 import re
@@ -10,9 +15,8 @@ from collections.abc import Sequence
 from bench.hosts.command import Command
 
 SETTING = "smp_affinity_list"  # of a plan: the kernel's own word
-FILE = "/proc/irq/{}/" + SETTING
 BALANCER = Command(("pgrep", "-x", "irqbalance"))  # exits with 0 where it runs
-# $1 … are devices. `near` are the CPUs of its NUMA node, all that are online where the device has no node.
+# $1 … are devices. An interrupt's name is a folder beside its files (kernel/irq/proc.c: register_handler_proc).
 _SCRIPT = """\
 for device; do
 at=/sys/class/net/$device/device
@@ -22,14 +26,26 @@ near=; { read -r near <"$at/local_cpulist"; } 2>/dev/null
 [ -n "$near" ] || read -r near </sys/devices/system/cpu/online
 printf '%s near %s\\n' "$device" "$near"
 for irq in "$at/msi_irqs"/*; do
-number=${irq##*/}; cpus=
-{ read -r cpus <"/proc/irq/$number/smp_affinity_list"; } 2>/dev/null && printf '%s %s %s\\n' "$device" "$number" "$cpus"
+of=/proc/irq/${irq##*/}
+for name in "$of"/*/; do
+name=${name%/}; cpus= on=
+[ -d "$name" ] || continue
+{ read -r cpus <"$of/smp_affinity_list"; } 2>/dev/null || continue
+printf '%s %s %s\\n' "$device" "${name##*/}" "$cpus"
+{ read -r on <"$of/effective_affinity_list"; } 2>/dev/null && [ -n "$on" ] &&
+printf '%s %s/on %s\\n' "$device" "${name##*/}" "$on"
+break
+done
 done
 done
 true
 """
 _SHELL = ("sh", "-c", _SCRIPT, "irqs")
-_LINE = re.compile(r"(\S+) (near|[0-9]+) ([0-9,-]+)")
+_LINE = re.compile(r"(\S+) (.+) ([0-9,-]+)")
+# $1 the name, $2 the CPUs.
+_WRITE = 'for name in /proc/irq/*/"$1"; do printf %s "$2" >"${name%/*}/smp_affinity_list"; done'
+# virtio1-input.0, ens1f0-TxRx-3, i40e-eth0-TxRx-0, mlx5_comp3@pci:0000:01:00.0; not virtio1-config, mlx5_async0@…
+_QUEUE = re.compile(r".*(?:put|rx|tx|comp|fp|queue)[-_.]?(\d+)(?:@.*)?", re.IGNORECASE)
 
 
 def question(devices: Sequence[str]) -> Command:
@@ -38,14 +54,20 @@ def question(devices: Sequence[str]) -> Command:
 
 
 def parse(text: str) -> dict[str, str]:
-    """Facts "irq/eth0/26" with the CPUs that may serve it, and "irq/eth0/near"; none for a device without."""
-    found = (_LINE.fullmatch(line) for line in text.splitlines())
+    """The facts above; none for a device without."""
+    found = (_LINE.fullmatch(line) for line in text.split("\n"))
     return {f"irq/{each[1]}/{each[2]}": each[3] for each in found if each is not None}
 
 
-def path(key: str) -> str:
-    """The file behind the fact of an interrupt."""
-    return FILE.format(key.rpartition("/")[2])
+def writing(key: str, cpus: str) -> Command:
+    """What lets these CPUs serve the interrupt of a fact."""
+    return Command(("sh", "-c", _WRITE, "irq", key.split("/")[2], cpus))
+
+
+def queue(key: str) -> int | None:
+    """The queue that an interrupt is of; None for the device's own (configuration, events)."""
+    found = _QUEUE.fullmatch(key.split("/")[2])
+    return int(found[1]) if found else None
 
 
 def cpus_of(listed: str) -> tuple[int, ...]:

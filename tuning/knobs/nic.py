@@ -62,10 +62,15 @@ class NicNumber(OneWord):
 
 # Netdev queues come and go with channels, and with them their steering and the leaves of mq (net/core/dev.c:
 # netif_set_real_num_tx_queues); virtio spreads XPS anew (drivers/net/virtio_net.c: virtnet_set_affinity).
-_QUEUES = r"(queue/[^/]+/[rt]x-[0-9]+/.*|qdisc/[^/]+/.*|link/[^/]+/(qdisc|num_[rt]x_queues)|irq/[^/]+/[0-9]+)"
+_QUEUES = r"(queue/[^/]+/[rt]x-[0-9]+/.*|qdisc/[^/]+/.*|link/[^/]+/(qdisc|num_[rt]x_queues)|irq/[^/]+/.+)"
+_RINGS = "ring/[^/]+/{}|irq/[^/]+/.+"  # drivers ask for their interrupts anew with new rings
 _RESET = "the driver resets its queues: packets on their way are lost, for some drivers the link goes down a moment"
 NIC_NUMBERS = (
     NicNumber("channels", "channel", "combined", "-L", _QUEUES, _RESET),
-    NicNumber("rx-ring", "ring", "rx", "-G", "ring/[^/]+/tx", _RESET + "; a longer ring is a longer wait when full"),
-    NicNumber("tx-ring", "ring", "tx", "-G", "ring/[^/]+/rx", _RESET + "; a longer ring is a longer wait when full"),
+    NicNumber(
+        "rx-ring", "ring", "rx", "-G", _RINGS.format("tx"), _RESET + "; a longer ring is a longer wait when full"
+    ),
+    NicNumber(
+        "tx-ring", "ring", "tx", "-G", _RINGS.format("rx"), _RESET + "; a longer ring is a longer wait when full"
+    ),
 )

@@ -95,7 +95,7 @@ _ANEW = "it takes a full stop and start of the VM (a reboot inside is not enough
 # As for `channels`, and what the driver says it takes; the tap has as many queues as the NIC.
 _QUEUES = (
     r"(channel/[^/]+/combined(-most)?|queue/[^/]+/[rt]x-[0-9]+/.*|qdisc/[^/]+/.*|link/[^/]+/(qdisc|num_[rt]x_queues)"
-    r"|irq/[^/]+/[0-9]+)"
+    r"|irq/[^/]+/.+)"
 )
 STARTED: dict[str, Knob] = {
     each.kind: each

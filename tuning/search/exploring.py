@@ -23,6 +23,7 @@ from tuning.search.space import space
 from tuning.search.stages import Config, Measured, Pick, config
 from tuning.treatments import treatments
 
+_WMEM = "sysctl/net.ipv4.tcp_wmem"
 _MACHINE = ("kernel", "cpuinfo", "cpus", "virtualisation", "governor")  # of bench.facts.machine: what moves everything
 
 
@@ -36,23 +37,28 @@ class Limits:
 
 def limits(plan: Plan, noise: Measured, store: Store) -> Limits:
     """What limits the path, by the trials of current."""
-    baseline = store.baseline(noise.run_id, noise.design.topologies[0])
-    buffers = [
-        facts["sysctl/net.ipv4.tcp_wmem"].split()[-1]
-        for facts in baseline.values()
-        if "sysctl/net.ipv4.tcp_wmem" in facts
-    ]
-    streams = {each.name: each.streams * each.processes for each in plan.probes if isinstance(each, Tcp)}
-    path = diagnosis.Path(min(map(int, buffers), default=0), plan.topologies[0].shape.rate_mbit * 1e6, streams)
+    path = path_of(plan, noise, store)
     trials = _evidence(noise, store, CURRENT_ARMS)
     found = tuple((each.symptom, each.evidence) for each in diagnosis.diagnose(trials, path))
     return Limits(found, diagnosis.unseen(trials, path))
 
 
+def path_of(plan: Plan, measured: Measured, store: Store, own: Config = ()) -> diagnosis.Path:
+    """What is known of the path beside its trials, with a configuration's own send buffer where it sets one."""
+    baseline = store.baseline(measured.run_id, measured.design.topologies[0])
+    buffers = [facts[_WMEM].split()[-1] for facts in baseline.values() if _WMEM in facts]
+    buffers = [each.value.split()[-1] for each in own if f"sysctl/{each.setting}" == _WMEM] or buffers
+    tcp = [each for each in plan.probes if isinstance(each, Tcp) and each.direction != "both" and not each.window_bytes]
+    alike = [each for each in tcp if (each.direction, each.ends) == (tcp[0].direction, tcp[0].ends)]
+    streams = {each.name: each.streams * each.processes for each in alike}
+    return diagnosis.Path(min(map(int, buffers), default=0), plan.topologies[0].shape.rate_mbit * 1e6, streams)
+
+
 def unmoved(first: Measured, later: Measured, store: Store) -> None:
     """Two stages stood on the same path of the same machine. Raises FactsMoved naming what differs.
 
-    What guests are started with, and which CPUs serve their interrupts, is told by those stages alone that turn it.
+    What guests are started with, and which CPUs serve their interrupts, is told by those stages alone that turn it; and
+    where several CPUs may, the kernel may choose another.
     """
     name = first.design.topologies[0]
     sheets = [
@@ -113,7 +119,9 @@ def explored(
     return Explored(made.factors, arms, found.symptoms, made.left_out, found.unseen)
 
 
-def explanations(stages: Sequence[Measured], pick: Pick, before: Explored | None, store: Store) -> dict[str, str]:
+def explanations(
+    plan: Plan, stages: Sequence[Measured], pick: Pick, before: Explored | None, store: Store
+) -> dict[str, str]:
     """Setting -> what moved with it: its own symptom gone, or the figures that moved most.
 
     Of one setting alone these are the confirmation's; of several those between all of them and all but this one, where
@@ -122,7 +130,8 @@ def explanations(stages: Sequence[Measured], pick: Pick, before: Explored | None
     current, treated = (_evidence(stages[-1], store, arms) for arms in (CURRENT_ARMS, (pick.arm,)))
     figures = diagnosis.moved(current, treated)
     gone = {name for name, _ in before.symptoms} if before else set()
-    gone -= {each.symptom for each in diagnosis.diagnose(treated, diagnosis.Path())}
+    path = path_of(plan, stages[-1], store, pick.config)
+    gone -= {each.symptom for each in diagnosis.diagnose(treated, path)}
     found = {}
     for spec in pick.config:
         own = {entry.symptom for entry in entries_for(spec.setting)} & gone

@@ -53,7 +53,7 @@ def space(
         wanted = entry.id in only or entry.setting in only
         if not entry.setting or entry.setting in taken or (only and not wanted):
             continue
-        at = (owned or {}).get(entry.owner, "")
+        at = "" if wanted else (owned or {}).get(entry.owner, "")
         why = f"{entry.owner} on {at} writes it: leave it to that" if at else ""
         why = why or _kept_out(entry, symptoms, most, probes_own=probes_own, wanted=wanted)
         if why:

@@ -21,9 +21,9 @@ def test_main_loop_vhost_and_io_threads_are_told_by_guest() -> None:
 
     assert parse(answered(text)) == {
         "guest a: main loop": 11,
-        "guest a: vhost-100": 70,
+        "guest a: vhost-100 (102)": 70,
         "guest 9001: main loop": 2,
-        "guest 9001: IO iothread1": 7,
+        "guest 9001: IO iothread1 (201)": 7,
     }
 
 

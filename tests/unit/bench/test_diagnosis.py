@@ -65,6 +65,17 @@ def test_a_table_of_connections_that_drops_is_told_though_it_is_not_full() -> No
 
     assert found.evidence == "60 of 262144 connections are tracked, early_drop grew by 9; in 1 of 1 trials"
     assert diagnose([_trial(connections={"count": 60, "max": 262_144, "found": 9})], PATH) == ()
+    raced = {"count": 60, "max": 262_144, "drop": 2, "insert_failed": 2}  # two CPUs, one connection
+    assert diagnose([_trial(connections=raced)], PATH) == ()
+
+
+def test_a_share_is_one_of_the_traffics_time() -> None:
+    """A thread that ran all through a second of traffic, in a reading that took 1.4 s."""
+    trial = _trial(seconds=1.4, traffic_s=1.0, busiest_carrier={"thread": "guest b: main loop", "share": 0.7})
+    idle = _trial(seconds=1.4, traffic_s=1.0, busiest_carrier={"thread": "guest b: main loop", "share": 0.5})
+
+    assert [each.symptom for each in diagnose([trial], PATH)] == ["vhost-bound"]
+    assert diagnose([idle], PATH) == ()
 
 
 def test_one_stream_that_is_held_back_is_told_by_several_that_are_not() -> None:

@@ -63,23 +63,32 @@ def _left(*lines: str, log: str = "") -> FakeHost:
 def test_a_guard_that_is_armed_stops_the_next_run(state: str) -> None:
     """Somebody measures there, or was killed a moment ago: the hint says how long and how."""
     with pytest.raises(NotGuarded, match=r"on pve1: another run has changed this host") as raised:
-        guard.settled(_left(f"0a1b {state}"))
+        guard.settled(_left(f"0a1b {state} trial"))
     assert "sh /var/lib/nettune/guard/0a1b/restore now" in raised.value.hint
 
 
 def test_what_a_dead_run_left_is_told_and_taken_away() -> None:
     """It had run; it never could (its watcher was killed); the host was booted since."""
-    host = _left("aa restored -9", "bb armed -99", "cc booted -5", log="exit 0: x\nexit 2: y\n")
+    host = _left("aa restored -9 trial", "bb armed -99 trial", "cc booted -5 trial", log="exit 0: x\nexit 2: y\n")
     said = guard.settled(host)
-    ran = [command.argv for command in host.asked if command.argv[1].endswith("/restore")]
+    ran = [command.argv[-1] for command in host.asked if command.argv[2] == guard.PUT_BACK]
 
     assert [words.rpartition(": ")[2] for words in said] == [
         "it had put itself back (1 lines had nothing to do or failed)",
         "it was put back now (1 lines had nothing to do or failed)",
         "it was booted since, which undid the changes (1 lines had nothing to do or failed)",
     ]
-    assert ran == [("sh", "/var/lib/nettune/guard/bb/restore", "now")]
+    assert ran == ["bb"]
     assert [command.argv[-1] for command in host.asked if command.argv[2] == guard.DISARM] == ["aa", "bb", "cc"]
+
+
+def test_the_record_of_a_change_that_was_to_stay_is_kept() -> None:
+    """Its host was booted, or its watcher killed: it is closed, not taken away."""
+    host = _left("aa armed -99 change", "bb booted -5 change")
+    guard.settled(host)
+
+    assert [command.argv[-1] for command in host.asked if command.argv[2] == guard.PUT_BACK] == ["aa"]
+    assert [command for command in host.asked if command.argv[2] == guard.DISARM] == []
 
 
 def test_a_write_after_the_guard_has_fired_is_none() -> None:

@@ -6,14 +6,24 @@ from hypothesis import strategies as st
 
 from bench.facts import irqs, state
 from bench.facts.sheet import Difference, FactSheet, Sheets
-from bench.hosts.command import Command, Outcome
+from bench.hosts.command import Outcome
 from tests.unit.bench.fakes import FakeHost, lab
 from tuning.knobs.knob import Change, NotSettable
 from tuning.knobs.table import KNOBS, check, owner
 from tuning.surroundings import repairs
 
-TEXT = "eth0 near 2-3\neth0 26 0-3\neth0 27 1\neth0 101 0-3\n"
-FACTS = {"irq/eth0/near": "2-3", "irq/eth0/26": "0-3", "irq/eth0/27": "1", "irq/eth0/101": "0-3"}
+TEXT = """\
+eth0 near 2-3
+eth0 virtio1-config 0-3
+eth0 virtio1-input.0 0-3
+eth0 virtio1-input.0/on 2
+eth0 virtio1-output.0 0-3
+eth0 virtio1-input.1 1
+eth0 virtio1-output.1 1
+"""
+V = "irq/eth0/virtio1-"
+FACTS = {"irq/eth0/near": "2-3", f"{V}config": "0-3", f"{V}input.0": "0-3", f"{V}input.0/on": "2",
+         f"{V}output.0": "0-3", f"{V}input.1": "1", f"{V}output.1": "1"}  # fmt: skip
 KNOB = KNOBS["smp_affinity_list"]
 
 
@@ -33,22 +43,30 @@ def test_they_are_facts_where_nobody_moves_them() -> None:
     assert state.parse([Outcome(question, "a", 0, TEXT, "", 0.0)]) == FACTS
     assert question in state.questions(["eth0"], interrupts=True)
     assert question not in state.questions(["eth0"], machine=True)
-    assert irqs.path("irq/eth0/101") == "/proc/irq/101/smp_affinity_list"
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [("spread", ["2", "3", "2"]), ("0", ["0", "0", "0"]), ("5,1-2", ["5", "1", "2"])]
+    ("value", "expected"), [("spread", ["2", "2", "3", "3"]), ("0", ["0"] * 4), ("5,1-2", ["5", "5", "1", "1"])]
 )
-def test_interrupts_are_dealt_in_the_order_of_their_numbers(value: str, expected: list[str]) -> None:
-    """101 comes after 27, not before 26."""
+def test_queues_are_dealt_both_ways_together(value: str, expected: list[str]) -> None:
+    """The interrupt of the configuration stays where it is."""
     here = lab(a=_refusing(balancer=False))
     changes = KNOB.changes("smp_affinity_list", value, here, "guest", _sheets(FACTS))
+    names = ("input.0", "output.0", "input.1", "output.1")
 
-    assert changes == tuple(
-        Change("a", f"irq/eth0/{irq}", cpu) for irq, cpu in zip((26, 27, 101), expected, strict=True)
-    )
-    assert KNOB.writes(changes)[0] == Command(("tee", "/proc/irq/26/smp_affinity_list"), stdin=expected[0])
-    assert owner("irq/eth0/26") is KNOB
+    assert changes == tuple(Change("a", V + name, cpu) for name, cpu in zip(names, expected, strict=True))
+    assert KNOB.writes(changes)[0].argv[-2:] == ("virtio1-input.0", expected[0])
+    assert owner(f"{V}input.0") is KNOB
+
+
+@pytest.mark.parametrize(
+    ("name", "queue"),
+    [("virtio1-input.0", 0), ("ens1f0-TxRx-3", 3), ("i40e-eth0-TxRx-12", 12), ("mlx5_comp3@pci:0000:01:00.0", 3),
+     ("eth0-rx-1", 1), ("virtio1-config", None), ("mlx5_async0@pci:0000:01:00.0", None), ("ens1f0", None)],
+)  # fmt: skip
+def test_a_queue_is_known_by_the_interrupts_name(name: str, queue: int | None) -> None:
+    """As drivers call them in /proc/interrupts."""
+    assert irqs.queue(f"irq/eth0/{name}") == queue
 
 
 def test_it_is_refused_where_irqbalance_runs_and_where_there_are_none() -> None:
@@ -77,13 +95,14 @@ def test_a_value_is_checked_before_any_host_is_asked(value: str, words: str) -> 
 
 
 def test_queues_that_came_back_get_their_cpus_again() -> None:
-    """What channels drag along is explained by them, and put back; an interrupt that is gone cannot be."""
-    moved = Difference("a", "irq/eth0/26", "1", "0-3")
+    """What channels and rings drag along is explained by them, and put back; an interrupt that is gone cannot be."""
+    moved = [Difference("a", f"{V}input.0", "0-3", "1"), Difference("a", f"{V}input.0/on", "2", "1")]
+    gone = Difference("a", f"{V}input.1", "1", None)
 
-    assert repairs([moved, Difference("a", "irq/eth0/27", "1", None)]) == (
-        Command(("tee", "/proc/irq/26/smp_affinity_list"), stdin="1"),
-    )
-    assert KNOBS["channels"].explains("channels", moved)
+    assert repairs([*moved, gone]) == (irqs.writing(moved[0].key, "0-3"), irqs.writing(moved[0].key, "2"))
+    assert all(KNOBS[name].explains(name, each) for each in moved for name in ("channels", "rx-ring", "vm-queues"))
+    assert [KNOB.owns(each.key) for each in moved] == [True, False]
+    assert KNOB.explains("smp_affinity_list", moved[1])
     assert not KNOB.owns("irq/eth0/near")
 
 

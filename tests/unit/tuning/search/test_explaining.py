@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 
 from bench.plan import SettingSpec
+from nettune.wiring import load_plan
 from results.records import CURRENT, Trial
 from results.statistics import Estimate
 from tests.unit.tuning.search.made import design
@@ -17,11 +18,19 @@ NARROW, WIDE = 12032.0, 4e6
 GAIN = Estimate(12, 0.5, 0.1, 0.4, 0.6, 0.42, 0.58, 0.001)
 
 
+PLAN = load_plan("quick", ())
+
+
 class _Kept:
     """Raw output by trial, as a store has it."""
 
     def __init__(self) -> None:
         self._windows: list[tuple[float, float]] = []
+
+    def baseline(self, run_id: str, topology: str) -> Mapping[str, Mapping[str, str]]:
+        """See Store.baseline."""
+        del run_id, topology
+        return {}
 
     def raw(self, trial_id: int) -> Mapping[tuple[str, str], str]:
         """See Store.raw."""
@@ -49,8 +58,8 @@ def test_a_setting_among_others_is_told_by_the_round_without_it() -> None:
     confirm = kept.measured("confirm", {CURRENT: ((), NARROW, 900.0), "pick": (BOTH, WIDE, 100.0)})
     pick = Pick(("balanced",), "pick", BOTH, "tcp.goodput", GAIN, ())
     seen = Explored((), {}, (("receive-window", "the receiver's window is 12 KiB"),), ())
-    told = explanations((rounds, confirm), pick, seen, kept)  # type: ignore[arg-type]  # what of a store it asks
-    unknown = explanations((confirm,), pick, None, kept)  # type: ignore[arg-type]  # as above
+    told = explanations(PLAN, (rounds, confirm), pick, seen, kept)  # type: ignore[arg-type]  # what of a store it asks
+    unknown = explanations(PLAN, (confirm,), pick, None, kept)  # type: ignore[arg-type]  # as above
 
     assert [each.setting for each in BOTH] == [NOTSENT, RMEM]
     assert told[RMEM].startswith("receive-window is gone: the receiver's window from 12 KiB")
