@@ -19,6 +19,8 @@ from tuning.recommend import Advice, Recommendation
 _HEAD = "# Written by nettune ({digest}). Applied in the order MTU, offloads, sysctls; `undo` is each one's way back."
 _DIGEST = re.compile(r"# Written by nettune \(([0-9a-f]{12})\)")
 
+_MEASURED_ON = ("kernel", "guest kernel", "cpuinfo", "os", "virtualisation")  # of a run's machine
+
 
 def text(run: Run, advice: Advice) -> str:
     """The profile of a run's advice as YAML."""
@@ -31,13 +33,11 @@ def of_advice(run: Run, advice: Advice) -> Profile:
         name=f"{run.plan_name}-{run.run_id}",
         status=advice.status,
         settings=tuple(_setting(each, advice) for each in advice.recommendations),
-        fits=_measured_on(run) if advice.recommendations else EVERY_HOST,
+        fits=_measured_on(run, advice) if advice.recommendations else EVERY_HOST,
         sentence=advice.sentence,
         run=run.run_id,
         confirms=run.confirms,
-        measured_on={
-            key: value for key in ("kernel", "cpuinfo", "os", "virtualisation") if (value := run.machine.get(key, ""))
-        },
+        measured_on={key: value for key in _MEASURED_ON if (value := run.machine.get(key, ""))},
         transfer=tuple(run.notes),
         guards_not_resolved=advice.unresolved,
         next_command=advice.next_command,
@@ -45,11 +45,15 @@ def of_advice(run: Run, advice: Advice) -> Profile:
     )
 
 
-def _measured_on(run: Run) -> Fits:
-    """The kind of host that it was measured on: its kernel or a later one, virtual or not."""
-    kernel = re.search(r"\b([0-9]+)\.([0-9]+)\.", run.machine.get("kernel", ""))
+def _measured_on(run: Run, advice: Advice) -> Fits:
+    """The kind of host that it was measured on: its kernel or a later one, virtual or not.
+
+    That is the guests' where guests were measured and nothing was set between them.
+    """
+    guests = "guest kernel" in run.machine and all(each.target != "node" for each in advice.recommendations)
+    kernel = re.search(r"\b([0-9]+)\.([0-9]+)\.", run.machine.get("guest kernel" if guests else "kernel", ""))
     below = run.machine.get("virtualisation", "absent")
-    virtual = {"absent": "", "none": "off"}.get(below, "on")
+    virtual = "on" if guests else {"absent": "", "none": "off"}.get(below, "on")
     return Fits(kernel=f">= {kernel[1]}.{kernel[2]}" if kernel else "", virtual=virtual)
 
 

@@ -1,6 +1,7 @@
 """Profiles: what is written is read again; what a hand made wrong is named by line and key."""
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,16 +36,19 @@ def _parse(content: str) -> Profile:
     return parse(document.read(content, "mine.yaml"))
 
 
-def _written() -> str:
+MACHINE = {"kernel": "Linux 6.12.9 #1 SMP x86_64", "virtualisation": "kvm"}
+
+
+def _written(machine: Mapping[str, str] = MACHINE, target: str = "path") -> str:
     run = replace(
         example_run(),
         run_id="r1",
         settings={"t": (
-            {"setting": "tso", "value": "off", "target": "path", "was": "on"},
+            {"setting": "tso", "value": "off", "target": target, "was": "on"},
             {"setting": "net.ipv4.tcp_rmem", "value": "4096 16384 16384", "target": "guest", "was": "4096 131072 1"},
         )},
         notes=("Measured between namespaces: nothing of it transfers.",),
-        machine={"kernel": "Linux 6.12.9 #1 SMP x86_64", "virtualisation": "kvm"},
+        machine=machine,
     )  # fmt: skip
     best = replace(comparison("bridge", "tcp.goodput",
         "t"), primary=True, verdict="better", candidate=True, effect_pct=9.0,
@@ -70,6 +74,16 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         "net.ipv4.tcp_rmem = 4096 16384 16384 in /etc/sysctl.d/90-nettune.conf (a file later in the alphabet wins)"
     )
     assert load(tmp_path / "profile.yaml") == parse(document.read(dump(found), "again"))
+
+
+def test_what_was_measured_between_guests_is_for_kernels_like_theirs() -> None:
+    """Not for the machine's that they ran on, unless something was set between them."""
+    machine = {**MACHINE, "virtualisation": "none", "guest kernel": "6.1.0-50-cloud-amd64"}
+    inside, between = (_parse(_written(machine, target)) for target in ("guest", "node"))
+
+    assert (inside.fits, between.fits) == (Fits(">= 6.1", "on"), Fits(">= 6.12", "off"))
+    assert inside.measured_on is not None
+    assert inside.measured_on["guest kernel"] == "6.1.0-50-cloud-amd64"
 
 
 def test_a_profile_holds_reason_evidence_and_the_way_back() -> None:
