@@ -22,6 +22,7 @@ from tuning import guard
 from tuning.journal import kept
 from tuning.knobs.knob import Change
 from tuning.knobs.table import owner
+from tuning.restoring import script, undoing
 from tuning.treatments import Settings
 
 RMEM, HELD = "sysctl/net.ipv4.tcp_rmem", "4096 65536 1048576"
@@ -139,6 +140,29 @@ def test_a_timer_of_systemd_puts_the_host_back_with_nobody_calling(
     assert units == [f"nettune-guard-{armed.guard_id}.timer"]
     assert "it had put itself back" in said
     assert left == (["lock"], [])
+
+
+@pytest.mark.sampled(1)
+def test_what_watches_a_change_is_a_service_beside_its_timer(machines: dict[str, Machine]) -> None:
+    """A link that is lost for ten seconds is not waited for until the deadline; its log says why."""
+    with connected("disk", machines["seabios"].login) as host:
+        before = _facts(host)
+        change = Change(host.name, RMEM, HELD)
+        lines = undoing([change], before, lambda _: False)
+        armed = guard.arm(host, script(lines, looks=("carrier:no-such0",)), 600)
+        armed.begin(owner(RMEM).writes((change,)))()
+        held = _facts(host).facts[RMEM]
+        watching = host.run(Command(("systemctl", "is-active", f"nettune-watch-{armed.guard_id}"))).stdout.strip()
+        deadline = time.monotonic() + 60
+        while _facts(host).facts[RMEM] != before.facts[RMEM]:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        log = host.run(Command(("cat", f"{guard.ROOT}/{armed.guard_id}/log"))).stdout
+        (said,) = guard.settled(host)
+
+    assert (held, watching) == (HELD, "active")
+    assert "early: no-such0 has no carrier" in log
+    assert "it had put itself back" in said
 
 
 @pytest.mark.sampled(1)
