@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -86,6 +87,10 @@ def namespace() -> Iterator[Namespace]:
             host.run(Command(("mkdir", "/run/sshd"))).require()
             yield host
     finally:
+        # A session whose connection was cut hears of nothing any more, and would keep the namespace for good.
+        for pid in Local().run(Command(("ip", "netns", "pids", name))).stdout.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
         Local().run(Command(("ip", "netns", "delete", name))).require()
 
 
