@@ -56,6 +56,30 @@ def show(
 
 
 @profile_app.command()
+def export(
+    name: NameArgument,
+    *,
+    form: Annotated[str, typer.Option("--format", help="sysctl.d.", metavar="FORMAT")] = "sysctl.d",
+    output: Annotated[Path | None, typer.Option(help="A file; standard output when not given.")] = None,
+) -> None:
+    """A profile as another tool's file, to keep it over a boot.
+
+    What that tool cannot keep stands in it as comments.
+    """
+    from nettune import files
+    from results.errors import WrongInput
+    from tuning import exporting, shelf
+
+    if form != "sysctl.d":
+        raise WrongInput(f"--format {form!r} is none", hint="sysctl.d")
+    text = exporting.sysctl_d(shelf.found(name, places().profiles))
+    if output is None:
+        files.print_out(text)
+    else:
+        files.write(output, text)
+
+
+@profile_app.command()
 def check(
     name: NameArgument,
     *,

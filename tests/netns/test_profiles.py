@@ -101,6 +101,22 @@ def test_how_a_profile_stands_on_this_machine(state: Path) -> None:
     assert before == Local().run(Command(("sysctl", "-n", "net.ipv4.tcp_rmem", "net.core.somaxconn"))).stdout
 
 
+def test_an_exported_file_is_one_that_sysctl_takes(tmp_path: Path) -> None:
+    """In a namespace, whose own the settings are; the real program reads the file and sets what it says."""
+    conf = tmp_path / "99-zz-nettune.conf"
+    exported = nettune("profile", "export", "tuned-network-latency", "--output", str(conf))
+    with sshd.namespace() as host:
+        lines = [line for line in conf.read_text().splitlines() if line.startswith("net.ipv4.")]
+        conf.write_text("\n".join(["# a comment", *lines]) + "\n")  # net.core.* are the machine's
+        done = host.run(Command(("sysctl", "-p", str(conf))))
+        told = host.run(Command(("sysctl", "-n", *(line.partition(" =")[0] for line in lines)))).stdout.split("\n")
+
+    assert exported.returncode == 0, exported.stderr
+    assert lines != []
+    assert done.ok, done.stderr
+    assert [" ".join(each.split()) for each in told if each] == [line.partition("= ")[2] for line in lines]
+
+
 def test_a_rule_that_does_not_fit_is_exit_code_1(state: Path, tmp_path: Path) -> None:
     """A kernel of the future; its reason names the kernel that runs."""
     mine = tmp_path / "future.yaml"
