@@ -19,7 +19,7 @@ def sysctl_d(profile: Profile) -> str:
         *_comment(
             "For /etc/sysctl.d/99-zz-nettune.conf: of two files that set the same, the later in the alphabet wins, and "
             "99-sysctl.conf is /etc/sysctl.conf. At boot a key is skipped whose module is not loaded yet "
-            "(modules-load.d). A file does not know its host: what lowers a maximum there, `nettune profile check` says."
+            "(modules-load.d). A file does not know its host: what it lowers there, `nettune profile check` says."
         ),
     ]
     for each in mine:
