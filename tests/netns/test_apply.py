@@ -190,6 +190,40 @@ def test_a_killed_apply_leaves_a_host_that_puts_itself_back(
     assert differences(before, untouched.facts()) == ()
 
 
+def test_ctrl_c_puts_the_host_back_at_once_and_says_so(untouched: Machines, tmp_path: Path) -> None:
+    """While it watches what it has written: exit code 130, and the host is as it was before its time has come."""
+    mine = profile(tmp_path, **{RMEM: HELD, "tso": "off"})
+    was = value(untouched.a, RMEM)
+    job = start("apply", mine, "--host", A, "--device", "eth0", "--disruption", "d3", prefix=prefix(untouched))
+    waited(lambda: value(untouched.a, RMEM) == HELD, 20)
+    job.send_signal(signal.SIGINT)
+    _, said = job.communicate(timeout=60)
+
+    assert job.returncode == 130
+    assert "was put back at once" in said
+    assert "the machine is as it was. `nettune run" not in said
+    assert value(untouched.a, RMEM) == was
+    assert changes(untouched, A)[-1]["state"] == "put itself back"
+
+
+def test_a_change_that_was_never_seen_to_be_well_cannot_be_confirmed(untouched: Machines, tmp_path: Path) -> None:
+    """Killed while it watches: somebody else's confirmation is refused, rollback takes it back at once."""
+    mine = profile(tmp_path, **{RMEM: HELD, "tso": "off"})
+    before = untouched.facts()
+    words = ("apply", mine, "--host", A, "--device", "eth0", "--disruption", "d3", "--confirm-within", "60")
+    job = start(*words, prefix=prefix(untouched))
+    waited(lambda: value(untouched.a, RMEM) == HELD, 20)
+    job.send_signal(signal.SIGKILL)
+    job.communicate()
+    refused = desk(untouched, "confirm", A)
+    back = desk(untouched, "rollback", A)
+
+    assert refused.returncode == 3
+    assert "was never seen to be well" in refused.stderr
+    assert back.returncode == 0, back.stderr
+    assert differences(before, untouched.facts()) == ()
+
+
 def test_what_somebody_else_set_since_is_not_overwritten(untouched: Machines, tmp_path: Path) -> None:
     """It is told by drift and by rollback; `--anyway` puts back what was there before the change."""
     mine = profile(tmp_path, **{RMEM: HELD})
