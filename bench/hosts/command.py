@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from results.errors import NotAble
 
 MASK = "***"
+_BRIEF = 160  # letters of a script in an error
 NOT_FOUND = 127  # POSIX shells' exit code for "no such program"; nsenter and env use it too
 
 
@@ -45,6 +46,12 @@ class Command:
         if self.stdin:
             line = f"printf %s {shlex.quote(self.masked(self.stdin))} | {line}"
         return line
+
+    @property
+    def brief(self) -> str:
+        """The same for an error: whole, but of a script that runs over lines the beginning."""
+        line = str(self)
+        return line if "\n" not in line else f"{' '.join(line.split())[:_BRIEF]}…"
 
     def masked(self, text: str) -> str:
         """`text` with every secret of this command replaced."""
@@ -90,7 +97,7 @@ class CommandFailed(HostFault):
         if outcome.returncode == NOT_FOUND and not hint:
             hint = f"is {outcome.command.argv[0]} installed on {outcome.host}?"
         super().__init__(
-            f"on {outcome.host}: `{outcome.command}` "
+            f"on {outcome.host}: `{outcome.command.brief}` "
             f"{ended(outcome.returncode)}{': ' + said if said else ' without a word'}",
             hint=hint,
         )
@@ -103,7 +110,7 @@ class Overdue(HostFault):
         self.outcome = outcome
         waited_s = outcome.command.deadline_s if deadline_s is None else deadline_s
         super().__init__(
-            f"on {outcome.host}: `{outcome.command}` did not end within {waited_s:g} s "
+            f"on {outcome.host}: `{outcome.command.brief}` did not end within {waited_s:g} s "
             "and was killed with its process group",
             hint="is the host overloaded, or does the tool wait for a peer that is gone?",
         )

@@ -266,7 +266,7 @@ class Job:
         if not started and said:
             return refused(self._host, said)
         return self._shells.gone(
-            f"on {self._host}: the SSH connection was lost while `{self._command}` ran",
+            f"on {self._host}: the SSH connection was lost while `{self._command.brief}` ran",
             "what it had done by then is not known; the command itself ends with its connection",
         )
 
