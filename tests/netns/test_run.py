@@ -160,7 +160,7 @@ def _blocks(state: Path) -> list[tuple[int, int, str]]:
 
 def test_ctrl_c_leaves_a_resumable_run_and_a_clean_machine(state: Path, tmp_path: Path, labs_left: Left) -> None:
     """Exit code 130, no namespace, no journal, status interrupted; then resumed to its end."""
-    running = start("run", plan_file(tmp_path), "--blocks", "9")
+    running = start("run", plan_file(tmp_path), "--blocks", "12")
     time.sleep(3)
     running.send_signal(signal.SIGINT)
     time.sleep(0.02)
@@ -175,7 +175,7 @@ def test_ctrl_c_leaves_a_resumable_run_and_a_clean_machine(state: Path, tmp_path
     assert left == set()
     assert list((state / "journals").glob("*")) == []
     assert status == "interrupted"
-    assert (resumed.returncode, shown()["trials"]["done"]) == (0, 27)
+    assert (resumed.returncode, shown()["trials"]["done"]) == (0, 36)
 
 
 @pytest.mark.sampled(3)
@@ -208,7 +208,7 @@ def test_two_runs_at_once_are_refused(state: Path, tmp_path: Path) -> None:
 
 def test_resume_refuses_another_machine_by_naming_what_differs(state: Path, tmp_path: Path) -> None:
     """Facts that differ from those of the finished blocks stop a resumption before anything is measured."""
-    running = start("run", plan_file(tmp_path), "--blocks", "5")
+    running = start("run", plan_file(tmp_path), "--blocks", "40")
     time.sleep(3.5)
     running.send_signal(signal.SIGTERM)
     running.communicate()
