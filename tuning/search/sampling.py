@@ -47,12 +47,13 @@ def sampled(
         stages.append(measure(stage, len(stages)))
         return stages[-1]
 
+    asked = _Study(storage, study, seed)  # before anything is measured for it
     noise = made(Stage("noise", {}, BLOCKS, why="how much two equal arms differ"))
     factors, _ = explore(noise)
     if not factors:
         said = "No knob that may help here is left to try."
         return Answer("nothing", (), (said,), _spent(stages)), tuple(stages)
-    asked = _Study(storage, study, seed, factors)
+    asked.over(factors)
     reserve = CONFIRM_BLOCKS[0] * (1 + len(CURRENT_ARMS))
     turns = 0
     while _spent(stages) + SAMPLE_BLOCKS * (1 + len(CURRENT_ARMS)) + reserve <= trials_most:
@@ -74,7 +75,7 @@ def sampled(
 class _Study:
     """An Optuna study whose parameters are the factors: each as it is, or one of its candidates."""
 
-    def __init__(self, storage: str, name: str, seed: int, factors: tuple[Factor, ...]) -> None:
+    def __init__(self, storage: str, name: str, seed: int) -> None:
         try:
             import optuna  # noqa: PLC0415 - an extra, and half a second
         except ImportError as error:
@@ -82,11 +83,9 @@ class _Study:
                 f"--search optuna needs Optuna: {error}", hint="pipx inject nettune optuna, or nettune[search]"
             ) from error
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._factors = {each.setting: each for each in factors}
-        choices = {each.setting: (_KEPT, *each.values) for each in factors}
-        self._space: dict[str, optuna.distributions.BaseDistribution] = {
-            name: optuna.distributions.CategoricalDistribution(values) for name, values in choices.items()
-        }
+        self._factors: dict[str, Factor] = {}
+        self._space: dict[str, optuna.distributions.BaseDistribution] = {}
+        self._choice = optuna.distributions.CategoricalDistribution
         self._failed = optuna.trial.TrialState.FAIL
         sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)  # others are being measured meanwhile
         for left in reversed(range(_ATTEMPTS)):
@@ -105,6 +104,11 @@ class _Study:
                     hint="is the database up, its driver installed, and does the study have a database of its own? A "
                     "store of results is another one",
                 ) from error
+
+    def over(self, factors: tuple[Factor, ...]) -> None:
+        """What it chooses among."""
+        self._factors = {each.setting: each for each in factors}
+        self._space = {each.setting: self._choice((_KEPT, *each.values)) for each in factors}
 
     def ask(self) -> tuple[int, Config]:
         """The number of the next trial of the study, and its configuration; () for current itself."""
