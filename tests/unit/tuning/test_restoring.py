@@ -15,7 +15,7 @@ from bench.facts.state import sysctl_path
 from bench.hosts.command import Command
 from bench.hosts.local import Local
 from tuning.knobs.knob import Change
-from tuning.restoring import script, undoing
+from tuning.restoring import PATIENCE_S, script, undoing
 
 # $FAKE holds what was written: a file per path for tee, lines of arguments for the others. `sync` is not worth a wait.
 _TEE = 'cat >"$FAKE/$(printf %s "$1" | tr / _)"'
@@ -157,6 +157,37 @@ def test_a_guard_that_was_disarmed_does_nothing(tmp_path: Path, words: str) -> N
 
     assert ran.outcome.returncode == 0
     assert len(ran.told("ip")) == (1 if words == "now" else 0)
+
+
+def test_a_restoring_that_was_cut_short_is_finished_by_whoever_comes_next(tmp_path: Path) -> None:
+    """Its process was killed: the deadline is renamed already, and nothing says that it is over."""
+    lines = _lines({"link/eth0/mtu": "1500", "sysctl/net.ipv4.tcp_ecn": "2"})
+    folder = tmp_path / "root" / "id"
+    Ran(tmp_path, lines, "wait").guard.joinpath("restored").unlink()
+    (tmp_path / "fake" / "ip").unlink()
+    ran = Ran(tmp_path, lines, "wait")
+
+    assert not (folder / "deadline").exists()
+    assert len(ran.told("ip")) == 1
+    assert (folder / "restored").exists()
+
+
+def test_a_look_that_stays_ill_is_not_waited_for(tmp_path: Path) -> None:
+    """A link that is not there, for as long as its patience; a well one waits for its deadline."""
+    lines = _lines({"link/eth0/mtu": "1500"})
+    guard = Ran(tmp_path, lines, "wait").guard
+    for name in ("restored", "restoring"):
+        (guard / name).unlink()
+    now_s = int(float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0]))
+    (guard / "deadline").write_text(f"{now_s + 600}\n", encoding="utf-8")
+    text = script(lines, about="# nettune applied: {}", looks=("carrier:no-such0", "ping:x"))
+    (guard / "restore").write_text(text.replace(f"patience={PATIENCE_S}", "patience=1"), encoding="utf-8")
+    ran = Ran(tmp_path, lines, "wait")
+
+    assert text.split("\n")[1] == "# nettune applied: {}"
+    assert ran.outcome.elapsed_s < 30
+    assert "early: no-such0 has no carrier" in (guard / "log").read_text(encoding="utf-8")
+    assert len(ran.told("ip")) == 2
 
 
 def test_it_waits_for_its_deadline_and_for_the_one_that_was_renewed(tmp_path: Path) -> None:
