@@ -124,11 +124,20 @@ def fitted(stages: Sequence[Measured], group: Group, metric: str, *, pairs: bool
 
 
 def passing(models: Sequence[Model]) -> list[frozenset[int]]:
-    """Of each group the columns that gain, by Holm over the columns of all groups."""
+    """Of each group the columns that gain, by Holm over the columns of all groups, and those of pairs that gain more.
+
+    A setting may do nothing alone and much beside another: a send buffer while the receive buffer is the smaller.
+    """
     ps = [model.p(at) for model in models for at in range(len(model.columns))]
     adjusted = iter(holm(ps))
     return [
         frozenset(at for at in range(len(model.columns)) if next(adjusted) < PASS_ALPHA and model.means[at] > 0.0)
+        | {
+            at
+            for term, mean in zip(model.terms, model.means, strict=True)
+            if len(term) > 1 and mean > 0.0
+            for at in term
+        }
         for model in models
     ]
 

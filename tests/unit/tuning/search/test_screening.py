@@ -56,12 +56,14 @@ def test_more_than_eleven_factors_are_groups_and_costly_ones_stand_alone() -> No
     assert [name for name in found[0].arms if name.startswith("one-")] == ["one-1", "one-2", "one-3"]
 
 
-def _fitted(truth: dict[str, float], pair: tuple[str, str] = ("", ""), *, blocks: int = 8) -> model.Model:
+def _fitted(
+    truth: dict[str, float], pair: tuple[str, str] = ("", ""), *, together: float = -math.log(1.10), blocks: int = 8
+) -> model.Model:
     group = screening.groups(factors(10))[0]
 
     def effects(settings: Config) -> dict[str, float]:
         both = {each.setting for each in settings} >= set(pair)
-        return {GOODPUT: adding(truth)(settings)[GOODPUT] - (math.log(1.10) if both and pair[0] else 0.0)}
+        return {GOODPUT: adding(truth)(settings)[GOODPUT] + (together if both and pair[0] else 0.0)}
 
     stage = Stage("screen", group.arms, blocks)
     found = model.fitted([Machine(effects, sd=0.02).measure(stage, design())], group, GOODPUT)
@@ -87,6 +89,16 @@ def test_of_a_pair_that_does_not_add_up_one_is_taken() -> None:
     assert (3, 6) in found.terms
     assert len(model.best(found, able, math.log1p(0.05)) & {3, 6}) == 1
     assert found.gain(frozenset({3, 6})) < found.gain(frozenset({3}))
+
+
+def test_a_setting_that_only_helps_another_goes_with_it() -> None:
+    """A send buffer does nothing while the receive buffer is the smaller, and doubles what that one gains."""
+    found = _fitted({"net.knob3": 1.0}, ("net.knob3", "net.knob6"), together=math.log(2.0), blocks=4)
+    (able,) = model.passing([found])
+
+    assert (3, 6) in found.terms
+    assert able >= {3, 6}
+    assert model.best(found, able, math.log1p(0.05)) >= {3, 6}
 
 
 def test_what_harms_a_guard_is_told_apart_from_what_gains() -> None:
