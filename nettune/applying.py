@@ -1,13 +1,14 @@
 """Profiles on machines that stand: one host after the other, each guarded, verified, confirmed. What it prints too."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench.facts import hardware, riding
 from bench.hosts.host import Host
 from bench.hosts.opened import opened
+from bench.labs.lab import Lab
 from nettune import asked
 from nettune.say import Screen
 from results.errors import NotAble, WrongInput
@@ -102,7 +103,13 @@ def _planned(host: Host, profile: Profile, wish: Wish) -> Planned:
     return planning.planned(host, profile, told.devices, riding.asked(host), allow=wish.allow, most=wish.most)
 
 
-def confirmed(screen: Screen, word: str) -> Applied:
+def _lab(host: Host, devices: Iterable[str]) -> Lab:
+    """The host with those of the devices that it still has."""
+    there = [each for each in dict.fromkeys(devices) if host.run(hardware.is_device(each)).ok]
+    return planning.lab_of(host, there, riding.asked(host))
+
+
+def confirmed(screen: Screen, word: str) -> None:
     """The change that is armed on a host stays. Raises WrongInput where none is."""
     with opened(word) as host:
         armed = [each for each in keeping.changes(host) if each.state == "armed"]
@@ -110,30 +117,24 @@ def confirmed(screen: Screen, word: str) -> Applied:
             raise WrongInput(f"on {host.name}: no change waits for a confirmation", hint=f"nettune history {word}")
         keeping.confirm(host, armed[-1].change_id)
         screen.line(f"{host.name}: change {armed[-1].change_id} ({armed[-1].profile}) is confirmed")
-        return armed[-1]
 
 
-def taken_back(screen: Screen, word: str, change_id: str, *, anyway: bool) -> Applied:
+def taken_back(screen: Screen, word: str, change_id: str, *, anyway: bool) -> None:
     """A change is undone, the last that stands where none is named."""
     with opened(word) as host:
         riding.able(host)
         found = returning.chosen(host.name, keeping.changes(host), change_id)
-        there = [each for each in found.devices if host.run(hardware.is_device(each)).ok]
-        lab = planning.lab_of(host, there, riding.asked(host))
-        returning.take_back(host, lab, found, anyway=anyway)
+        returning.take_back(host, _lab(host, found.devices), found, anyway=anyway)
         screen.line(
             f"{host.name}: change {found.change_id} ({found.profile}) is taken back; all that it moved is as it was"
         )
-        return found
 
 
 def verified(screen: Screen, word: str) -> tuple[drift.Drift, ...]:
     """What is no longer as it was applied."""
     with opened(word) as host:
         known = keeping.changes(host)
-        devices = tuple(dict.fromkeys(name for each in known for name in each.devices))
-        there = [each for each in devices if host.run(hardware.is_device(each)).ok]
-        now = planning.lab_of(host, there, riding.asked(host)).read()[host.name]
+        now = _lab(host, (name for each in known for name in each.devices)).read()[host.name]
         found = drift.drifted(known, now, presence.owners(host))
         for each in found:
             screen.line(f"{host.name}: {each.key} reads {each.actual!r}, applied was {each.wanted!r}: {each.cause}")

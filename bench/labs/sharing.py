@@ -102,6 +102,11 @@ def pin(found: Near) -> tuple[str, ...]:
     return ("taskset", "-c", found.cpus) if found.cpus else ()
 
 
+def ping(address: str) -> Command:
+    """An echo, tried for a second: one that is lost says nothing."""
+    return Command(("ping", "-n", "-c", "1", "-i", "0.2", "-w", "1", address))
+
+
 def looks(
     host: Host, machine: Machine, up: Sequence[str], gateways: Sequence[str], others: Sequence[str]
 ) -> tuple[str, ...]:
@@ -111,7 +116,7 @@ def looks(
     gateways; and the other end, whose way is the nodes' too. Raises LabBroken for a `watch:` address that is silent.
     """
     asked = [*(machine.watch or gateways), *others]
-    pings = tuple(Command(("ping", "-n", "-c", "1", "-i", "0.2", "-w", "1", each)) for each in asked)
+    pings = tuple(ping(each) for each in asked)
     *answers, quorum = host.run_all((*pings, QUORUM))
     for address, answer in zip(asked, answers, strict=True):
         if not answer.ok and address in machine.watch:

@@ -13,6 +13,8 @@ import pytest
 from bench.facts.machine import in_user_namespace
 from bench.hosts.local import Local
 from bench.labs import lease
+from tests.netns import sshd, standing_hosts
+from tests.netns.standing_hosts import Machines
 
 _TOOLS = ("iperf3", "irtt", "ethtool", "ip", "nsenter", "ss", "tc", "bridge", "ping", "tcpdump")
 
@@ -60,3 +62,11 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labs_left: Callable[[
     yield tmp_path / "state"
 
     assert labs_left() == set()
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """Two machines and a desk for all tests of a file."""
+    sshd.skip_where_it_cannot_run()
+    with standing_hosts.standing(tmp_path_factory.mktemp("hosts")) as found:
+        yield found

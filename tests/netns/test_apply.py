@@ -30,14 +30,6 @@ HELD = "4096 131072 67108864"  # more than any kernel ships: what lowers a maxim
 A = f"ssh://root@{CONTROL['a']}:{sshd.PORT}"
 
 
-@pytest.fixture(scope="module")
-def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    """Two machines and a desk for all tests."""
-    sshd.skip_where_it_cannot_run()
-    with standing_hosts.standing(tmp_path_factory.mktemp("hosts")) as found:
-        yield found
-
-
 @pytest.fixture
 def untouched(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machines]:
     """The machines; afterwards their whole state is what it was."""

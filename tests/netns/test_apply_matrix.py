@@ -6,14 +6,13 @@ is taken back. Confirm time 5 s. All state that nettune reads is compared: value
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from bench.facts.sheet import differences
 from bench.hosts.command import Command
-from tests.netns import sshd, standing_hosts
 from tests.netns.nettune_command import run_program
 from tests.netns.standing_hosts import Machines, waited
 from tests.netns.test_apply import A, changes, desk, prefix, profile
@@ -27,14 +26,6 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "link": {"txqueuelen": "77", "gso_max_size": "16384"},
 }
 STEPS = range(6, 26)  # of about 24; what comes before the guard changes nothing
-
-
-@pytest.fixture(scope="module")
-def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    """Two machines and a desk for all of the matrix."""
-    sshd.skip_where_it_cannot_run()
-    with standing_hosts.standing(tmp_path_factory.mktemp("hosts")) as found:
-        yield found
 
 
 def _apply(machines: Machines, step: int, how: str, mine: str) -> str:

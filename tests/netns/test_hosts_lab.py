@@ -18,7 +18,7 @@ from bench.labs import hosts
 from bench.labs.inventory import load
 from bench.labs.topology import Topology
 from bench.plan import SettingSpec
-from tests.netns import sshd, standing_hosts
+from tests.netns import standing_hosts
 from tests.netns.nettune_command import nettune, shown, start
 from tests.netns.standing_hosts import RMEM, Machines, guards, held_first, mtu, restored, tso, value, waited
 from tuning import guard
@@ -34,14 +34,6 @@ LONG = "[{kind: latency, duration_s: 20, interval_s: 0.01}]"
 NODE = "[port-a, br0, port-b]"
 BUFFERS = "{net.ipv4.tcp_rmem: 4096 16384 16384}"
 HELD = "4096 16384 16384"
-
-
-@pytest.fixture(scope="module")
-def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    """Two machines and a desk for all tests."""
-    sshd.skip_where_it_cannot_run()
-    with standing_hosts.standing(tmp_path_factory.mktemp("hosts")) as found:
-        yield found
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from tuning.knobs.table import owner
 from tuning.through import Through
 from tuning.treatments import SettingRefused, write
 
-CONFIRM_RANGE_S = (5, 3600)
 _LINE_S = 0.1  # of an undo: a line of its script; a link that is reset takes longer, and has a line more
 Again = Callable[[], AbstractContextManager[Host]]
 

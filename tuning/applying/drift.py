@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench.facts.scope import device_of
 from bench.facts.sheet import FactSheet
 from tuning.applying.record import Applied
-from tuning.knobs.catalogue import catalogue
+from tuning.knobs.catalogue import entries_for
 from tuning.knobs.knob import Change
 from tuning.knobs.table import owner
 
@@ -45,8 +45,7 @@ def _cause(applied: Applied, key: str, actual: str | None, owners: Collection[st
         return "the host was booted since, and the setting is not kept over a boot"
     if actual is None:
         return f"it is gone: has {device} been made anew?" if device else "it is gone: is its module still loaded?"
-    of = {each.owner for each in catalogue().values() if each.setting and key.endswith(each.setting)} & set(owners)
-    if of:
+    if of := {each.owner for each in entries_for(key.rpartition("/")[2])} & set(owners):
         return f"{', '.join(sorted(of))} writes it there"
     if actual == applied.originals.get(key):
         return "it has the value from before again: a driver that was reset, ifreload, or somebody's hand"

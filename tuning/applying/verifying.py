@@ -10,7 +10,7 @@ from typing import TypeVar
 from bench.facts.sheet import Sheets
 from bench.hosts.command import Command, HostFault, Outcome
 from bench.hosts.host import Host
-from bench.labs.sharing import QUORATE, QUORUM
+from bench.labs.sharing import QUORATE, QUORUM, ping
 from tuning.applying.planning import Planned
 
 T = TypeVar("T")
@@ -24,7 +24,9 @@ _PARTNER = "/sys/class/net/{}/bonding/ad_partner_mac"
 
 def answering(planned: Planned) -> tuple[str, ...]:
     """The gateways that answer now: what does not answer before a change proves nothing after it."""
-    return tuple(each for each in planned.riding.gateways if planned.host.run(_ping(each)).ok)
+    gateways = planned.riding.gateways
+    answers = planned.host.run_all(tuple(ping(each) for each in gateways)) if gateways else ()
+    return tuple(each for each, answer in zip(gateways, answers, strict=True) if answer.ok)
 
 
 def looks(planned: Planned, gateways: Sequence[str]) -> tuple[str, ...]:
@@ -91,7 +93,7 @@ def _question(look: str) -> Command | None:
         case "lacp":
             return Command(("cat", _PARTNER.format(name)))
         case "ping":
-            return _ping(name)
+            return ping(name)
         case "quorum":
             return QUORUM
     return None
@@ -113,7 +115,3 @@ def _links(before: Sheets, now: Sheets, host: str) -> tuple[str, ...]:
         elif re.fullmatch(r"link/[^/]+/master", key) and is_now != was:
             found.append(f"{key.split('/')[1]} was a port of {was} and is {f'one of {is_now}' if is_now else 'none'}")
     return tuple(found)
-
-
-def _ping(address: str) -> Command:
-    return Command(("ping", "-n", "-c", "1", "-i", "0.2", "-w", "1", address))

@@ -1,4 +1,4 @@
-"""Which CPUs serve a NIC's interrupts: dealt over them one by one, in the order of their numbers."""
+"""Which CPUs serve a NIC's interrupts: dealt over them queue by queue."""
 
 import re
 from collections.abc import Sequence
