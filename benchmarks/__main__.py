@@ -55,6 +55,7 @@ ALL = (
     "plans",
     "store",
     "guests",
+    "applying",
 )
 
 

@@ -26,9 +26,15 @@ def apply(
     ] = None,
     disruption: Annotated[str, typer.Option(help="The greatest that is allowed, d0 to d4.", metavar="CLASS")] = "d2",
     unfit: Annotated[bool, typer.Option("--unfit", help="Though the profile is not for such a host.")] = False,
+    persist: Annotated[
+        bool, typer.Option("--persist/--runtime-only", help="Keep it over boots, or until the next one.")
+    ] = False,
+    probation: Annotated[
+        int, typer.Option(min=10, max=3600, help="Seconds of the first boot in which the host must be well.")
+    ] = 120,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a profile on machines that stand, until they boot.
+    """Put a profile on machines that stand, until they boot, or for good (--persist).
 
     Each host arms a timer that puts it back, before the first write. What is written is read back, verified there and
     by a new connection, and then confirmed. Anything else, and the host is as it was.
@@ -44,17 +50,24 @@ def apply(
             raise WrongInput(f"--allow {role!r} is no role", hint=", ".join(ROLES))
     screen, loaded = Screen(quiet=as_json), shelf.found(profile, places().profiles)
     wish = applying.Wish(tuple(device or ()), confirm_within, hold, frozenset(allow or ()), class_of(disruption), unfit,
-                         dry_run)  # fmt: skip
-    done = applying.applied(screen, loaded, host, wish)
-    if as_json:
-        screen.document(done)
+                         dry_run, persist, probation)  # fmt: skip
+    done: list[dict[str, object]] = []
+    try:
+        applying.applied(screen, loaded, host, wish, done)
+    finally:  # what was done is told also where a later host failed
+        if as_json and done:
+            screen.document(done)
 
 
-def confirm(host: HostArgument) -> None:
+def confirm(
+    host: HostArgument,
+    *,
+    persist: Annotated[bool, typer.Option("--persist/--runtime-only", help="Keep it over boots too.")] = False,
+) -> None:
     """A change that waits for it stays: its timer is taken away."""
-    from nettune import applying
+    from nettune import changes
 
-    applying.confirmed(Screen(), host)
+    changes.confirmed(Screen(), host, persist=persist)
 
 
 def rollback(
@@ -64,20 +77,25 @@ def rollback(
     anyway: Annotated[bool, typer.Option("--anyway", help="Though somebody set other values since.")] = False,
 ) -> None:
     """Take a change back: everything that it moved is as it was before, or it says what is not."""
-    from nettune import applying
+    from nettune import changes
 
-    applying.taken_back(Screen(), host, to, anyway=anyway)
+    changes.taken_back(Screen(), host, to, anyway=anyway)
 
 
-def verify(host: HostArgument, as_json: JsonOption = False) -> None:
+def verify(
+    host: HostArgument,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="For cron: say nothing where all stands.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """What was applied and no longer stands.
 
     Exits with 1 where a value is another, and names what may have moved it.
     """
-    from nettune import applying
+    from nettune import changes
 
     screen = Screen(quiet=as_json)
-    found = applying.verified(screen, host)
+    found = changes.verified(screen, host, watch=watch)
     if as_json:
         screen.document([{"change": each.applied.change_id, "fact": each.key, "wanted": each.wanted,
                           "actual": each.actual, "cause": each.cause} for each in found])  # fmt: skip
@@ -87,10 +105,10 @@ def verify(host: HostArgument, as_json: JsonOption = False) -> None:
 
 def history(host: HostArgument, as_json: JsonOption = False) -> None:
     """Every change that a host knows of, and how each ended."""
-    from nettune import applying
+    from nettune import changes
 
     screen = Screen(quiet=as_json)
-    known = applying.history(screen, host)
+    known = changes.history(screen, host)
     if as_json:
         screen.document([{"change": each.change_id, "at": each.at, "profile": each.profile, "state": each.state,
                           "devices": list(each.devices), "settings": [list(one) for one in each.settings],

@@ -1,22 +1,20 @@
-"""Profiles on machines that stand: one host after the other, each guarded, verified, confirmed. What it prints too."""
+"""Profiles put on machines that stand, one after the other: guarded, verified, confirmed. What it prints too."""
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bench.facts import hardware, riding
+from bench.facts import riding
 from bench.hosts.host import Host
 from bench.hosts.opened import opened
-from bench.labs.lab import Lab
-from nettune import asked
+from nettune import asked, changes
 from nettune.say import Screen
 from results.errors import NotAble, WrongInput
 from tuning import fits, guard
-from tuning.applying import carrying, drift, keeping, planning, returning
+from tuning.applying import carrying, keeping, lasting, others, planning
+from tuning.applying.others import Other
 from tuning.applying.planning import Planned
 from tuning.applying.record import Applied
-from tuning.knobs import presence
 from tuning.knobs.entry import DISRUPTIONS, Disruption
 from tuning.profile import Profile
 
@@ -32,13 +30,16 @@ class Wish:
     most: Disruption = "d2"
     unfit: bool = False
     dry_run: bool = False
+    persist: bool = False
+    probation_s: int = lasting.PROBATION_S
 
 
-def applied(screen: Screen, profile: Profile, words: Sequence[str], wish: Wish) -> list[dict[str, object]]:
-    """Every host in turn; the first that fails ends it, and the error says which are left as they were."""
+def applied(screen: Screen, profile: Profile, words: Sequence[str], wish: Wish, done: list[dict[str, object]]) -> None:
+    """Every host in turn, into `done`; the first that fails ends it, and the error says which are left as they were."""
+    if wish.hold and wish.persist:
+        raise WrongInput("--hold leaves confirming to you, and keeping it with that: nettune confirm HOST --persist")
     if wish.hold and len(words) > 1:
         raise WrongInput("--hold is of one host: two that wait at once would hide which of them broke the path")
-    done: list[dict[str, object]] = []
     for number, word in enumerate(words):
         try:
             done.append(_one(screen, profile, word, wish))
@@ -47,16 +48,27 @@ def applied(screen: Screen, profile: Profile, words: Sequence[str], wish: Wish) 
                 error.add_note(f"applied before: {', '.join(words[:number]) or 'none'}; not touched: "
                                f"{', '.join(words[number + 1 :]) or 'none'}")  # fmt: skip
             raise
-    return done
 
 
 def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, object]:
     with _ready(screen, word, reading=wish.dry_run) as host:
+        if wish.persist:
+            lasting.able(host)
         plan = _planned(host, profile, wish)
+        beside = _others(plan)
         _shown(screen, profile, plan)
+        for each in beside:
+            screen.line(f"also set: {each.setting}: {each.where}: {each.text}: {others.wins(each, kept=wish.persist)}")
         told: dict[str, object] = {"host": host.name, "changes": _rows(plan), "left_out": dict(plan.left_out),
-                                   "refused": dict(plan.refused)}  # fmt: skip
+                                   "refused": dict(plan.refused),
+                                   "also_set": [_also(each, wish) for each in beside]}  # fmt: skip
         if wish.dry_run or not (plan.rows or plan.refused):
+            if wish.persist and not wish.dry_run and (since := _to_keep(host, profile)):
+                return {
+                    **told,
+                    "change": since.change_id,
+                    "state": changes.kept(screen, host, word, since, wish.probation_s),
+                }
             screen.line("nothing was changed: a dry run" if plan.rows else f"{host.name}: nothing to do")
             return {**told, "change": None, "state": "planned" if plan.rows else "nothing to do"}
         made = carrying.apply(plan, profile.name, confirm_s=wish.confirm_s, again=lambda: opened(word))
@@ -64,6 +76,8 @@ def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, o
         screen.line(f"{host.name}: applied and verified{how} (change {made.change_id})")
         try:
             state = _held(screen, host, word, made) if wish.hold else _confirmed(screen, host, word, made)
+            if wish.persist:
+                state = changes.kept(screen, host, word, made, wish.probation_s)
         except BaseException as error:
             error.add_note(f"change {made.change_id} was applied; whether it stays: nettune history {word}")
             raise
@@ -81,6 +95,12 @@ def _confirmed(screen: Screen, host: Host, word: str, made: Applied) -> str:
     keeping.confirm(host, made.change_id)
     screen.line(f"confirmed; to take it back: nettune rollback {word} --to {made.change_id}")
     return "confirmed"
+
+
+def _to_keep(host: Host, profile: Profile) -> Applied | None:
+    """The last change of that profile that stands and that a boot would undo."""
+    found = [each for each in keeping.changes(host) if each.profile == profile.name and each.state == "confirmed"]
+    return found[-1] if found else None
 
 
 @contextmanager
@@ -103,60 +123,15 @@ def _planned(host: Host, profile: Profile, wish: Wish) -> Planned:
     return planning.planned(host, profile, told.devices, riding.asked(host), allow=wish.allow, most=wish.most)
 
 
-def _lab(host: Host, devices: Iterable[str]) -> Lab:
-    """The host with those of the devices that it still has."""
-    there = [each for each in dict.fromkeys(devices) if host.run(hardware.is_device(each)).ok]
-    return planning.lab_of(host, there, riding.asked(host))
+def _others(plan: Planned) -> tuple[Other, ...]:
+    """Who else sets what the plan would set."""
+    texts = others.asked(plan.host, [device.device for device in plan.lab.path])
+    return others.found(texts, ((row.setting, row.change.key, row.change.wanted) for row in plan.rows))
 
 
-def confirmed(screen: Screen, word: str) -> None:
-    """The change that is armed on a host stays. Raises WrongInput where none is."""
-    with opened(word) as host:
-        armed = [each for each in keeping.changes(host) if each.state == "armed"]
-        if not armed:
-            raise WrongInput(f"on {host.name}: no change waits for a confirmation", hint=f"nettune history {word}")
-        keeping.confirm(host, armed[-1].change_id)
-        screen.line(f"{host.name}: change {armed[-1].change_id} ({armed[-1].profile}) is confirmed")
-
-
-def taken_back(screen: Screen, word: str, change_id: str, *, anyway: bool) -> None:
-    """A change is undone, the last that stands where none is named."""
-    with opened(word) as host:
-        riding.able(host)
-        found = returning.chosen(host.name, keeping.changes(host), change_id)
-        returning.take_back(host, _lab(host, found.devices), found, anyway=anyway)
-        screen.line(
-            f"{host.name}: change {found.change_id} ({found.profile}) is taken back; all that it moved is as it was"
-        )
-
-
-def verified(screen: Screen, word: str) -> tuple[drift.Drift, ...]:
-    """What is no longer as it was applied."""
-    with opened(word) as host:
-        known = keeping.changes(host)
-        now = _lab(host, (name for each in known for name in each.devices)).read()[host.name]
-        found = drift.drifted(known, now, presence.owners(host))
-        for each in found:
-            screen.line(f"{host.name}: {each.key} reads {each.actual!r}, applied was {each.wanted!r}: {each.cause}")
-        if not found:
-            stand = sum(each.state == "confirmed" for each in known)
-            said = {0: "no change is to stand", 1: "the change stands as it was applied"}
-            screen.line(f"{host.name}: {said.get(stand, f'{stand} changes stand as they were applied')}")
-        return found
-
-
-def history(screen: Screen, word: str) -> tuple[Applied, ...]:
-    """Every change that a host knows of."""
-    with opened(word) as host:
-        known = keeping.changes(host)
-    rows = [
-        (each.change_id, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.at)), each.profile,
-         ", ".join(f"{setting} {value}" for setting, value in each.settings),
-         each.state + (f", {each.left_s} s left" if each.state == "armed" else ""))
-        for each in known
-    ]  # fmt: skip
-    screen.table(f"changes of {word}", ("change", "at", "profile", "settings", "state"), rows)
-    return known
+def _also(other: Other, wish: Wish) -> dict[str, object]:
+    return {"setting": other.setting, "where": other.where, "text": other.text, "when": other.when,
+            "wins": others.wins(other, kept=wish.persist)}  # fmt: skip
 
 
 def _shown(screen: Screen, profile: Profile, plan: Planned) -> None:

@@ -59,24 +59,25 @@ def show(
 def export(
     name: NameArgument,
     *,
-    form: Annotated[str, typer.Option("--format", help="sysctl.d.", metavar="FORMAT")] = "sysctl.d",
-    output: Annotated[Path | None, typer.Option(help="A file; standard output when not given.")] = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", help="sysctl.d, shell, unit, ifupdown2, tuned, link or ansible.", metavar="FORMAT"),
+    ] = "sysctl.d",
+    device: Annotated[list[str] | None, typer.Option(help="A device that it is for, once for each.")] = None,
+    interfaces: Annotated[
+        Path | None, typer.Option(help="ifupdown2: print this file with the profile's options in it.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A file, or a folder for several; standard output when not given.")
+    ] = None,
 ) -> None:
     """A profile as another tool's file, to keep it over a boot.
 
     What that tool cannot keep stands in it as comments.
     """
-    from nettune import files
-    from results.errors import WrongInput
-    from tuning import exporting, shelf
+    from nettune import exported
 
-    if form != "sysctl.d":
-        raise WrongInput(f"--format {form!r} is none", hint="sysctl.d")
-    text = exporting.sysctl_d(shelf.found(name, places().profiles))
-    if output is None:
-        files.print_out(text)
-    else:
-        files.write(output, text)
+    exported.profile(name, form, tuple(device or ()), interfaces, output)
 
 
 @profile_app.command()

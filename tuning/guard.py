@@ -143,6 +143,11 @@ class Guard:
         """The host waits that long from now on. Raises NotGuarded where it has put itself back."""
         self._required(self.host.run(_told(RENEW, self.guard_id, str(math.ceil(seconds)))))
 
+    @property
+    def fired(self) -> bool:
+        """True where the host has put itself back, or is about to. Raises HostFault."""
+        return not self.host.run(Command(("test", "-e", f"{ROOT}/{self.guard_id}/deadline"))).ok
+
     def disarm(self) -> str:
         """Timer and folder are gone; the log of the restoring where the host had put itself back, "" otherwise."""
         return self._required(self.host.run(_told(DISARM, self.guard_id))).stdout

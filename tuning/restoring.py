@@ -1,7 +1,8 @@
 """The script that puts one host back, alone: POSIX sh, with the originals in it. Pure; tuning/guard.py arms it.
 
 It waits for its deadline, takes the host's lock, and runs every undo though another failed; its log has each line with
-its exit code. `sh restore now` does not wait. Nothing is compared afterwards: whoever comes next does that.
+its exit code. `sh restore now` does not wait; `sh restore look` tells whether the host is well. Nothing is compared
+afterwards: whoever comes next does that.
 """
 
 import functools
@@ -58,9 +59,11 @@ well() {
     quorum)
       timeout 1 corosync-quorumtool -s 2>/dev/null | grep -q '^Quorate:[[:space:]]*Yes' ||
         { ill="corosync has no quorum"; return 1; } ;;
+    listen:*) [ -n "$(ss -Hltn "sport = :$what")" ] || { ill="nothing listens on port $what"; return 1; } ;;
     esac
   done
 }
+[ "${1:-}" != look ] || { well || { echo "$ill"; exit 1; }; exit 0; }
 early= since=
 if [ "${1:-}" != now ]; then
   echo -900 2>/dev/null >/proc/self/oom_score_adj
@@ -103,8 +106,8 @@ sync
 def script(lines: Iterable[str], about: str = "", looks: Iterable[str] = ()) -> str:
     """The whole file, from `undoing`'s lines; `about` is a comment on its second line.
 
-    `looks` are watched every second ("carrier:eth0", "lacp:bond0", "ping:192.0.2.1", "quorum"): where one of them is
-    ill for PATIENCE_S the host does not wait for its deadline.
+    `looks` are watched every second ("carrier:eth0", "lacp:bond0", "ping:192.0.2.1", "listen:22", "quorum"): where
+    one is ill for PATIENCE_S the host does not wait for its deadline.
     """
     first, rest = _BEFORE.split("\n", 1)
     watched = f"looks={shlex.quote(' '.join(looks))} patience={PATIENCE_S}\n"

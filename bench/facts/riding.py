@@ -17,11 +17,15 @@ _PACKAGES = "apt-get install --no-install-recommends iproute2 ethtool util-linux
 
 @dataclass(frozen=True, slots=True)
 class Riding:
-    """`ridden`: every device with what rides on it; `gateways`: the neighbours that default routes lead to."""
+    """`ridden`: every device with what rides on it; `gateways`: the neighbours that default routes lead to.
+
+    `ssh_port`: the one on which our SSH connection came in; "" for this machine itself.
+    """
 
     stack: Stack
     ridden: tuple[Role, ...]
     gateways: tuple[str, ...]
+    ssh_port: str = ""
 
 
 def able(host: Host) -> None:
@@ -48,7 +52,8 @@ def asked(host: Host, ours: Collection[str] = ()) -> Riding:
         tables = roles.rows(four.require().stdout), roles.rows(six.stdout)
         by = roles.routes(*tables)
         begun = roles.began(stack, by, tailed.files(texts.stdout), told)
-        return Riding(stack, roles.resolved(stack, begun, ours=ours), roles.gateways(*tables))
+        port = told[3] if told else ""
+        return Riding(stack, roles.resolved(stack, begun, ours=ours), roles.gateways(*tables), port)
     except (ValueError, KeyError, TypeError) as error:
         raise NotAble(
             f"on {host.name}: its devices cannot be told: {error!r}", hint="iproute2 of 5.0 or later prints JSON"

@@ -2,7 +2,8 @@
 
     python -m tests.netns.cut_short STEP kill|cut|count VERB WORDS…
 
-`cut` takes the desk's end of SSH down; `count` does nothing and prints how many commands there were.
+`cut` takes the desk's end of SSH down, or runs the words of NETTUNE_TEST_CUT; `off` runs those and kills it too;
+`count` does nothing and prints how many commands there were.
 """
 
 import contextlib
@@ -53,10 +54,10 @@ def strike() -> None:
     sent += 1
     if sent != step:
         return
-    if how == "kill":
+    if how in {"cut", "off"}:
+        subprocess.run(os.environ.get("NETTUNE_TEST_CUT", "ip link set port-a down").split(), check=True)
+    if how in {"kill", "off"}:
         os.kill(os.getpid(), signal.SIGKILL)
-    if how == "cut":
-        subprocess.run(("ip", "link", "set", "port-a", "down"), check=True)
 
 
 @contextlib.contextmanager

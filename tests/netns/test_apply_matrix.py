@@ -23,7 +23,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "mtu": {"mtu": "1200"},
     "queue": {"rps_cpus": "1"},
     "qdisc": {"qdisc": "pfifo limit 50"},
-    "link": {"txqueuelen": "77", "gso_max_size": "16384"},
+    "link": {"txqueuelen": "2000", "gro_max_size": "131072"},
 }
 STEPS = range(6, 26)  # of about 24; what comes before the guard changes nothing
 

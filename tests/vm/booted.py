@@ -49,8 +49,13 @@ def keys(folder: Path) -> dict[str, bytes]:
 
 
 @contextlib.contextmanager
-def booted(image: Image, folder: Path, files: Mapping[str, bytes], macs: tuple[str, ...] = ()) -> Iterator[Guest]:
-    """A guest with a management NIC and one more NIC for each of `macs`, cabled to nothing; ended on leaving."""
+def booted(
+    image: Image, folder: Path, files: Mapping[str, bytes], macs: tuple[str, ...] = (), more: tuple[str, ...] = ()
+) -> Iterator[Guest]:
+    """A guest with a management NIC and one more NIC for each of `macs`, cabled to nothing; ended on leaving.
+
+    `more` are further words for QEMU.
+    """
     seed(folder / "seed.tar", files)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -60,7 +65,7 @@ def booted(image: Image, folder: Path, files: Mapping[str, bytes], macs: tuple[s
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}", encoding="utf-8")
     guest = Guest(folder, port, folder / "console")
     guest.console.write_bytes(b"")
-    with Local().start(Command(_qemu(image, guest, macs), deadline_s=900.0)) as qemu:
+    with Local().start(Command((*_qemu(image, guest, macs), *more), deadline_s=3600.0)) as qemu:
         start = time.monotonic()
         while "nettune: " not in guest.console.read_text(encoding="utf-8", errors="replace"):
             if qemu.finished() or time.monotonic() - start > WATCHDOG_S:

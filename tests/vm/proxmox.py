@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.hosts.command import Command
+from bench.hosts.host import Running
 from bench.hosts.local import Local
 from bench.hosts.login import Login
 from bench.images.cache import Image
@@ -146,36 +147,73 @@ def booted(image: Image, folder: Path) -> Iterator[dict[str, Machine]]:
         for name, firmware in FIRMWARES.items():
             at = folder / name
             at.mkdir()
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
-            words = (*_qemu(at, port), *firmware(image, _cloud_init_drive(at, name)))
+            port = _free_port()
+            words = (*_qemu(at), *_apart(port), *firmware(image, _cloud_init_drive(at, name)))
             started[name] = (at, port, stack.enter_context(Local().start(Command(words, deadline_s=900.0))))
         machines = {}
         for name, (at, port, qemu) in started.items():
-            while not _answers(port):
-                if qemu.finished() or time.monotonic() - began > WATCHDOG_S:
-                    console = (at / "console").read_text(errors="replace")[-2000:]
-                    raise AssertionError(f"no guest {name}: {qemu.stop().stderr} {console}")
-                time.sleep(0.2)
+            _awaited(name, at, port, qemu, began)
             machines[name] = Machine(name, at, port)
         yield machines
 
 
-def _answers(port: int) -> bool:
+@contextlib.contextmanager
+def rebooting(image: Image, at: Path) -> Iterator[Machine]:
+    """One that boots again when it is told to, with both NICs on one network, the way to it; its monitor is at/qmp."""
+    at.mkdir()
+    port = _free_port()
+    words = (*_qemu(at), *_together(port), *_seabios(image, _cloud_init_drive(at, "node")),
+             "-action", "reboot=reset", "-qmp", f"unix:{at / 'qmp'},server=on,wait=off")  # fmt: skip
+    with Local().start(Command(words, deadline_s=7200.0)) as qemu:
+        _awaited("node", at, port, qemu, time.monotonic())
+        yield Machine("node", at, port)
+
+
+def _awaited(name: str, at: Path, port: int, qemu: Running, began: float) -> None:
+    while not answers(port):
+        if qemu.finished() or time.monotonic() - began > WATCHDOG_S:
+            console = (at / "console").read_text(errors="replace")[-2000:]
+            raise AssertionError(f"no guest {name}: {qemu.stop().stderr} {console}")
+        time.sleep(0.2)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def answers(port: int) -> bool:
     """Whether an sshd says its name; QEMU itself takes the connection long before."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as tried:
         return tried.recv(4) == b"SSH-"
     return False
 
 
-def _qemu(at: Path, port: int) -> tuple[str, ...]:
+def _apart(port: int) -> tuple[str, ...]:
+    """The NIC by which it is reached, and another that is cabled to nothing."""
     return (
-        *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "768", "-no-reboot"),
-        *("-nodefaults", "-no-user-config", "-display", "none", "-serial", f"file:{at / 'console'}"),
         *("-netdev", f"user,id=control,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:{port}-:22"),
         *("-device", f"virtio-net-pci,netdev=control,mac={CONTROL}"),
         *("-netdev", "hubport,id=data,hubid=0", "-device", f"virtio-net-pci,netdev=data,mac={DATA}"),
+    )
+
+
+def _together(port: int) -> tuple[str, ...]:
+    """Both NICs on the network by which it is reached: the legs of a bond."""
+    return (
+        *("-netdev", f"user,id=control,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:{port}-:22"),
+        *("-netdev", "hubport,id=way,hubid=0,netdev=control"),
+        *("-netdev", "hubport,id=one,hubid=0", "-device", f"virtio-net-pci,netdev=one,mac={CONTROL}"),
+        *("-netdev", "hubport,id=two,hubid=0", "-device", f"virtio-net-pci,netdev=two,mac={DATA}"),
+    )
+
+
+def _qemu(at: Path) -> tuple[str, ...]:
+    return (
+        *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "768", "-no-reboot"),
+        *("-nodefaults", "-no-user-config", "-display", "none", "-serial", f"file:{at / 'console'}"),
         *("-device", "virtio-serial-pci", "-chardev", f"socket,path={at / 'agent'},server=on,wait=off,id=agent"),
         *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
     )

@@ -16,7 +16,7 @@ from tuning import guard, restoring
 from tuning.applying import keeping, record, verifying
 from tuning.applying.planning import Planned
 from tuning.applying.record import Applied
-from tuning.guard import Guard
+from tuning.guard import Guard, NotGuarded
 from tuning.knobs.table import owner
 from tuning.through import Through
 from tuning.treatments import SettingRefused, write
@@ -46,6 +46,7 @@ def apply(planned: Planned, profile: str, *, confirm_s: int, again: Again) -> Ap
     lines = restoring.undoing(changes, baseline[host.name], planned.explains)
     gateways = verifying.answering(planned)
     looks = verifying.looks(planned, gateways)
+    full, counted = verifying.full_packets(planned, gateways), verifying.errors(planned)
     guarded = guard.arm(host, restoring.script(lines, record.header(applied), looks), confirm_s)
     guarded = replace(guarded, undo_s=min(math.ceil(_LINE_S * len(lines)), confirm_s // 2))
     applied = replace(applied, change_id=guarded.guard_id, state="armed", left_s=confirm_s)
@@ -53,7 +54,13 @@ def apply(planned: Planned, profile: str, *, confirm_s: int, again: Again) -> Ap
         moved = _moved(planned, _written(planned, guarded))
         keeping.told_moved(host, applied.change_id, record.moved_text(moved))
         least_s = min(verifying.WATCHED_S, confirm_s / 2) if planned.disturbs else 0.0
-        problems = verifying.from_here(planned, looks, least_s) or verifying.by_a_new_connection(again)
+        problems = (
+            verifying.from_here(planned, looks, least_s)
+            or verifying.by_a_new_connection(again)
+            or tuple(f"packets of the whole MTU no longer reach {each}"
+                     for each in sorted(full - verifying.full_packets(planned, sorted(full))))
+            or verifying.damaged(counted, verifying.errors(planned))
+        )  # fmt: skip
         if problems:
             raise NotWell(f"on {host.name}: {'; '.join(problems)}")
         moved = _moved(planned, planned.lab.read())  # as it stays, links having settled
@@ -71,6 +78,8 @@ def _written(planned: Planned, guarded: Guard) -> Sheets:
     for each in planned.changes:
         actual = within[host].facts.get(each.key)
         if not owner(each.key).holds(each.wanted, actual):
+            if guarded.fired:
+                raise NotGuarded(f"on {host}: the way to it was lost meanwhile, and it put itself back")
             raise SettingRefused(
                 f"on {host}: {each.key} was set to {each.wanted!r} and reads {actual!r}",
                 hint="the kernel or the driver clamps or couples it; choose a value that it takes",

@@ -5,15 +5,20 @@ from dataclasses import dataclass
 
 from bench.facts.scope import device_of
 from bench.facts.sheet import FactSheet
+from tuning.applying import others
+from tuning.applying.lasting import Standing
+from tuning.applying.others import Texts
 from tuning.applying.record import Applied
 from tuning.knobs.catalogue import entries_for
 from tuning.knobs.knob import Change
-from tuning.knobs.table import owner
+from tuning.knobs.table import knob_for, owner
+
+FILES = "its files"  # in place of a fact
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A fact of a change that is not as it was applied."""
+    """A fact of a change, or a file of one that is kept, that is not as it was applied."""
 
     applied: Applied
     key: str
@@ -22,31 +27,53 @@ class Drift:
     cause: str
 
 
-def drifted(changes: Sequence[Applied], now: FactSheet, owners: Collection[str]) -> tuple[Drift, ...]:
+def drifted(
+    changes: Sequence[Applied], now: FactSheet, owners: Collection[str], texts: Texts | None = None
+) -> tuple[Drift, ...]:
     """What differs, of every change that was confirmed and not taken back. `owners`: programs that write knobs there.
+
+    `texts` is what stands in the host's files (others.asked).
 
     Where two changes set the same, the later one's value is what is wanted.
     """
     wanted: dict[str, tuple[Applied, Change]] = {}
     for applied in changes:
-        if applied.state in {"confirmed", "booted since"}:
+        if applied.to_stand or applied.state == "booted since":
             wanted |= {each.key: (applied, each) for each in applied.changes}
     found = []
     for key, (applied, change) in wanted.items():
         actual = now.facts.get(key)
         if not owner(key).holds(change.wanted, actual):
-            found.append(Drift(applied, key, change.wanted, actual, _cause(applied, key, actual, owners)))
+            cause = _cause(applied, change, actual, owners, texts or {})
+            found.append(Drift(applied, key, change.wanted, actual, cause))
     return tuple(found)
 
 
-def _cause(applied: Applied, key: str, actual: str | None, owners: Collection[str]) -> str:
-    device = device_of(key)
+def of_files(changes: Sequence[Applied], standing: Sequence[Standing]) -> tuple[Drift, ...]:
+    """What is not as it was written, of the files of changes that are kept over boots."""
+    by_id = {each.change_id: each for each in changes}
+    return tuple(
+        Drift(by_id[each.change_id], FILES, "as they were written", None, each.odd)
+        for each in standing
+        if each.odd and each.change_id in by_id
+    )
+
+
+def _cause(applied: Applied, change: Change, actual: str | None, owners: Collection[str], texts: Texts) -> str:
+    key, device = change.key, device_of(change.key)
+    words = [(word, key, change.wanted) for word, _ in applied.settings if knob_for(word) is owner(key)]
+    told = others.found(texts, words)
+    # Who is seen to set just that value; else who may.
+    setting = next((each for each in told if actual is not None and owner(key).holds(each.value, actual)), None)
     if applied.state == "booted since":
-        return "the host was booted since, and the setting is not kept over a boot"
+        said = f"; {setting.where} sets it at boot" if setting else ""
+        return f"the host was booted since, and the setting is not kept over a boot{said}"
     if actual is None:
         return f"it is gone: has {device} been made anew?" if device else "it is gone: is its module still loaded?"
     if of := {each.owner for each in entries_for(key.rpartition("/")[2])} & set(owners):
         return f"{', '.join(sorted(of))} writes it there"
+    if setting := setting or next((each for each in told if each.when != "at boot"), None):
+        return f"{setting.where} sets it ({setting.text})" + (": ifreload?" if "ifreload" in setting.when else "")
     if actual == applied.originals.get(key):
         return "it has the value from before again: a driver that was reset, ifreload, or somebody's hand"
     return "somebody set another value"

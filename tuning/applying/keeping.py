@@ -45,6 +45,8 @@ for folder in "$1"/*/; do
   [ ! -e "$folder/boot" ] || read -r was <"$folder/boot"
   [ ! -e "$folder/confirmed" ] || state=confirmed
   [ "$was" = "$boot" ] || { [ "$state" = confirmed ] && state=booted || state=restored; }
+  [ ! -e "$folder/keep/sequence" ] || state=kept
+  [ ! -e "$folder/keep/sequence" ] || [ ! -e "$folder/keep/probation" ] || state=probation
   [ ! -e "$folder/rolled-back" ] || state=rolled-back
   [ ! -e "$folder/restored" ] || state=restored
   printf '%s %s %s %s\\n%s\\n%s\\n' "${folder##*/}" "$state" "$((${deadline:-0} - ${now%.*}))" \\

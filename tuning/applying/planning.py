@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from bench.facts import irqs
+from bench.facts import cluster, irqs
 from bench.facts.riding import Riding
 from bench.facts.roles import WORDS, Role
 from bench.facts.scope import device_of
@@ -103,6 +103,7 @@ def planned(
             refused.append((word, why))
         rows += mine
         settings.append((word, value))
+    refused += _fenced(host, rows, riding)
     return Planned(host, lab, now, riding, tuple(rows), tuple(settings), tuple(left_out), tuple(refused))
 
 
@@ -138,6 +139,27 @@ def _rows(lab: Lab, word: str, value: str, now: Sheets) -> list[Row]:
         rides = tuple(role for role in lab.roles[each.host] if role.device == device_of(each.key))
         found.append(Row(word, each, was or "", costs, rides))
     return found
+
+
+def _fenced(host: Host, rows: Sequence[Row], riding: Riding) -> list[tuple[str, str]]:
+    """Why no device that carries corosync may be touched, whatever is allowed: the watchdog is faster than a guard."""
+    carrying = [row for row in rows if any(role.role == "corosync" for role in row.rides)]
+    if not carrying:
+        return []
+    told = cluster.parse(host.run(cluster.QUESTION).require().stdout)
+    touched = {device_of(row.change.key) for row in carrying}
+    stack = riding.stack
+    apart = [ring for ring in told.rings if ring.up and ring.address and (on := stack.holding(ring.address))
+             and not touched & {on, *stack.below(on)}]  # fmt: skip
+    if not told.fences or apart:
+        return []
+    devices = ", ".join(sorted(touched))
+    why = (
+        f"corosync has no other ring than by {devices}, and HA is {told.ha} on {told.node}: cut off it is fenced after "
+        "about 60 s, before anything is put back. First: ha-manager crm-command node-maintenance enable "
+        f"{told.node}, or a second ring"
+    )
+    return [(carrying[0].setting, why)]
 
 
 def _forbidden(word: str, rows: Sequence[Row], owners: Collection[str], allow: Collection[str], most: str) -> str:

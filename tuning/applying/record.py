@@ -16,10 +16,10 @@ from tuning.knobs.knob import Change
 
 FORMAT = 1  # 1 (2026-11-28): first
 HEADER = "# nettune applied: "
-State = Literal["armed", "confirmed", "rolled back", "put itself back", "begun", "booted since"]
+State = Literal["armed", "confirmed", "kept", "on probation", "rolled back", "put itself back", "begun", "booted since"]
 _STATES: Mapping[str, State] = {
     "armed": "armed", "confirmed": "confirmed", "rolled-back": "rolled back", "restored": "put itself back",
-    "begun": "begun", "booted": "booted since",
+    "begun": "begun", "booted": "booted since", "kept": "kept", "probation": "on probation",
 }  # fmt: skip
 Moved = Mapping[str, tuple[str | None, str | None]]  # key -> before, after; None: absent
 _ROW = re.compile(r"([0-9a-f]{12}) ([a-z-]+) (-?\d+) (\d+)")
@@ -54,7 +54,17 @@ class Applied:
     @property
     def stands(self) -> bool:
         """True while its settings are on the host because of it."""
-        return self.state in {"armed", "confirmed"}
+        return self.state == "armed" or self.to_stand
+
+    @property
+    def to_stand(self) -> bool:
+        """True of what was confirmed and not taken back, and was not lost with a boot."""
+        return self.state == "confirmed" or self.kept
+
+    @property
+    def kept(self) -> bool:
+        """True of what outlives a boot; "on probation" until the first one went well."""
+        return self.state in {"kept", "on probation"}
 
 
 def header(applied: Applied) -> str:

@@ -10,7 +10,7 @@ from bench.labs.lab import Lab
 from bench.labs.restarting import Wanted
 from results.errors import NotAble, WrongInput
 from tuning import guard
-from tuning.applying import keeping, record, verifying
+from tuning.applying import keeping, lasting, record, verifying
 from tuning.applying.record import Applied
 from tuning.guard import Original
 from tuning.journal import Intent
@@ -51,8 +51,8 @@ def odd(applied: Applied, now: FactSheet) -> tuple[str, ...]:
     return tuple(found)
 
 
-def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -> None:
-    """The host has what it had before, compared fact by fact.
+def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -> str:
+    """The host has what it had before, compared fact by fact; what was left of its files, in words.
 
     Raises SomebodyElses where it would overwrite what others set since (unless `anyway`), RestoreFailed where
     something cannot be put back, WrongInput for what was taken back before.
@@ -61,7 +61,7 @@ def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -
         raise WrongInput(f"on {host.name}: change {applied.change_id} was taken back before")
     if applied.state == "booted since":  # nothing of it is left; it need not stand any longer
         keeping.rolled_back(host, applied.change_id)
-        return
+        return ""
     if applied.state == "armed":
         guard.put_back(host, applied.change_id)
         verifying.settled(lambda: odd(applied, lab.read()[host.name]))
@@ -71,11 +71,13 @@ def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -
             f"on {host.name}: somebody else changed this since: {'; '.join(others)}",
             hint="--anyway puts back what was there before the change",
         )
+    left = lasting.unkeep(host, applied.change_id) if applied.kept else ""
     changes = tuple(each for each in applied.changes if each.key in applied.known)
     seen = {(host.name, key): value for key in applied.known if (value := now.facts.get(key)) is not None}
     part = _Part(lab, host, frozenset(applied.known))
     undo(Intent(1, changes, {host.name: record.before(applied)}, seen), part)
     keeping.rolled_back(host, applied.change_id)
+    return left
 
 
 def _same(key: str, known: str | None, actual: str | None) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -19,6 +19,21 @@ WATCHED_S = 12.0  # before a change that may disturb the link is called well: lo
 _EVERY_S = 0.5
 _PAYLOAD_BYTES = 131_072  # many full segments each way: an MTU too large lets logins through and nothing else
 _KIND = re.compile(r"link/([^/]+)/kind")
+_ERRORS = """\
+for device; do
+  for name in rx_packets rx_errors rx_crc_errors rx_frame_errors rx_length_errors tx_errors; do
+    read -r count <"/sys/class/net/$device/statistics/$name" && echo "$device/$name $count"
+  done
+done"""
+# IPv4 and ICMP take 28 bytes of an MTU, IPv6 48.
+_FULL = """\
+for gateway; do
+  device=$(ip route get "${gateway%%%*}" 2>/dev/null | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')
+  case $gateway in *%*) device=${gateway#*%} head=48 ;; *:*) head=48 ;; *) head=28 ;; esac
+  read -r mtu <"/sys/class/net/$device/mtu" || continue
+  ping -n -c 2 -i 0.2 -W 1 -M do -s "$((mtu - head))" "$gateway" >/dev/null 2>&1 && echo "$gateway"
+done
+true"""
 _PARTNER = "/sys/class/net/{}/bonding/ad_partner_mac"
 
 
@@ -38,6 +53,7 @@ def looks(planned: Planned, gateways: Sequence[str]) -> tuple[str, ...]:
     found = [f"carrier:{each}" for each in devices if facts.get(f"link/{each}/operstate") == "UP"]
     found += [f"lacp:{each}" for each, told in zip(bonds, partners, strict=True) if told.stdout.strip().strip("0:")]
     found += [f"ping:{each}" for each in gateways]
+    found += [f"listen:{port}" for port in (planned.riding.ssh_port,) if port]
     return (*found, *(("quorum",) if QUORATE.search(quorum.stdout) else ()))
 
 
@@ -71,6 +87,32 @@ def by_a_new_connection(again: Callable[[], AbstractContextManager[Host]]) -> tu
     except HostFault as error:
         return (f"a new connection fails: {error}",)
     return () if echoed.stdout == payload else ("a new connection does not carry full packets both ways",)
+
+
+def full_packets(planned: Planned, gateways: Sequence[str]) -> frozenset[str]:
+    """Those gateways that packets of the whole MTU reach, fragmented by nobody: an MTU too large is a black hole."""
+    if not gateways:
+        return frozenset()
+    told = planned.host.run(Command(("sh", "-c", _FULL, "sh", *gateways), deadline_s=60.0)).require()
+    return frozenset(told.stdout.split())
+
+
+def errors(planned: Planned) -> Mapping[str, int]:
+    """Counters of each device that tell of frames that were damaged or refused; and how many came in."""
+    names = [device.device for device in planned.lab.path]
+    lines = planned.host.run(Command(("sh", "-c", _ERRORS, "sh", *names))).require().stdout.splitlines()
+    return {name: int(count) for name, count in (line.split() for line in lines)}
+
+
+def damaged(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[str, ...]:
+    """Devices whose errors have grown by more than a reset makes: 10, and one in a hundred of what came in."""
+    grown = {key: after.get(key, was) - was for key, was in before.items()}
+    found = []
+    for key, more in grown.items():
+        device, _, name = key.partition("/")
+        if name != "rx_packets" and more >= max(10, grown.get(f"{device}/rx_packets", 0) // 100):
+            found.append(f"{key} grew by {more} since the change")
+    return tuple(found)
 
 
 def _once(planned: Planned, watched: Sequence[str]) -> tuple[str, ...]:

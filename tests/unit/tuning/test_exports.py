@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.netns.nettune_command import nettune
 from tuning import shelf
-from tuning.exporting import sysctl_d
+from tuning.exports.sysctl_d import sysctl_d
 from tuning.profile import Profile, ProfileSetting
 
 RMEM = ProfileSetting("net.ipv4.tcp_rmem", "4096  131072 67108864", "guest", trigger="rwnd_limited", source="a guide")

@@ -1,0 +1,213 @@
+"""Profiles as files of other tools, each taken by the tool itself: sysctl, ifupdown2, tuned, systemd, udev, and sh."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.facts import state
+from bench.facts.sheet import Sheets, differences
+from bench.hosts.command import Command, Outcome
+from bench.hosts.local import Local
+from bench.hosts.namespace import Namespace
+from tests.netns import sshd
+from tests.netns.exported_root import entered, inside, made, put
+from tests.netns.nettune_command import nettune
+from tests.netns.standing_hosts import RMEM, mtu, tso, value
+from tests.netns.test_apply import HELD, profile
+from tuning.applying.lasting import UNIT
+from tuning.exports import interfaces
+from tuning.knobs.catalogue import catalogue
+from tuning.knobs.table import KNOBS
+
+INTERFACES = """\
+auto lo
+iface lo inet loopback
+
+auto eth0
+iface eth0 inet static
+    address 192.0.2.1/24
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree with the tools."""
+    sshd.skip_where_it_cannot_run()
+    return made(tmp_path_factory.mktemp("tools"))
+
+
+@pytest.fixture
+def host() -> Iterator[Namespace]:
+    """A namespace with eth0, one end of a veth."""
+    sshd.skip_where_it_cannot_run()
+    with sshd.namespace() as found:
+        words = ("link", "add", "eth0", "type", "veth", "peer", "name", "peer0")
+        Local().run(Command(("ip", "-netns", found.netns, *words))).require()
+        for device in ("eth0", "peer0"):
+            found.run(Command(("ip", "link", "set", device, "up"))).require()
+        yield found
+
+
+def exported(folder: Path, form: str, *words: str, **settings: str) -> str:
+    """What `nettune profile export` prints of a profile with these settings."""
+    done = nettune("profile", "export", profile(folder, **settings), "--format", form, *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def facts(host: Namespace) -> Sheets:
+    """All of its state."""
+    return state.read({host: ["eth0"]})
+
+
+def test_sysctl_takes_the_file_and_ours_wins(host: Namespace, root: Path, tmp_path: Path) -> None:
+    """`sysctl --system`, against a file of somebody else's with the usual name."""
+    entered(host, root)
+    put(root, "/etc/sysctl.d/99-local.conf", f"{RMEM} = 4096 1000 2000\n")
+    put(root, "/etc/sysctl.d/99-zz-nettune.conf", exported(tmp_path, "sysctl.d", **{RMEM: HELD, "tso": "off"}))
+    done = inside(host, root, "sysctl --system 2>&1")
+
+    assert value(host, RMEM) == HELD
+    assert done.stdout.index("99-local.conf") < done.stdout.index("99-zz-nettune.conf")
+
+
+def test_ifupdown2_takes_the_edited_file_and_applies_it(host: Namespace, root: Path, tmp_path: Path) -> None:
+    """MTU, offload, a command for what has no option; the file reads as before but for those lines."""
+    entered(host, root)
+    (tmp_path / "interfaces").write_text(INTERFACES, encoding="utf-8")
+    words = ("--device", "eth0", "--interfaces", str(tmp_path / "interfaces"))
+    text = exported(tmp_path, "ifupdown2", *words, mtu="1400", tso="off", txqueuelen="77")
+    put(root, "/etc/network/interfaces", text)
+    asked = inside(host, root, "ifquery eth0")
+    done = inside(host, root, "ifreload -a 2>&1")
+    held = inside(host, root, "ifquery eth0 --check")
+
+    assert (asked.returncode, done.returncode, held.returncode) == (0, 0, 0), done.stdout + held.stdout
+    assert (mtu(host), tso(host)) == (1400, "off")
+    assert host.run(Command(("cat", "/sys/class/net/eth0/tx_queue_len"))).stdout.strip() == "77"
+    assert set(INTERFACES.splitlines()) <= set(text.splitlines())
+
+
+def test_ifupdown2_knows_every_option_that_we_write(host: Namespace, root: Path) -> None:
+    """It passes over unknown ones without a word, so its own list is asked."""
+    entered(host, root)
+    known = inside(host, root, "ifquery --syntax-help").stdout
+    words = {word for knob in KNOBS.values() for word in knob.words()} | {each.setting for each in catalogue().values()}
+    ours = {found[0] for word in words if word and (found := interfaces.attribute(word, "1"))}
+
+    assert {each for each in ours if not re.search(rf"^\s*{re.escape(each)}:?\s*$", known, re.MULTILINE)} == set()
+    assert {"mtu", "tso-offload", "bond-xmit-hash-policy", "bridge-mcsnoop"} <= ours
+
+
+def test_tuned_takes_the_profile_and_verifies_it(host: Namespace, root: Path, tmp_path: Path) -> None:
+    """It sets the sysctls; `tuned-adm verify` agrees, and no longer does once one is another."""
+    entered(host, root)
+    text = exported(tmp_path, "tuned", "--device", "eth0",
+                    **{RMEM: HELD, "net.ipv4.tcp_slow_start_after_idle": "0", "tso": "off", "gro": "off"})  # fmt: skip
+    put(root, "/etc/tuned/mine/tuned.conf", text)
+    inside(host, root, "mkdir -p /run/dbus; dbus-daemon --system --fork --nopidfile")
+    inside(host, root, "tuned --profile mine --daemon --log /tmp/tuned.log --pid /run/tuned.pid")
+    asked = "for i in $(seq 100); do tuned-adm active 2>/dev/null | grep -q mine && break; sleep 0.1; done"
+    active = inside(host, root, f"{asked}; tuned-adm active")
+    good = inside(host, root, "tuned-adm verify")
+    set_to = value(host, RMEM), value(host, "net.ipv4.tcp_slow_start_after_idle")
+    host.run(Command(("sysctl", "-qw", f"{RMEM}=4096 1000 2000"))).require()
+    bad = inside(host, root, "tuned-adm verify")
+    log = inside(host, root, "cat /tmp/tuned.log").stdout
+
+    assert "mine" in active.stdout, log
+    assert set_to == (HELD, "0")
+    assert good.returncode == 0, log
+    assert bad.returncode == 1
+    assert "features=tso off gro off" in text
+    assert not re.search(r"WARNING.*(option|unknown|invalid)", log), log
+
+
+def test_the_script_sets_says_and_puts_back(host: Namespace, tmp_path: Path) -> None:
+    """Of every kind that a veth has; twice is once; undone all of the state is as it was."""
+    before = facts(host)
+    settings = {RMEM: HELD, "mtu": "1400", "tso": "off", "gro": "on", "txqueuelen": "77",
+                "gso_max_size": "16384", "rps_cpus": "1", "qdisc": "pfifo limit 50", "congestion_control": "reno",
+                "rx-ring": "4096"}  # fmt: skip
+    script = tmp_path / "mine.sh"
+    script.write_text(exported(tmp_path, "shell", **settings), encoding="utf-8")
+
+    def run(*words: str) -> Outcome:
+        return host.run(Command(("sh", str(script), *words)))
+
+    host.run(Command(("mount", "-t", "tmpfs", "none", "/var/lib"))).require()
+    empty = run("undo")
+    first, held, told = run("apply", "eth0"), facts(host), run("status", "eth0")
+    again, same = run("apply", "eth0"), facts(host)
+    back = run("undo")
+
+    assert empty.returncode == 0
+    assert first.returncode == 0, first.stderr
+    assert "left out, as it is not there: ring eth0 rx 4096" in first.stderr
+    assert told.returncode == 0, told.stdout
+    assert (value(host, RMEM), mtu(host), tso(host)) != (HELD, 1400, "off")
+    sheet = held[host.name].facts
+    assert (sheet["link/eth0/mtu"], sheet["link/eth0/gso_max_size"], sheet["link/eth0/txqlen"]) == (
+        "1400",
+        "16384",
+        "77",
+    )
+    assert sheet["sysctl/net.ipv4.tcp_congestion_control"] == "reno"
+    assert sheet["qdisc/eth0/root"].startswith("pfifo")
+    assert (again.returncode, differences(held, same)) == (0, ())
+    assert back.returncode == 0, back.stderr
+    assert differences(before, facts(host)) == ()
+
+
+def test_the_script_puts_all_back_where_one_is_refused(host: Namespace, tmp_path: Path) -> None:
+    """And where a device is none, or a boot lies between, it says so."""
+    before = facts(host)
+    script = tmp_path / "mine.sh"
+    settings = {"mtu": "1400", RMEM: HELD, "congestion_control": "nobodys"}
+    script.write_text(exported(tmp_path, "shell", **settings), encoding="utf-8")
+    host.run(Command(("mount", "-t", "tmpfs", "none", "/var/lib"))).require()
+    refused = host.run(Command(("sh", str(script), "apply", "eth0")))
+    after = facts(host)
+    nobody = host.run(Command(("sh", str(script), "apply", "eth9")))
+    usage = host.run(Command(("sh", str(script))))
+
+    assert refused.returncode == 1
+    assert "not all could be set: put back" in refused.stderr
+    assert differences(before, after) == ()
+    assert (nobody.returncode, usage.returncode) == (2, 2)
+    assert "there is no device eth9" in nobody.stderr
+
+
+def test_systemd_takes_the_unit(host: Namespace, root: Path, tmp_path: Path) -> None:
+    """`systemd-analyze verify`, with its script in its place; the one of changes that are kept, too."""
+    entered(host, root)
+    folder = tmp_path / "out"
+    words = ("--format", "unit", "--device", "eth0", "--output", str(folder))
+    done = nettune("profile", "export", profile(tmp_path, mtu="1400"), *words)
+    put(root, "/usr/local/lib/nettune/mine.sh", (folder / "mine.sh").read_text(encoding="utf-8"))
+    put(root, "/var/lib/nettune/boot", "")
+    service = "/etc/systemd/system/nettune-profile-mine.service"
+    put(root, service, (folder / "nettune-profile-mine.service").read_text(encoding="utf-8"))
+    put(root, "/etc/systemd/system/nettune-boot.service", UNIT)
+    told = inside(host, root, f"systemd-analyze verify {service} /etc/systemd/system/nettune-boot.service 2>&1")
+
+    assert done.returncode == 0, done.stderr
+    assert (told.returncode, told.stdout) == (0, "")
+
+
+def test_udev_takes_the_link_file(host: Namespace, root: Path, tmp_path: Path) -> None:
+    """Its own parser has no complaint, takes it for the device, and would not name that anew."""
+    entered(host, root)
+    done = nettune("profile", "export", profile(tmp_path, mtu="1400", tso="off", **{"rx-usecs": "8", "rx-ring": "512"}),
+                   "--format", "link", "--device", "eth0")  # fmt: skip
+    put(root, "/etc/systemd/network/10-nettune-eth0.link", done.stdout)
+    told = inside(
+        host, root, "SYSTEMD_LOG_LEVEL=debug udevadm test-builtin net_setup_link /sys/class/net/eth0 2>&1"
+    ).stdout
+
+    assert "warning: of .link files only the first" in done.stderr
+    assert "10-nettune-eth0.link" in told
+    assert not re.search(r"10-nettune-eth0.link:\d+:|Unknown|Failed to parse", told), told
+    assert not re.search(r"ID_NET_NAME=(?!eth0$)", told, re.MULTILINE), told

@@ -1,0 +1,88 @@
+"""Who else sets what a profile sets, by the files of a host; and which of the two wins when."""
+
+import pytest
+
+from tuning.applying import others
+from tuning.applying.others import Other, found, wins
+
+RMEM = ("net.ipv4.tcp_rmem", "sysctl/net.ipv4.tcp_rmem", "4096 131072 67108864")
+INTERFACES = """\
+auto eno1
+iface eno1 inet manual
+    mtu 1500
+    offload-tso on
+    post-up /sbin/ethtool -G $IFACE rx 512
+    post-up ip link set dev eno1 txqueuelen 500
+    # post-up ethtool -K eno1 gro off
+iface eno2 inet manual
+    mtu 9000
+"""
+
+
+def of(texts: dict[str, str], *settings: tuple[str, str, str]) -> list[tuple[str, str, str]]:
+    """Where, what, when."""
+    return [(each.where, each.text, each.when) for each in found(texts, settings)]
+
+
+def test_of_sysctl_files_the_last_word_is_told() -> None:
+    """By name over all folders, of one name that of /etc; ours is none of them; patterns and slashes count."""
+    texts = {
+        "/usr/lib/sysctl.d/50-default.conf": "net.ipv4.tcp_rmem = 1 2 3\n",
+        "/etc/sysctl.d/10-a.conf": "# net.ipv4.tcp_rmem = 9 9 9\nnet/ipv4/tcp_rmem=4096 87380 6291456\n",
+        "/usr/lib/sysctl.d/60-b.conf": "net.ipv4.tcp_rmem = 7 8 9\n",
+        "/etc/sysctl.d/60-b.conf": "net.ipv4.tcp_wmem = 1 1 1\n",
+        "/etc/sysctl.d/99-zz-nettune-0001-0123456789ab.conf": "net.ipv4.tcp_rmem = 4 5 6\n",
+    }
+    conf = {"/etc/sysctl.d/99-x.conf": "-net.ipv4.conf.*.rp_filter = 2\n"}
+
+    assert of(texts, RMEM) == [("/usr/lib/sysctl.d/50-default.conf:1", "net.ipv4.tcp_rmem = 1 2 3", "at boot")]
+    assert of(conf, ("net.ipv4.conf.eth0/10.rp_filter", "sysctl/net.ipv4.conf.eth0/10.rp_filter", "1")) == [
+        ("/etc/sysctl.d/99-x.conf:1", "-net.ipv4.conf.*.rp_filter = 2", "at boot")
+    ]
+
+
+def test_a_devices_options_and_commands_are_told() -> None:
+    """Attributes of both ifupdowns, post-up lines for the device or $IFACE; not another's, nor a comment."""
+    texts = {"/etc/network/interfaces": INTERFACES}
+
+    assert of(texts, ("mtu", "link/eno1/mtu", "9000")) == [
+        ("/etc/network/interfaces:3", "mtu 1500", "at boot and by ifreload")
+    ]
+    assert of(texts, ("tso", "feature/eno1/tx-tcp-segmentation", "off"))[0][1] == "offload-tso on"
+    assert of(texts, ("rx-ring", "ring/eno1/rx", "4096"))[0][0] == "/etc/network/interfaces:5"
+    assert of(texts, ("txqueuelen", "link/eno1/txqlen", "1000"))[0][0] == "/etc/network/interfaces:6"
+    assert of(texts, ("gro", "feature/eno1/rx-gro", "on")) == []
+    assert of(texts, ("tx-ring", "ring/eno1/tx", "4096")) == []
+
+
+def test_link_files_netplan_and_programs_are_told() -> None:
+    """The .link file that udev took for the device; what runs is told while it runs."""
+    texts = {
+        "link:eno1:/usr/lib/systemd/network/50-x.link": "[Match]\n[Link]\nMTUBytes=9000\n",
+        "/etc/netplan/50-cloud-init.yaml": "network:\n  ethernets:\n    eno1:\n      mtu: 1400\n",
+        "tuned:mine": "[sysctl]\nnet.ipv4.tcp_rmem=1 2 3\n",
+        "running": "bpftune\ntuned\n",
+    }
+
+    assert {each[0] for each in of(texts, ("mtu", "link/eno1/mtu", "1500"))} == {
+        "/usr/lib/systemd/network/50-x.link:3", "/etc/netplan/50-cloud-init.yaml:4",
+    }  # fmt: skip
+    assert of(texts, RMEM) == [
+        ("tuned's profile mine", "net.ipv4.tcp_rmem=1 2 3", "while it runs"),
+        ("bpftune", "it tunes sysctls of net. by itself", "while it runs"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("where", "when", "kept", "said"),
+    [
+        ("/etc/sysctl.d/99-local.conf:3", "at boot", False, "it wins after a boot"),
+        ("/etc/sysctl.d/99-local.conf:3", "at boot", True, "ours wins after a boot"),
+        ("/etc/sysctl.d/99-zzz.conf:3", "at boot", True, "its name is later than ours"),
+        ("/etc/network/interfaces:3", "at boot and by ifreload", True, "after `ifreload -a` it wins"),
+        ("bpftune", "while it runs", True, "at any time"),
+    ],
+)
+def test_who_wins_is_said(where: str, when: others.When, kept: bool, said: str) -> None:
+    """Kept over a boot or not."""
+    assert said in wins(Other("net.ipv4.tcp_rmem", where, "", when), kept=kept)

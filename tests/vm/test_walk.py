@@ -1,0 +1,244 @@
+"""A hypervisor's whole way with a profile, over real SSH: a bond, a VLAN-aware bridge on it, a "VM" on that; and boots.
+
+Everything that nettune changes rides on the way by which it is reached. The system is Debian's own with systemd; a
+power failure is a reset of the machine.
+"""
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.facts import state
+from bench.facts.sheet import FactSheet, differences
+from bench.hosts.command import Command, HostFault
+from bench.hosts.local import Local
+from bench.hosts.login import Login
+from bench.hosts.ssh import Ssh, connected
+from bench.images import cache
+from bench.images.disk import DISK_KIND
+from nettune.places import places
+from tests.netns.nettune_command import nettune, run_program
+from tests.netns.standing_hosts import waited
+from tests.netns.test_apply import HELD, profile
+from tests.vm import qmp
+from tests.vm.proxmox import ADDRESS, GATEWAY, Machine, answers, rebooting
+from tuning.guard import ROOT
+
+DEVICES = ("eth0", "eth1", "bond0", "vmbr0")
+_NETWORKD = "/etc/systemd/network"
+_VM = """\
+[Unit]
+After=systemd-networkd.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'ip netns add vm1; ip link add tap1 type veth peer name eth0 netns vm1; \\
+  ip link set tap1 address 02:00:00:00:00:01; ip -n vm1 link set eth0 address 02:00:00:00:00:02; \\
+  until ip link set tap1 master vmbr0 up; do sleep 1; done; \\
+  ip -n vm1 addr add 10.0.2.50/24 dev eth0; ip -n vm1 link set eth0 up'
+[Install]
+WantedBy=multi-user.target
+"""
+FILES = {
+    f"{_NETWORKD}/05-bond0.netdev":
+        "[NetDev]\nName=bond0\nKind=bond\n[Bond]\nMode=active-backup\nMIIMonitorSec=100ms\n",
+    f"{_NETWORKD}/05-vmbr0.netdev": "[NetDev]\nName=vmbr0\nKind=bridge\n[Bridge]\nVLANFiltering=yes\nSTP=no\n",
+    f"{_NETWORKD}/05-legs.network": "[Match]\nName=eth0 eth1\n[Network]\nBond=bond0\n",
+    f"{_NETWORKD}/05-bond0.network": "[Match]\nName=bond0\n[Network]\nBridge=vmbr0\nLinkLocalAddressing=no\n",
+    f"{_NETWORKD}/05-vmbr0.network":
+        f"[Match]\nName=vmbr0\n[Network]\nAddress={ADDRESS}/24\nGateway={GATEWAY}\nAddress=2001:db8::1/64\n",
+    "/etc/systemd/system/vm1.service": _VM,
+    "/etc/cloud/cloud-init.disabled": "",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Node:
+    """The hypervisor, and the desk: a home folder whose ssh knows it."""
+
+    machine: Machine
+    login: Login
+    home: Path
+
+    @property
+    def word(self) -> str:
+        """As nettune names it."""
+        return f"ssh://root@127.0.0.1:{self.machine.port}"
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """Runs a program at the desk; where that is cut short, the machine's power fails."""
+        reset = f"{sys.executable} -m tests.vm.qmp {self.machine.folder / 'qmp'} system_reset"
+        return ("env", f"HOME={self.home}", f"NETTUNE_TEST_CUT={reset}")
+
+    def desk(self, *words: str) -> Any:  # Any: CompletedProcess
+        """Nettune as it is typed there."""
+        return nettune(*words, prefix=self.prefix)
+
+    def apply(self, mine: str, *words: str, cut_at: int | None = None) -> Any:  # Any: CompletedProcess
+        """The profile on bond, legs and bridge, all that rides there being known."""
+        named = [word for device in DEVICES for word in ("--device", device)]
+        known = [word for role in ("ssh", "guests", "default-route") for word in ("--allow", role)]
+        typed = ("apply", mine, "--host", self.word, *named, *known, "--disruption", "d4", *words)
+        if cut_at is None:
+            return self.desk(*typed)
+        return run_program((sys.executable, "-m", "tests.netns.cut_short", str(cut_at), "off", *typed), self.prefix)
+
+    def told(self, line: str) -> str:
+        """What a line of shell prints there."""
+        with connected("node", self.login) as host:
+            return host.run(Command(("sh", "-c", line), deadline_s=60.0)).stdout.strip()
+
+    def facts(self) -> FactSheet:
+        """All of its state, once addresses are settled."""
+        with connected("node", self.login) as host:
+            waited(lambda: "tentative" not in host.run(Command(("ip", "-6", "address"))).stdout, 30)
+            return state.read({host: [*DEVICES, "tap1"]}, bridged=[host])[host.name]
+
+    def files(self) -> str:
+        """A digest of all files of /etc, and of what of us would run at boot."""
+        line = "find /etc /var/lib/nettune/boot -xdev ! -type d -exec sha256sum {} + 2>/dev/null | sort -k 2"
+        return hashlib.sha256(self.told(line).encode()).hexdigest()
+
+    def changes(self) -> list[dict[str, Any]]:  # Any: JSON
+        """What it tells of its changes."""
+        done = self.desk("history", self.word, "--json")
+        assert done.returncode == 0, done.stderr
+        found: list[dict[str, Any]] = json.loads(done.stdout)
+        return found
+
+    def booted(self, how: str, before: str) -> None:
+        """Wait until it is there again, with another boot id; `how` begins that: reboot, reset, or nothing."""
+        if how == "reboot":
+            self.told("systemctl reboot")
+        if how == "reset":
+            qmp.told(self.machine.folder / "qmp", "system_reset")
+        waited(lambda: self._there(before), 240)
+
+    def boot_id(self) -> str:
+        """Of this boot."""
+        return self.told("cat /proc/sys/kernel/random/boot_id")
+
+    def _there(self, before: str) -> bool:
+        if not answers(self.machine.port):
+            time.sleep(1)
+            return False
+        try:
+            with connected("node", self.login) as host:
+                asked = host.run(
+                    Command(("sh", "-c", "cat /proc/sys/kernel/random/boot_id; systemctl is-system-running"))
+                )
+        except HostFault:
+            return False
+        boot, *running = asked.stdout.split()
+        return boot != before and running[-1:] not in ([], ["starting"], ["initializing"])
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """The machine, made a hypervisor, and booted as that."""
+    folder = tmp_path_factory.mktemp("walk")
+    image = cache.built(places().cache, Local(), print, DISK_KIND)
+    with rebooting(image, folder / "node") as machine:
+        machine.told("/usr/bin/cloud-init", "status", "--wait")
+        login = machine.login
+        home = folder / "home"
+        (home / ".ssh").mkdir(parents=True)
+        (home / ".ssh" / "id_ed25519").write_bytes((machine.folder / "user").read_bytes())
+        (home / ".ssh" / "id_ed25519").chmod(0o600)
+        (home / ".ssh" / "known_hosts").write_text(f"[127.0.0.1]:{machine.port} {login.pinned}\n", encoding="utf-8")
+        found = Node(machine, login, home)
+        with connected("node", login) as host:
+            _made_a_hypervisor(host)
+        found.booted("reboot", found.boot_id())
+        yield found
+
+
+def _made_a_hypervisor(host: Ssh) -> None:
+    for path, text in FILES.items():
+        host.run(Command(("tee", path), stdin=text)).require()
+    host.run(Command(("sh", "-c", "systemctl enable vm1; sync"), deadline_s=60.0)).require()
+
+
+def test_the_whole_way(node: Node, tmp_path: Path) -> None:
+    """Apply, cut off, put back alone, apply, confirm, keep, boot, verify, take back: exactly what it was, files too."""
+    before, files, boot = node.facts(), node.files(), node.boot_id()
+    cutting = profile(tmp_path, qdisc="pfifo limit 0")
+    cut = node.apply(cutting, "--confirm-within", "20")
+    waited(lambda: answers(node.machine.port), 60)
+    (alone,) = node.changes()
+    log = node.told(f"cat {ROOT}/{alone['change']}/log; cat {ROOT}/{alone['change']}/restoring")
+    after_cut = node.facts()
+
+    mine = profile(tmp_path, **{"net.ipv4.tcp_rmem": HELD, "mtu": "1400", "tso": "off", "txqueuelen": "900"})
+    held = node.apply(mine, "--hold")
+    confirmed = node.desk("confirm", node.word, "--persist")
+    vm = node.told("ip netns exec vm1 ping -c 1 -W 2 10.0.2.15")
+    again = node.apply(mine, "--persist", "--json")
+    node.booted("reboot", boot)
+    verified = node.desk("verify", node.word)
+    state_then = node.changes()[-1]["state"]
+    kept = node.facts().facts
+    back = node.desk("rollback", node.word)
+    after = node.facts()
+
+    assert cut.returncode == 3, cut.stderr
+    assert "puts itself back within 20 s" in cut.stderr
+    assert alone["state"] == "put itself back"
+    ended, deadline = float(log.split("ended at uptime ")[1].split()[0]), float(log.split()[-1])
+    assert ended <= deadline + 5
+    assert differences({"node": before}, {"node": after_cut}) == ()
+    assert held.returncode == 0, held.stderr
+    assert confirmed.returncode == 0, confirmed.stderr
+    assert "1 received" in vm
+    assert json.loads(again.stdout)[0]["state"] == "nothing to do"
+    assert verified.returncode == 0, verified.stdout
+    assert state_then in {"on probation", "kept"}
+    assert kept["sysctl/net.ipv4.tcp_rmem"] == HELD
+    assert [kept[f"link/{device}/mtu"] for device in DEVICES] == ["1400"] * 4
+    assert back.returncode == 0, back.stderr
+    assert differences({"node": before}, {"node": after}) == ()
+    assert node.files() == files
+
+
+def test_a_kept_file_that_cuts_the_network_at_boot_is_taken_back_by_the_host(node: Node, tmp_path: Path) -> None:
+    """It is valid, and drops every packet: in its probation the host is out of reach, and then it is as it was."""
+    before, files, boot = node.facts(), node.files(), node.boot_id()
+    done = node.apply(profile(tmp_path, qdisc="pfifo limit 500"), "--persist", "--probation", "20")
+    change = node.changes()[-1]["change"]
+    node.told(f"sed -i 's/limit 500/limit 0/' {ROOT}/{change}/keep/set; sync")
+    node.booted("reboot", boot)
+    waited(lambda: node.changes()[-1]["state"] == "put itself back", 60)
+    log = node.told(f"cat {ROOT}/{change}/log")
+
+    assert done.returncode == 0, done.stderr
+    assert f"probation: {GATEWAY} does not answer" in log
+    assert differences({"node": before}, {"node": node.facts()}) == ()
+    assert node.files() == files
+
+
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize("step", range(8, 36, 2))
+def test_a_power_failure_at_any_step_leaves_it_kept_whole_or_not_at_all(node: Node, tmp_path: Path, step: int) -> None:
+    """After the boot the state is that of a boot without us, or the change stands; taken back, nothing is left."""
+    before, files, boot = node.facts(), node.files(), node.boot_id()
+    mine = profile(tmp_path, **{"net.ipv4.tcp_rmem": HELD, "mtu": "1400", "tso": "off"})
+    done = node.apply(mine, "--persist", "--probation", "10", cut_at=step)
+    node.booted("reset" if done.returncode == 0 else "", boot)
+    known = node.changes()
+    stands = bool(known) and known[-1]["state"] in {"on probation", "kept"}
+    verified = node.desk("verify", node.word)
+    if stands:
+        assert verified.returncode == 0, verified.stdout
+        assert node.desk("rollback", node.word).returncode == 0
+
+    assert not [each for each in known if each["state"] in {"armed", "confirmed"}]
+    assert differences({"node": before}, {"node": node.facts()}) == ()
+    assert node.files() == files

@@ -1,0 +1,147 @@
+"""What a confirmed change needs to outlive a boot: a file of sysctl.d, a script for the rest, a unit; on the host.
+
+Everything is sent first, checked there and made so by one rename (lasting.sh). The first boot is on probation: where
+links, LACP, gateways, quorum or sshd are not well in time, the host takes files and settings back by itself.
+"""
+
+import itertools
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+
+from bench.facts.scope import device_of
+from bench.hosts.command import Command, Outcome
+from bench.hosts.host import Host
+from results.errors import NotAble
+from tuning.applying.record import Applied
+from tuning.guard import BUSY, FIRED, ROOT, SLOW_S
+from tuning.knobs.knob import Change
+from tuning.knobs.table import KNOBS, owner
+
+PROBATION_S = 120
+# Whether something there runs our script at boot: systemd, or an init that says so.
+_ABLE = """\
+[ -d /run/systemd/system ] || [ -e /run/nettune/boots ] ||
+  { echo 'no systemd runs there, so nothing would set it at boot'; exit 1; }
+for folder in /etc /etc/sysctl.d /etc/systemd/system /var/lib; do
+  [ ! -d "$folder" ] || [ -w "$folder" ] || { echo "$folder cannot be written: is it mounted read-only?"; exit 1; }
+done
+"""
+# $1 root, $2 id, $3 name: the file on standard input, on disk.
+_SENT = """\
+mkdir -p "$1/$2/keep.next" && cat >"$1/$2/keep.next/$3" && sync "$1/$2/keep.next/$3"
+"""
+UNIT = """\
+# Made by nettune; `nettune rollback` takes it away with the last change that is kept.
+[Unit]
+Description=nettune: settings of network profiles
+After=network.target networking.service systemd-networkd.service systemd-sysctl.service systemd-modules-load.service
+Before=pve-guests.service
+RequiresMountsFor=/var/lib/nettune
+ConditionPathExists=/var/lib/nettune/boot
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh /var/lib/nettune/boot boot
+
+[Install]
+WantedBy=multi-user.target
+"""
+_ORDER = {kind: place for place, kind in enumerate(KNOBS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A kept change on its host: what is not as it was written, in words; `newer`: a kernel that it was not made on."""
+
+    change_id: str
+    odd: str = ""
+    newer: str = ""
+
+
+def script() -> str:
+    """The script that a host runs at boot, and that keeps and takes away."""
+    return files("tuning.applying").joinpath("lasting.sh").read_text(encoding="utf-8")
+
+
+def written(applied: Applied, kernel: str, probation_s: int = PROBATION_S) -> Mapping[str, str]:
+    """The files of a change, by name. Pure."""
+    ordered = sorted(applied.changes, key=lambda change: _ORDER[owner(change.key).kind])
+    sysctls = [each for each in ordered if owner(each.key).kind == "sysctl"]
+    others = [each for each in ordered if owner(each.key).kind != "sysctl"]
+    devices = dict.fromkeys(name for each in others if (name := device_of(each.key)))
+    made = f"# nettune: profile {applied.profile}, change {applied.change_id}; to take it back: nettune rollback\n"
+    return {
+        "set": made + "".join(f"{line}\n" for line in _lines(others)),
+        "sysctl.conf": made + "".join(f"{_sysctl(each)} = {each.wanted}\n" for each in sysctls) if sysctls else "",
+        "devices": "\n".join(devices) + "\n",
+        "kernel": f"{kernel}\n",
+        "probation": f"{probation_s}\n",
+        "unit": UNIT,
+        "boot": script(),
+    }
+
+
+def _lines(changes: list[Change]) -> list[str]:
+    lines = []
+    for knob, listed in itertools.groupby(changes, key=lambda change: owner(change.key)):
+        lines += [f"try {shlex.quote(str(command))}" for command in knob.writes(tuple(listed))]
+    return lines
+
+
+def _sysctl(change: Change) -> str:
+    return change.key.removeprefix("sysctl/")
+
+
+def able(host: Host) -> None:
+    """Raise NotAble where nothing would set it at boot, or where its files cannot be written."""
+    outcome = host.run(Command(("sh", "-c", _ABLE)))
+    if not outcome.ok:
+        raise NotAble(f"on {host.name}: it cannot be kept over a boot: {outcome.stdout.strip()}",
+                      hint="--runtime-only, and `nettune profile export` for what keeps it there")  # fmt: skip
+
+
+def keep(host: Host, applied: Applied, probation_s: int = PROBATION_S) -> None:
+    """A confirmed change stays over boots, the first on probation. Raises NotAble; it is not kept at all then."""
+    kernel = host.run(Command(("uname", "-r"))).require().stdout.strip()
+    said = ""
+    for name, text in written(applied, kernel, probation_s).items():
+        words = ("sh", "-c", _SENT, "sh", ROOT, applied.change_id, name)
+        sent = host.run(Command(words, stdin=text, deadline_s=SLOW_S))
+        if not sent.ok:
+            said = sent.stderr.strip() or f"exit {sent.returncode}"
+            break
+    else:
+        outcome = _run(host, "keep", applied.change_id)
+        if outcome.ok:
+            return
+        said = {BUSY: f"its lock was held: who holds {ROOT}/lock?", FIRED: "it is not confirmed any more"}.get(
+            outcome.returncode, outcome.stderr.strip()[:300] or f"exit {outcome.returncode}"
+        )
+    host.run(Command(("rm", "-rf", f"{ROOT}/{applied.change_id}/keep.next")))
+    raise NotAble(
+        f"on {host.name}: change {applied.change_id} stands, and is not kept over a boot: {said}",
+        hint="once that is mended: nettune apply the same profile with --persist",
+    )
+
+
+def unkeep(host: Host, change_id: str) -> str:
+    """Its files are gone, and with the last one all that runs at boot; what was left there, in words."""
+    return _run(host, "unkeep", change_id).require(f"its folder is {ROOT}/{change_id}").stdout.strip()
+
+
+def standing(host: Host) -> tuple[Standing, ...]:
+    """How the files of kept changes are on a host."""
+    found = []
+    for line in _run(host, "check").require().stdout.splitlines():
+        change_id, _, said = line.partition(" ")
+        newer = said if said.startswith("kernel ") else ""
+        found.append(Standing(change_id, "" if newer or said == "ok" else said, newer))
+    return tuple(found)
+
+
+def _run(host: Host, *words: str) -> Outcome:
+    """Our own script and not the host's, which another version may have put there."""
+    return host.run(Command(("sh", "-s", "--", *words), stdin=script(), deadline_s=2 * SLOW_S))

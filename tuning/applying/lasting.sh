@@ -1,0 +1,200 @@
+#!/bin/sh
+# nettune: sets at boot what confirmed changes are to keep, and takes back what does not come through its first boot.
+# Needs no network, no Python and none of us. Usage: boot | probation | keep ID | unkeep ID | check
+# A change is kept by its folder's `keep`: `set` (lines of sh), `sysctl.conf`, `devices`, `sequence`; and, until a boot
+# went well, `probation` (seconds) and `tried` (the boot that began it). One rename makes it so, and all that follows can
+# be done again: whatever moment the power fails at, it is kept whole or not at all.
+folder= root=/var/lib/nettune/guard own=/var/lib/nettune/boot
+sysctls=/etc/sysctl.d units=/etc/systemd/system
+export PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin" LC_ALL=C
+umask 022
+
+uptime_s() { read -r now rest </proc/uptime; now=${now%.*}; }
+try() { (eval "$1") >>"$folder/log" 2>&1; echo "exit $?: $1" >>"$folder/log"; }
+told() { echo "$1" >>"$folder/log"; }
+file_of() { read -r sequence <"$1/sequence"; file=$sysctls/99-zz-nettune-$sequence-${2##*/}.conf; }
+locked() { exec 9>>"$root/lock"; flock -w 30 9 || exit 75; }
+# Those that are kept, in the order in which they were; $1 is "r" for the last first.
+kept() { for each in "$root"/*/keep; do [ ! -e "$each/sequence" ] || echo "$(cat "$each/sequence") ${each%/keep}"; done |
+  sort "-n${1:-}" | cut -d' ' -f2; }
+
+installed() { # the file of sysctl.d, which a power failure may have left to us
+  file_of "$folder/keep" "$folder"
+  [ -s "$folder/keep/sysctl.conf" ] || return 0
+  cmp -s "$folder/keep/sysctl.conf" "$file" && return 0
+  [ ! -e "$file" ] || return 0 # somebody has edited it: it is theirs now, and `check` says so
+  cp "$folder/keep/sysctl.conf" "$file.new" && sync "$file.new" && mv "$file.new" "$file" && sync "$sysctls"
+}
+
+applied() {
+  until=30
+  for device in $(cat "$folder/keep/devices"); do
+    while [ ! -e "/sys/class/net/$device" ] && [ "$until" -gt 0 ]; do sleep 1; until=$((until - 1)); done
+  done
+  installed
+  . "$folder/keep/set"
+  if [ -s "$folder/keep/sysctl.conf" ]; then try "sysctl -q -p '$file'"; fi
+}
+
+taken_away() { # files first: what is still set then is gone with the next boot
+  [ -e "$folder/keep/sequence" ] || return 0
+  file_of "$folder/keep" "$folder"
+  if [ ! -e "$file" ] || cmp -s "$folder/keep/sysctl.conf" "$file"; then rm -f "$file"
+  else echo "$file was edited since, and is left as it is"; fi
+  rm -f "$file.new"
+  rm -rf "$folder/kept-before"
+  mv "$folder/keep" "$folder/kept-before"
+  sync "$folder"
+  [ -n "$(kept)" ] || cleared
+}
+
+cleared() { # nothing is kept any more: nothing of us runs at boot
+  rm -f "$units/multi-user.target.wants/nettune-boot.service" "$units/nettune-boot.service" "$own"
+  [ ! -d /run/systemd/system ] || systemctl daemon-reload 2>/dev/null
+}
+
+failed() { # $1: why. Every change on probation, the last first; the others stay
+  back=
+  for folder in $(kept r); do
+    [ -e "$folder/keep/probation" ] || continue
+    told "probation: $1"
+    taken_away
+    back="$back $folder"
+  done
+  exec 9>&- # each takes the lock itself
+  for folder in $back; do /bin/sh "$folder/restore" now; done
+  locked
+}
+
+at_boot() {
+  locked
+  read -r this </proc/sys/kernel/random/boot_id
+  for folder in $(kept); do
+    if [ -e "$folder/keep/tried" ]; then
+      read -r before <"$folder/keep/tried"
+      [ "$before" = "$this" ] || { failed "the first boot with it ended before it was seen to be well"; break; }
+    fi
+  done
+  watch=
+  for folder in $(kept); do
+    if [ -e "$folder/keep/probation" ]; then
+      watch=yes
+      echo "$this" >"$folder/keep/tried"
+      sync "$folder/keep/tried" "$folder/keep"
+    fi
+    applied
+  done
+  [ -n "$watch" ] || exit 0
+  if [ -d /run/systemd/system ]; then
+    systemd-run --quiet --collect --unit=nettune-probation /bin/sh "$own" probation 9>&-
+  else
+    rm -f "$root/watcher"
+    setsid /bin/sh "$own" probation </dev/null >/dev/null 2>&1 9>&- &
+    tries=0 # until it stands alone: whoever runs us may end all that is left of our group
+    until [ -s "$root/watcher" ] || [ "$tries" -ge 200 ]; do sleep 0.02; tries=$((tries + 1)); done
+  fi
+}
+
+looked() { # sets `ill` to what is not well, "" where all is
+  ill=
+  for folder in $(kept); do
+    [ ! -e "$folder/keep/probation" ] || text=$(/bin/sh "$folder/restore" look 2>/dev/null) || ill=${text:-it cannot be told}
+  done
+}
+
+# Ill for half of the time without a pause, or ill when it is over: what a boot needs longer for is no good either.
+probation() {
+  seconds=0
+  echo "$$" >"$root/watcher"
+  for folder in $(kept); do
+    { [ ! -e "$folder/keep/probation" ] || read -r seconds <"$folder/keep/probation"; } 2>/dev/null
+  done
+  uptime_s; began=$now since=
+  while :; do
+    looked
+    uptime_s
+    if [ -z "$ill" ]; then
+      since=
+      [ "$((now - began))" -lt "$seconds" ] || break
+    else
+      since=${since:-$now}
+      [ "$((now - since))" -lt "$((seconds / 2))" ] || break
+      [ "$((now - began))" -lt "$((seconds + 10))" ] || break
+    fi
+    sleep 1
+  done
+  locked
+  rm -f "$root/watcher"
+  [ -z "$ill" ] || { failed "$ill"; return; }
+  for folder in $(kept); do
+    [ -e "$folder/keep/probation" ] || continue
+    told "probation: well for the whole of $seconds s"
+    rm -f "$folder/keep/probation" "$folder/keep/tried"
+    sync "$folder/keep"
+  done
+}
+
+# $1 id, whose `keep.next` is on disk. What is wrong is found before the rename; what was made for it goes again.
+keep() {
+  locked
+  folder=$root/$1
+  [ -e "$folder/confirmed" ] && [ ! -e "$folder/restored" ] || exit 76
+  [ ! -e "$folder/keep" ] || exit 0
+  next=$folder/keep.next
+  trap 'code=$?; [ -e "$folder/keep/sequence" ] || { rm -rf "$next" "${file:-/nonexistent/none}.new"; [ -n "$(kept)" ] || cleared; }; exit $code' EXIT
+  set -e
+  /bin/sh -n "$next/set"
+  last=$(for each in $(kept r); do cat "$each/keep/sequence"; done | head -n 1)
+  printf '%04d\n' "$((1${last:-0000} - 10000 + 1))" >"$next/sequence"
+  file_of "$next" "$folder"
+  if [ -s "$next/sysctl.conf" ]; then
+    mkdir -p "$sysctls"
+    cp "$next/sysctl.conf" "$file.new"
+    sync "$file.new"
+  fi
+  cp "$next/boot" "$own.new"
+  sync "$own.new"
+  mv "$own.new" "$own"
+  if [ -d /run/systemd/system ]; then
+    mkdir -p "$units/multi-user.target.wants"
+    cp "$next/unit" "$units/nettune-boot.service.new"
+    sync "$units/nettune-boot.service.new"
+    mv "$units/nettune-boot.service.new" "$units/nettune-boot.service"
+    ln -sf ../nettune-boot.service "$units/multi-user.target.wants/nettune-boot.service"
+    sync "$units" "$units/multi-user.target.wants"
+  fi
+  sync "$next"/* "$next" "${own%/*}"
+  mv "$next" "$folder/keep"
+  sync "$folder"
+  set +e
+  [ ! -e "$file.new" ] || { mv "$file.new" "$file" && sync "$sysctls"; }
+  [ ! -d /run/systemd/system ] || systemctl daemon-reload 2>/dev/null
+  exit 0
+}
+
+# A line for each: id, "ok", or what is not as it was written.
+check() {
+  for folder in $(kept); do
+    file_of "$folder/keep" "$folder"
+    said=ok
+    if [ -s "$folder/keep/sysctl.conf" ]; then
+      [ -e "$file" ] || said="$file is gone"
+      [ ! -e "$file" ] || cmp -s "$folder/keep/sysctl.conf" "$file" || said="$file was edited"
+    fi
+    [ -e "$own" ] || said="$own is gone"
+    [ ! -d /run/systemd/system ] || [ -e "$units/multi-user.target.wants/nettune-boot.service" ] ||
+      said="nettune-boot.service is not enabled"
+    read -r kernel <"$folder/keep/kernel"
+    [ "$kernel" = "$(uname -r)" ] || [ "$said" != ok ] ||
+      said="kernel $kernel then, $(uname -r) now"
+    echo "${folder##*/} $said"
+  done
+}
+
+case $1 in
+boot) at_boot ;;
+probation) probation ;;
+keep) keep "$2" ;;
+unkeep) locked; folder=$root/$2; taken_away ;;
+check) check ;;
+esac

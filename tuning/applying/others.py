@@ -1,0 +1,206 @@
+"""Who else sets what a profile sets: files that are read at boot or by ifreload, programs that run. Asked, not guessed.
+
+One question to a host, read by pure functions. It answers which layer wins: now, after a boot, after an ifreload.
+"""
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.facts import tailed
+from bench.facts.scope import device_of
+from bench.hosts.command import Command
+from bench.hosts.host import Host
+from tuning.exports import interfaces
+from tuning.exports.networkd import OPTIONS as LINK_OPTIONS
+from tuning.knobs.table import knob_for
+
+When = Literal["at boot", "at boot and by ifreload", "while it runs"]
+OURS = "99-zz-nettune-"  # of our files in sysctl.d
+_SYSCTL_FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
+_SYSCTL_FILE = re.compile(rf"({'|'.join(_SYSCTL_FOLDERS)})/([^/]+\.conf)")
+_PROGRAMS = ("bpftune", "irqbalance", "tuned")
+# Files first, each under its name; then the programs that run, and the device's .link file as udev told it.
+_ASKED = """\
+for file in /etc/sysctl.d/*.conf /run/sysctl.d/*.conf /usr/local/lib/sysctl.d/*.conf /usr/lib/sysctl.d/*.conf \\
+  /etc/sysctl.conf /etc/network/interfaces /etc/network/interfaces.d/* /etc/network/if-up.d/* \\
+  /etc/network/if-pre-up.d/* /etc/netplan/*.yaml /etc/systemd/network/*.network /etc/udev/rules.d/*.rules \\
+  /etc/rc.local; do
+  [ ! -f "$file" ] || set -- "$@" "$file"
+done
+[ "$#" -eq 0 ] || tail -v -n +1 "$@"
+# tuned's profile and what it includes, each by its name.
+active=$(cat /etc/tuned/active_profile 2>/dev/null)
+[ -z "$active" ] || [ ! -e /run/tuned/tuned.pid ] || {
+  left=$active
+  for round in 1 2 3 4 5 6; do
+    more=
+    for one in $left; do
+      for file in "/etc/tuned/$one/tuned.conf" "/etc/tuned/profiles/$one/tuned.conf" "/usr/lib/tuned/$one/tuned.conf" \\
+        "/usr/lib/tuned/profiles/$one/tuned.conf"; do
+        [ -f "$file" ] || continue
+        printf '\\n==> tuned:%s <==\\n' "$one"; cat "$file"
+        more="$more $(sed -n 's/^include *= *//p' "$file" | tr ',' ' ')"
+        break
+      done
+    done
+    left=$more
+  done
+}
+printf '\\n==> running <==\\n'; cat /proc/[0-9]*/comm 2>/dev/null | grep -x -e bpftune -e irqbalance -e tuned | sort -u
+"""
+_LINK = """\
+for device; do
+  file=$(udevadm info -q property -p "/sys/class/net/$device" 2>/dev/null | sed -n 's/^ID_NET_LINK_FILE=//p')
+  [ ! -f "$file" ] || { printf '==> link:%s:%s <==\\n' "$device" "$file"; cat "$file"; echo; }
+done
+"""
+Texts = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """`where`: a file with its line, or a program. `text`: what it says, as it stands there."""
+
+    setting: str
+    where: str
+    text: str
+    when: When
+    value: str = ""  # what it sets, where that can be told
+
+
+def asked(host: Host, devices: Sequence[str]) -> Texts:
+    """What stands in a host's files, by path; programs that run under "running". Raises HostFault."""
+    files, links = host.run_all((Command(("sh", "-c", _ASKED, "sh")), Command(("sh", "-c", _LINK, "sh", *devices))))
+    return {**tailed.files(files.stdout), **tailed.files(links.stdout)}
+
+
+def found(texts: Texts, settings: Iterable[tuple[str, str, str]]) -> tuple[Other, ...]:
+    """Who else sets these; a setting is its word, one of its fact keys, and the value that is wanted. Pure."""
+    told: list[Other] = []
+    for word, key, value in settings:
+        told += _of_sysctl(texts, word, key.removeprefix("sysctl/")) if key.startswith("sysctl/") else ()
+        if device := device_of(key):
+            told += _of_device(texts, word, value, device)
+    return tuple(dict.fromkeys(told))
+
+
+def wins(other: Other, *, kept: bool) -> str:
+    """In words: which of the two is there after what."""
+    if other.when == "while it runs":
+        return "it may set it again at any time"
+    if other.when == "at boot and by ifreload":
+        mine = "after a boot ours is set later and wins; " if kept else "it wins after a boot, and "
+        return f"{mine}after `ifreload -a` it wins"
+    if not kept:
+        return "it wins after a boot"
+    late = _SYSCTL_FILE.match(other.where)
+    return "it wins after a boot: its name is later than ours" if late and late[2] > OURS else "ours wins after a boot"
+
+
+# -- sysctls -----------------------------------------------------------------------------------------------------------
+def _of_sysctl(texts: Texts, word: str, name: str) -> list[Other]:
+    """The file that has the last word at boot, ours left out, and tuned's."""
+    told = [each for path in _in_order(texts) for each in _lines(texts[path], path, word, name)][-1:]
+    for path, text in texts.items():
+        if path.startswith("tuned:"):
+            told += [
+                Other(word, f"tuned's profile {path[6:]}", each.text, "while it runs", each.value)
+                for each in _lines(text, path, word, name)
+            ]
+    if "bpftune" in texts.get("running", "").split():
+        told.append(Other(word, "bpftune", "it tunes sysctls of net. by itself", "while it runs"))
+    return told
+
+
+def _in_order(texts: Texts) -> list[str]:
+    """The files that sysctl.d(5) reads, in its order: by name, of one name the first folder's; ours left out."""
+    by_name: dict[str, str] = {}
+    for folder in _SYSCTL_FOLDERS:
+        for path in texts:
+            if (match := _SYSCTL_FILE.fullmatch(path)) and match[1] == folder and not match[2].startswith(OURS):
+                by_name.setdefault(match[2], path)
+    return [by_name[name] for name in sorted(by_name)]
+
+
+def _lines(text: str, path: str, word: str, name: str) -> list[Other]:
+    plain = _plain(name)
+    told = []
+    for number, line in enumerate(text.splitlines(), 1):
+        key, equals, value = line.strip().partition("=")
+        key = _plain(key.strip().removeprefix("-"))
+        if equals and not key.startswith(("#", ";")) and (key == plain or fnmatch.fnmatchcase(plain, key)):
+            told.append(Other(word, f"{path}:{number}", line.strip(), "at boot", " ".join(value.split())))
+    return told
+
+
+def _plain(name: str) -> str:
+    """With slashes, as the kernel has it: of the two signs the first in a name divides it (sysctl.d(5))."""
+    sign = re.search(r"[./]", name)
+    return name.translate(str.maketrans("./", "/.")) if sign and sign[0] == "." else name
+
+
+# -- devices -----------------------------------------------------------------------------------------------------------
+def _of_device(texts: Texts, word: str, value: str, device: str) -> list[Other]:
+    told = []
+    for path, text in texts.items():
+        if path.startswith("/etc/network/interfaces"):
+            told += _in_interfaces(path, text, word, value, device)
+        elif path.startswith(f"link:{device}:"):
+            told += _in_units(path.split(":", 2)[2], text, word)
+        elif path.endswith(".network") and re.search(rf"^Name=.*\b{re.escape(device)}\b", text, re.MULTILINE):
+            told += _in_units(path, text, word)
+        elif path.startswith("/etc/netplan/") and word == "mtu":
+            told += [Other(word, f"{path}:{number}", line.strip(), "at boot", line.split(":")[1].strip())
+                     for number, line in enumerate(text.splitlines(), 1) if re.match(r"\s*mtu:", line)]  # fmt: skip
+        elif path.startswith(("/etc/network/if-", "/etc/udev/", "/etc/rc.local")):
+            lines = enumerate(text.splitlines(), 1)
+            told += [Other(word, f"{path}:{number}", line.strip(), "at boot")
+                     for number, line in lines if _sets(line, word, value, device)]  # fmt: skip
+    if word == "smp_affinity_list" and "irqbalance" in texts.get("running", "").split():
+        told.append(Other(word, "irqbalance", "it moves interrupts every ten seconds", "while it runs"))
+    return told
+
+
+def _in_interfaces(path: str, text: str, word: str, value: str, device: str) -> list[Other]:
+    mine = interfaces.attribute(word, value)
+    names = {mine[0]} if mine else set()
+    names |= {f"offload-{word}", f"{word}-offload"}  # of the hook of Debian's ethtool package, and of ifupdown2
+    told = []
+    for each in interfaces.options(text):
+        if each.device != device:
+            continue
+        if each.name in names or (each.name in interfaces.UP and _sets(each.value, word, value, device)):
+            says = each.value if each.name in names else ""
+            told.append(
+                Other(word, f"{path}:{each.number}", f"{each.name} {each.value}", "at boot and by ifreload", says)
+            )
+    return told
+
+
+def _in_units(path: str, text: str, word: str) -> list[Other]:
+    option = LINK_OPTIONS.get(word)
+    return [
+        Other(word, f"{path}:{number}", line.strip(), "at boot", line.partition("=")[2].strip())
+        for number, line in enumerate(text.splitlines(), 1)
+        if option and line.strip().startswith(f"{option}=")
+    ]
+
+
+def _sets(line: str, word: str, value: str, device: str) -> bool:
+    """Whether a line of shell sets that of the device: by the program, option and words that we would use."""
+    knob = knob_for(word)
+    if knob is None or line.lstrip().startswith("#"):
+        return False
+    program, option, *rest = knob.command(word, value).split()
+    named = [device, "$IFACE", "${IFACE}", "%I", "$name", "$1"]
+    words = re.split(r"[\s\"';=]+", line)
+    if program == "echo":
+        return word in line and any(each in line for each in named)
+    wanted = [] if program == "tc" else [each for each in rest if each not in {"DEVICE", value, "dev", "set"}][:1]
+    return (
+        any(each.rpartition("/")[2] == program for each in words) and option in words
+        and any(each in words for each in named) and all(each in words for each in wanted)
+    )  # fmt: skip
