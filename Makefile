@@ -1,4 +1,6 @@
-TWO_FILES = -n 2 --dist loadfile  # an emulated guest leaves half of two CPUs idle; what measures runs alone, before
+# An emulated guest leaves half of two CPUs idle, and files marked apart measure nothing; what measures runs alone, before.
+TWO_FILES = -n 2 --dist loadfile
+ALONE = (netns or chromium or postgresql) and not apart
 
 .PHONY: demo test check bench lock schemas
 
@@ -9,8 +11,8 @@ demo:  ## measure a real kernel path in about 80 s; the answer is in demo/
 test:  ## every tier that this machine can run; in CI (CI=true) a missing tier is a failure
 	scripts/set-up --tests
 	$(MAKE) --no-print-directory check
-	scripts/as-root .venv/bin/python -m pytest -q --durations=12 -m "netns or chromium or postgresql"
-	scripts/as-root .venv/bin/python -m pytest -q --durations=12 $(TWO_FILES) -m vm
+	scripts/as-root .venv/bin/python -m pytest -q --durations=12 -m "$(ALONE)"
+	scripts/as-root .venv/bin/python -m pytest -q --durations=12 $(TWO_FILES) -m "vm or apart"
 
 check:  ## format, lint, types, layers, unit tests: the line that CI and pre-commit run
 	.venv/bin/ruff format --check -q .
@@ -21,8 +23,8 @@ check:  ## format, lint, types, layers, unit tests: the line that CI and pre-com
 
 bench:  ## all tiers with their matrices whole; then the project's own figures: overhead, agreement, false winners, power
 	scripts/set-up --tests
-	scripts/as-root .venv/bin/python -m pytest -q --whole -m "netns or chromium or postgresql"
-	scripts/as-root .venv/bin/python -m pytest -q --whole $(TWO_FILES) -m vm
+	scripts/as-root .venv/bin/python -m pytest -q --whole -m "$(ALONE)"
+	scripts/as-root .venv/bin/python -m pytest -q --whole $(TWO_FILES) -m "vm or apart"
 	scripts/as-root .venv/bin/python -m benchmarks
 
 lock:  ## requirements.lock from pyproject.toml

@@ -46,6 +46,7 @@ echo "$((${now%.*} + seconds))" >"$folder/deadline"
 sync "$folder/restore" "$folder/boot" "$folder/deadline" "$folder" "$root"
 if [ -d /run/systemd/system ]; then
   systemd-run --quiet --collect --unit="nettune-guard-$id" --on-active="$seconds" \\
+    --property=DefaultDependencies=no --timer-property=DefaultDependencies=no \\
     --timer-property=AccuracySec=100ms /bin/sh "$folder/restore" 9>&-
   systemctl --quiet is-active "nettune-guard-$id.timer"
   # What watches is a service beside the timer, which needs no process that could be killed.

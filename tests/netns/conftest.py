@@ -16,6 +16,9 @@ from bench.labs import lease
 from tests.netns import sshd, standing_hosts
 from tests.netns.standing_hosts import Machines
 
+# Namespaces of their own names, no labs that another test would count, and no figure that a busy machine moves.
+_APART = {"test_ansible", "test_apply", "test_apply_matrix", "test_apply_refusals", "test_exports", "test_lasting",
+          "test_ssh"}  # fmt: skip
 _TOOLS = ("iperf3", "irtt", "ethtool", "ip", "nsenter", "ss", "tc", "bridge", "ping", "tcpdump")
 
 
@@ -29,6 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "tests/netns/" not in str(item.path):
             continue
         item.add_marker(pytest.mark.netns)
+        if item.path.stem in _APART:
+            item.add_marker(pytest.mark.apart)
         if os.geteuid() != 0 and item.path.name == "test_unprivileged.py" and not lacking:
             continue  # it is about that very user
         if reason and os.environ.get("CI") != "true":

@@ -6,6 +6,7 @@ power failure is a reset of the machine.
 
 import hashlib
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from tests.netns.nettune_command import nettune, run_program
 from tests.netns.standing_hosts import waited
 from tests.netns.test_apply import HELD, profile
 from tests.vm import qmp
-from tests.vm.proxmox import ADDRESS, GATEWAY, Machine, answers, rebooting
+from tests.vm.proxmox import ADDRESS, CONTROL, DATA, GATEWAY, Machine, answers, rebooting
 from tuning.guard import ROOT
 
 DEVICES = ("eth0", "eth1", "bond0", "vmbr0")
@@ -47,9 +48,12 @@ ExecStart=/bin/sh -c 'ip netns add vm1; ip link add tap1 type veth peer name eth
 WantedBy=multi-user.target
 """
 FILES = {
+    **{f"{_NETWORKD}/05-{name}.link": f"[Match]\nMACAddress={mac}\nType=ether\n[Link]\nName={name}\n"
+       for name, mac in (("eth0", CONTROL), ("eth1", DATA))},
     f"{_NETWORKD}/05-bond0.netdev":
-        "[NetDev]\nName=bond0\nKind=bond\n[Bond]\nMode=active-backup\nMIIMonitorSec=100ms\n",
-    f"{_NETWORKD}/05-vmbr0.netdev": "[NetDev]\nName=vmbr0\nKind=bridge\n[Bridge]\nVLANFiltering=yes\nSTP=no\n",
+        f"[NetDev]\nName=bond0\nKind=bond\nMACAddress={CONTROL}\n[Bond]\nMode=active-backup\nMIIMonitorSec=100ms\n",
+    f"{_NETWORKD}/05-vmbr0.netdev":
+        f"[NetDev]\nName=vmbr0\nKind=bridge\nMACAddress={CONTROL}\n[Bridge]\nVLANFiltering=yes\nSTP=no\n",
     f"{_NETWORKD}/05-legs.network": "[Match]\nName=eth0 eth1\n[Network]\nBond=bond0\n",
     f"{_NETWORKD}/05-bond0.network": "[Match]\nName=bond0\n[Network]\nBridge=vmbr0\nLinkLocalAddressing=no\n",
     f"{_NETWORKD}/05-vmbr0.network":
@@ -190,7 +194,7 @@ def test_the_whole_way(node: Node, tmp_path: Path) -> None:
     after = node.facts()
 
     assert cut.returncode == 3, cut.stderr
-    assert "puts itself back within 20 s" in cut.stderr
+    assert re.search("puts? itself back", cut.stderr), cut.stderr
     assert alone["state"] == "put itself back"
     ended, deadline = float(log.split("ended at uptime ")[1].split()[0]), float(log.split()[-1])
     assert ended <= deadline + 5

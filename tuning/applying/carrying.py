@@ -73,8 +73,13 @@ def apply(planned: Planned, profile: str, *, confirm_s: int, again: Again) -> Ap
 
 def _written(planned: Planned, guarded: Guard) -> Sheets:
     """The state after the writes, in which every change holds. Raises SettingRefused."""
-    host = planned.host.name
-    within = write(planned.changes, Through(planned.lab, {host: guarded}))
+    host, lab = planned.host.name, Through(planned.lab, {planned.host.name: guarded})
+    first, *legs = planned.waves
+    within = write(first, lab)
+    for wave in legs:  # the other legs of a bond: not before those that are through are up again
+        if down := verifying.settled(lambda: verifying.links(planned.baseline, planned.lab.read(), host)):
+            raise NotWell(f"on {host}: {'; '.join(down)}: its bond's other legs were not touched")
+        within = write(wave, lab)
     for each in planned.changes:
         actual = within[host].facts.get(each.key)
         if not owner(each.key).holds(each.wanted, actual):
@@ -109,4 +114,5 @@ def _back(planned: Planned, applied: Applied, confirm_s: int, error: BaseExcepti
             f"{host.name} was put back at once (change {applied.change_id}), but for {'; '.join(map(str, left[:5]))}"
         )
     else:
-        error.add_note(f"{host.name} was put back at once (change {applied.change_id})")
+        how = "is as it was" if isinstance(error, NotGuarded) else "was put back at once"
+        error.add_note(f"{host.name} {how} (change {applied.change_id})")

@@ -1,5 +1,6 @@
 """What a profile would change on one host, who rides on that, and what forbids it. Writes nothing."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from tuning.knobs.table import KNOBS, knob_for, owner
 from tuning.profile import Profile
 
 ROLES: tuple[str, ...] = WORDS
+_MASTER = re.compile(r"link/([^/]+)/master")
 _ORDER = {kind: place for place, kind in enumerate(KNOBS)}
 
 
@@ -53,6 +55,22 @@ class Planned:
     def changes(self) -> tuple[Change, ...]:
         """In writing order."""
         return tuple(sorted((row.change for row in self.rows), key=lambda change: _ORDER[owner(change.key).kind]))
+
+    @property
+    def waves(self) -> tuple[tuple[Change, ...], ...]:
+        """The changes in writing order, those that reset a NIC never on two legs of a bond at once."""
+        facts = self.baseline[self.host.name].facts
+        legs: dict[str, list[str]] = {}
+        for key, master in facts.items():
+            if (match := _MASTER.fullmatch(key)) and facts.get(f"link/{master}/kind") == "bond":
+                legs.setdefault(master, []).append(match[1])
+        turn = {leg: place for each in legs.values() for place, leg in enumerate(sorted(each))}
+        resets = {row.change for row in self.rows if row.disruption == "d3"}
+        of_turn: dict[int, list[Change]] = {0: []}
+        for change in self.changes:
+            place = turn.get(device_of(change.key), 0) if change in resets else 0
+            of_turn.setdefault(place, []).append(change)
+        return tuple(tuple(of_turn[place]) for place in sorted(of_turn))
 
     @property
     def disturbs(self) -> bool:

@@ -121,7 +121,7 @@ def _once(planned: Planned, watched: Sequence[str]) -> tuple[str, ...]:
     answers = host.run_all(tuple(asked.values())) if asked else ()
     ill = [_ILL[look.partition(":")[0]].format(look.partition(":")[2])
            for look, answer in zip(asked, answers, strict=True) if not _well(look, answer)]  # fmt: skip
-    return (*_links(planned.baseline, planned.lab.read(), host.name), *ill)
+    return (*links(planned.baseline, planned.lab.read(), host.name), *ill)
 
 
 _ILL = {"lacp": "{} has no LACP partner", "ping": "the gateway {} no longer answers",
@@ -147,7 +147,7 @@ def _well(look: str, answer: Outcome) -> bool:
     return bool(QUORATE.search(answer.stdout)) if look == "quorum" else answer.ok
 
 
-def _links(before: Sheets, now: Sheets, host: str) -> tuple[str, ...]:
+def links(before: Sheets, now: Sheets, host: str) -> tuple[str, ...]:
     """Links that were up and are not, and ports that have another master."""
     found = []
     for key, was in before[host].facts.items():
