@@ -12,19 +12,19 @@ test:  ## every tier that this machine can run; in CI (CI=true) a missing tier i
 	scripts/set-up --tests
 	$(MAKE) --no-print-directory check
 	scripts/as-root .venv/bin/python -m pytest -q --durations=12 -m "$(ALONE)"
-	scripts/as-root .venv/bin/python -m pytest -q --durations=12 $(TWO_FILES) -m "vm or apart"
+	scripts/as-root .venv/bin/python -m pytest -q --durations=12 $(TWO_FILES) -m "vm or apart or pve"
 
 check:  ## format, lint, types, layers, unit tests: the line that CI and pre-commit run
 	.venv/bin/ruff format --check -q .
 	.venv/bin/ruff check -q .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
-	.venv/bin/python -m pytest -q -m "not netns and not chromium and not postgresql and not vm"
+	.venv/bin/python -m pytest -q -m "not netns and not chromium and not postgresql and not vm and not pve"
 
 bench:  ## all tiers with their matrices whole; then the project's own figures: overhead, agreement, false winners, power
 	scripts/set-up --tests
 	scripts/as-root .venv/bin/python -m pytest -q --whole -m "$(ALONE)"
-	scripts/as-root .venv/bin/python -m pytest -q --whole $(TWO_FILES) -m "vm or apart"
+	scripts/as-root .venv/bin/python -m pytest -q --whole $(TWO_FILES) -m "vm or apart or pve"
 	scripts/as-root .venv/bin/python -m benchmarks
 
 lock:  ## requirements.lock from pyproject.toml

@@ -25,7 +25,7 @@ GOAL_S = 5.0
 HEAD = "format: 2\nname: twenty\nstatus: published\nsource: a benchmark\nsettings:\n"
 ROW = '  - {{setting: {}, value: "{}", target: guest, trigger: none, stated_effect: none}}\n'
 SETTINGS = {
-    "mtu": "1400", "txqueuelen": "2000", "gso_max_size": "32768", "gro_max_size": "32768", "tso": "off", "gro": "on",
+    "mtu": "1400", "txqueuelen": "2000", "gso_max_size": "131072", "gro_max_size": "131072", "tso": "off", "gro": "on",
     "tx-udp-segmentation": "off", "rps_cpus": "1", "qdisc": "pfifo limit 500",
     "net.ipv4.tcp_rmem": "4096 131072 67108864", "net.ipv4.tcp_wmem": "4096 65536 67108864",
     "net.ipv4.tcp_congestion_control": "reno", "net.ipv4.tcp_slow_start_after_idle": "0",
@@ -42,15 +42,13 @@ def timed(machines: Machines, profile: Path, home: Path) -> tuple[float, float]:
     prefix = (*machines.prefix, "env", f"HOME={home}")
     argv = (*prefix, sys.executable, "-m", "nettune", "apply", str(profile), "--host", word, "--device", "eth0",
             "--disruption", "d4")  # fmt: skip
-    path = "/proc/sys/" + LAST.replace(".", "/")
-    watching = Command(("sh", "-c", f'until read -r now <{path} && [ "$now" = {SETTINGS[LAST]} ]; do sleep 0.02; done'),
-                       deadline_s=60.0)  # fmt: skip
+    asked = Command(("sysctl", "-n", LAST))
     began = time.monotonic()
-    with machines.a.start(watching) as job:
-        program = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        job.wait().require()
-        written = time.monotonic() - began
-        _, said = program.communicate()
+    program = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while machines.a.run(asked).stdout.strip() != SETTINGS[LAST] and program.poll() is None:
+        time.sleep(0.02)
+    written = time.monotonic() - began
+    _, said = program.communicate()
     ended = time.monotonic() - began
     if program.returncode != 0:
         raise SystemExit(f"apply exited with {program.returncode}: {said}")

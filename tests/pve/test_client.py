@@ -1,0 +1,154 @@
+"""The client against the double: what it says of each failure, what it tries again, and tasks to their end."""
+
+import hashlib
+import ssl
+from typing import Any
+
+import pytest
+
+from bench.pve import errors
+from bench.pve.errors import Forbidden, NotLoggedIn, PveFault, Refused, TaskFailed, Unreachable
+from bench.pve.wire import Parameters
+from tests.pve.kit import Double
+
+TOKEN = "bench@pve!net"  # noqa: S105 - a name
+
+
+def token(double: Double) -> dict[str, str]:
+    """A token that it knows, as fields of an Access."""
+    double.tell("set", 0, "apitokens", {TOKEN: "5ecret"})
+    return {"who": TOKEN, "secret": "5ecret"}
+
+
+def failing(call: Any) -> PveFault:  # Any: a callable
+    """The error that it raises."""
+    with pytest.raises(PveFault) as caught:
+        call()
+    return caught.value
+
+
+def test_password_and_token_log_in(double: Double) -> None:
+    """A write needs the ticket's CSRF token; a token needs none."""
+    for client in (double.client(), double.client(**token(double))):
+        assert client.get("/version")["release"]
+        client.post("/pools", {"poolid": f"p{id(client)}"})
+
+
+def test_a_certificate_is_known_by_its_fingerprint_or_by_whom_it_is_signed(double: Double) -> None:
+    """Any other one, and nothing is sent."""
+    der = ssl.PEM_cert_to_DER_cert((double.folder / "fakepve.crt").read_text(encoding="utf-8"))
+    right = hashlib.sha256(der).hexdigest()
+    pinned = double.client(ca_file="", fingerprint=right)
+    wrong = failing(lambda: double.client(ca_file="", fingerprint="00" * 32).get("/version"))
+    seen = len(double.tell("requests"))
+    nobody = failing(lambda: double.client(ca_file="").get("/version"))
+    unseen = len(double.tell("requests")) == seen
+
+    assert unseen
+    assert pinned.get("/version")["release"]
+    assert isinstance(wrong, Unreachable)
+    assert "not the one with the fingerprint" in str(wrong)
+    assert "signed by nobody who is known" in str(nobody)
+
+
+def test_what_is_refused_says_why(double: Double) -> None:
+    """Each field, the missing privilege, a wrong token; no secret stands in any of it."""
+    bad = failing(
+        lambda: double.client().post("/nodes/pve1/qemu", {"vmid": 100, "cores": "many", "net0": "virtio,bridge"})
+    )
+    double.tell("set", 0, "acl", {})
+    double.tell("add_vm", 100, "vm1")
+    denied = failing(lambda: double.client(**token(double)).post("/nodes/pve1/qemu/100/status/start"))
+    wrong = failing(lambda: double.client(who=TOKEN, secret="0ther").get("/version"))  # noqa: S106 - of a double
+    password = failing(lambda: double.client(secret="0ther").get("/version"))  # noqa: S106 - as above
+
+    assert isinstance(bad, Refused)
+    assert "cores" in bad.fields
+    assert isinstance(denied, Forbidden)
+    assert (denied.path, denied.privileges) == ("/vms/100", "VM.PowerMgmt")
+    assert isinstance(wrong, NotLoggedIn)
+    assert isinstance(password, NotLoggedIn)
+    assert not any(secret in f"{each}{each.hint}" for each in (bad, denied, wrong, password)
+                   for secret in ("5ecret", "0ther"))  # fmt: skip
+
+
+def test_a_ticket_that_has_ended_is_renewed(double: Double) -> None:
+    """In the middle of a long run."""
+    client = double.client()
+    client.get("/version")
+    double.tell("revoke_tickets")
+
+    assert client.get("/version")["release"]
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "message", "tries"),
+    [
+        ("GET", 595, "No route to host", 3),
+        ("GET", 596, "got timeout", 3),
+        ("POST", 595, "No route to host", 3),
+        ("POST", 500, "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout", 3),
+        ("POST", 596, "Broken pipe", 1),
+        ("POST", 500, "unable to create VM 100", 1),
+        ("GET", 500, "disk is bad", 1),
+    ],
+)
+def test_what_was_surely_not_done_is_tried_again(
+    double: Double, method: str, status: int, message: str, tries: int
+) -> None:
+    """Reads, nodes out of reach, locks; a write of which nobody knows whether it was done is raised at once."""
+    client = double.client(**token(double))
+    path = "/nodes/pve1/qemu"
+    double.tell("fail", method, path, status, message, times=2)
+    before = len(double.tell("requests"))
+    given: Parameters = {"vmid": 100} if method == "POST" else {}
+    if tries == 1:
+        assert message in failing(lambda: client.whole(method, path, given)).said
+    else:
+        client.whole(method, path, given)
+
+    assert len(double.tell("requests")) - before == tries
+
+
+def test_a_task_is_waited_for_and_fails_with_the_end_of_its_log(double: Double) -> None:
+    """One that ends well says nothing; an error is PVE's own words; one without an end is stopped."""
+    client = double.client()
+    double.tell("add_vm", 100, "vm1")
+    double.tell("add_vm", 101, "vm2")
+    double.tell("set", 101, "start_error", "no such disk")
+    good = client.done("start", client.post("/nodes/pve1/qemu/100/status/start"), 10)
+    bad = failing(lambda: client.done("start 101", client.post("/nodes/pve1/qemu/101/status/start"), 10))
+    double.tell("set", 0, "time_scale", 1)
+    double.tell("set", 100, "stop_secs", 60)
+    endless = failing(lambda: client.done("stop 100", client.post("/nodes/pve1/qemu/100/status/stop"), 0.5))
+
+    assert good.upid.startswith("UPID:pve1:")
+    assert isinstance(bad, TaskFailed)
+    assert "no such disk" in str(bad)
+    assert "start 101" in str(bad)
+    assert "did not end within 0.5 s and was stopped" in str(endless)
+
+
+def test_a_node_that_is_down_is_told(double: Double) -> None:
+    """Nobody listens; or the cluster cannot pass a call on."""
+    double.tell("add_node", "pve2")
+    double.tell("set_node_offline", "pve2")
+    offline = failing(lambda: double.client().get("/nodes/pve2/qemu"))
+    nobody = failing(lambda: double.client(port=1).get("/version"))
+
+    assert isinstance(offline, Unreachable)
+    assert offline.status == 595
+    assert "cannot be reached" in str(nobody)
+
+
+def test_what_stands_beside_an_answer_is_there(double: Double) -> None:
+    """`whole` gives the reply's other members."""
+    assert dict(double.client().whole("GET", "/version").more) == {}
+
+
+def test_every_status_has_a_kind() -> None:
+    """And every error a call and a status."""
+    for status, kind in ((400, Refused), (401, NotLoggedIn), (403, Forbidden), (595, Unreachable), (500, PveFault)):
+        found = errors.of("GET /x", status, "y", {})
+        assert type(found) is kind
+        assert found.status == status
