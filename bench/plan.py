@@ -10,6 +10,7 @@ from bench import document, restarts
 from bench.document import Node, from_plain
 from bench.hosts.command import Command
 from bench.labs import deploying, reading
+from bench.labs.deploying import Deployed
 from bench.labs.guests import Guests
 from bench.labs.inventory import Inventory
 from bench.labs.lab import ENDS, Target
@@ -23,6 +24,7 @@ from bench.probes.latency import Latency
 from bench.probes.path_mtu import PathMtu
 from bench.probes.probe import Probe
 from bench.probes.udp import HEADERS_BYTES, Udp
+from bench.pve.deployment import Deployment
 from results.errors import WrongInput
 from results.metrics import METRICS
 from results.records import CURRENT, CURRENT_ARMS, TOGETHER, Design, Goal, Guard
@@ -65,19 +67,21 @@ class Plan:
     goal: Goal
     document: Mapping[str, object]
     guests: Guests | None = None  # the endpoints are virtual machines
-    inventory: Inventory | None = None  # they are machines that already stand; both None: network namespaces
+    inventory: Inventory | None = None  # they are machines that already stand
+    deployment: Deployment | None = None  # they are VMs of a Proxmox VE; all None: network namespaces
 
     @property
-    def deployed(self) -> Guests | Inventory | None:
+    def deployed(self) -> Deployed | None:
         """What the endpoints are; None: network namespaces."""
         if self.guests is not None:
             return replace(self.guests, settings=restarts.words(self.treatments))
-        return self.inventory
+        return self.inventory or self.deployment
 
     @property
     def elsewhere(self) -> bool:
         """True where nothing of it stands on this machine."""
-        return self.inventory is not None or (self.guests is not None and self.guests.node is not None)
+        away = self.inventory is not None or self.deployment is not None
+        return away or (self.guests is not None and self.guests.node is not None)
 
     @property
     def trial_most_s(self) -> float:
@@ -94,7 +98,7 @@ class Plan:
             if metric.split(".")[1] in _GUARD_LIMITS and metric != self.primary
         )
         trial_s = sum(probe.traffic_s + probe.tool_s for probe in self.probes)
-        trial_s += TRIAL_OVERHEAD_S if self.guests is None and self.inventory is None else WITH_GUESTS_S
+        trial_s += TRIAL_OVERHEAD_S if self.deployed is None else WITH_GUESTS_S
         anew_s = restarts.block_s(self.treatments, trial_s) if self.guests is not None else 0.0
         return Design(
             topologies=tuple(topology.name for topology in self.topologies),
@@ -184,9 +188,9 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
             steps = ["probes", *steps]
         root = document.replaced(root, steps, value or '""', f"--set {override}")
     top = root.mapping(_KEYS)
-    guests = deploying.guests(top["lab"]) if "lab" in top else None
-    inventory = deploying.inventory(top["lab"]) if "lab" in top else None
-    topologies = _of_provider(reading.topologies(_required(root, "topologies")), top["topologies"], inventory)
+    deployed = deploying.deployed(top["lab"]) if "lab" in top else None
+    guests = deployed if isinstance(deployed, Guests) else None
+    topologies = deploying.fitting(reading.topologies(_required(root, "topologies")), top["topologies"], deployed)
     probes = table.probes(_required(root, "probes"), _defaults(top.get("engine")))
     if "engine" in top and not any(isinstance(each, Tcp) for each in probes):
         top["engine"].wrong("no probe has an engine: the plan has none of kind tcp", hint="leave it out")
@@ -214,7 +218,8 @@ def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> 
         goal=cast("Goal", top["goal"].choice(("throughput", "balanced", "latency"))) if "goal" in top else "throughput",
         document=cast("Mapping[str, object]", root.plain()),
         guests=guests,
-        inventory=inventory,
+        inventory=deployed if isinstance(deployed, Inventory) else None,
+        deployment=deployed if isinstance(deployed, Deployment) else None,
     )
     if not plan.treatments and plan.sequential:
         top["blocks"].wrong("up_to has nothing to stop early: the plan has no treatments")
@@ -269,22 +274,6 @@ def _defaults(engine: Node | None) -> dict[str, str]:
 
 def _primary(node: Node, probes: Sequence[Probe]) -> str:
     return node.choice([metric for probe in probes for metric in probe.metrics if metric.split(".")[1] in METRICS])
-
-
-def _of_provider(found: tuple[Topology, ...], node: Node, inventory: Inventory | None) -> tuple[Topology, ...]:
-    """Machines that stand have the path that they have, and no other lab has that. Raises WrongInput."""
-    for topology, item in zip(found, node.items(), strict=True):
-        if topology.kind != STANDING and inventory is not None:
-            item.wrong(f"provider hosts builds no {topology.kind}", hint="topologies: [standing]")
-        if topology.kind == STANDING and inventory is None:
-            item.wrong(
-                "a standing path is one between machines that stand", hint="lab: {provider: hosts, inventory: FILE}"
-            )
-    if inventory is None:
-        return found
-    if len(found) > 1:
-        node.wrong("between machines that stand there is one path", hint="topologies: [standing]")
-    return tuple(replace(topology, ip=inventory.ip) for topology in found)
 
 
 def _on_every_path(probe: Probe, node: Node, topologies: Sequence[Topology]) -> None:

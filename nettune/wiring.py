@@ -168,6 +168,10 @@ def reap(places: Places) -> tuple[lease.Reaped, ...]:
             from bench.labs import remote_node  # noqa: PLC0415 - paramiko takes its time to import
 
             return remote_node.remove(name)
+        if kind == "pve-vm":
+            from bench.pve import deploying, lab  # noqa: PLC0415 - requests, which most runs need not pay for
+
+            return deploying.reap(name, lab.client_of)
         raise HostFault(f"{name} is a {kind}, which this nettune does not make", hint="reap with the newer one")
 
     done = lease.reap(places.leases, remove)

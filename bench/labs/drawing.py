@@ -10,6 +10,7 @@ from bench.labs.guests import Guests
 from bench.labs.inventory import Inventory
 from bench.labs.names import FAR, NODE
 from bench.labs.topology import PAIRED_MODES, Topology
+from bench.pve.deployment import Deployment
 
 _WIDTH, _GAP, _LINE, _EDGE = 158, 40, 15, 10  # of a box, between boxes, of a line of text, around all
 _SHOWN = 3  # lines of text in a box
@@ -45,10 +46,12 @@ class _Box:
         )
 
 
-def drawing(topology: Topology, of: Guests | Inventory | None = None) -> str:
+def drawing(topology: Topology, of: Guests | Inventory | Deployment | None = None) -> str:
     """The path from a on the left to b, and whoever else stands there, on the right; `of` are the endpoints."""
     if isinstance(of, Inventory):
         return _standing(topology, of)
+    if isinstance(of, Deployment):
+        return _of_proxmox(topology, of)
     guests = of
     plan = drawn_up(topology)
     ends = plan.hosts[: topology.ends]
@@ -73,6 +76,24 @@ def drawing(topology: Topology, of: Guests | Inventory | None = None) -> str:
         devices += f" ({topology.port_mtu} below the tags)"
     title = f"{topology.name}: {plan.ends[0].address} to {plan.ends[1].address}"
     return _picture(title, boxes.values(), links, [devices, *_shaped(topology)], len(columns), height)
+
+
+def _of_proxmox(topology: Topology, of: Deployment) -> str:
+    """Two VMs, and between them what their net0 asks for."""
+    words = tuple(f"{key} {value}" for key, value in topology.net)
+    titles = (
+        ("VM a", (of.addresses[0], f"on {of.placed[0]}")),
+        ("node", words),
+        ("VM b", (of.addresses[1], f"on {of.placed[1]}")),
+    )
+    boxes = [
+        _Box(title, lines[:_SHOWN], _EDGE + number * (_WIDTH + _GAP), _EDGE)
+        for number, (title, lines) in enumerate(titles)
+    ]
+    links = [_link(one, other, 1) for one, other in itertools.pairwise(boxes)]
+    said = [f"VMs of a Proxmox VE, made for it, MTU {topology.mtu}"]
+    title = f"{topology.name}: {of.addresses[0]} to {of.addresses[1]}"
+    return _picture(title, boxes, links, said, len(boxes), boxes[0].y + boxes[0].height + 38)
 
 
 def _standing(topology: Topology, inventory: Inventory) -> str:

@@ -19,6 +19,7 @@ from bench.labs.kit import Kit, prepared
 from bench.labs.lab import Endpoint, Lab
 from bench.labs.site import Here, Site, opened
 from bench.labs.topology import Topology
+from bench.pve.deployment import Deployment
 
 _PACKAGES = {"tc": "iproute2", "nft": "nftables"}
 
@@ -177,8 +178,48 @@ class Hosts:
         return local
 
 
+@dataclass(frozen=True, slots=True)
+class Proxmox:
+    """The endpoints are VMs that Proxmox VE makes for the lab."""
+
+    of: Deployment
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See Provider.notes."""
+        from bench.pve import lab  # noqa: PLC0415 - requests and paramiko, as for Qemu
+
+        return (lab.NOTE,)
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """See Provider.facts."""
+        return {"nodes": ", ".join(dict.fromkeys(self.of.nodes)), "VMs made of": self.of.source}
+
+    def lacking(self, topology: Topology, local: Host, leases_folder: Path) -> str:
+        """See Provider.lacking: this machine's kernel has no part in it."""
+        del topology, local, leases_folder
+        return ""
+
+    def standing(self, topology: Topology, *, leases_folder: Path) -> AbstractContextManager[Lab]:
+        """See Provider.standing."""
+        from bench.pve import lab  # noqa: PLC0415 - as above
+
+        return lab.standing(topology, self.of, leases_folder=leases_folder)
+
+    def ends_run_on(self, lab: Lab, local: Host) -> Host:
+        """See Provider.ends_run_on."""
+        del local
+        return lab.a.host
+
+    def machine(self, lab: Lab, local: Host) -> Host:
+        """See Provider.machine: the one that drives them; the VMs tell their own."""
+        del lab
+        return local
+
+
 def provided(
-    of: Guests | Inventory | None,
+    of: Guests | Inventory | Deployment | None,
     *,
     trial_s: float,
     cache: Path,
@@ -189,27 +230,38 @@ def provided(
     """The provider of a plan; for guests the image is built here where it is not there. Raises NotAble."""
     if isinstance(of, Inventory):
         return Hosts(of, trial_s, share_pct)
+    if isinstance(of, Deployment):
+        return Proxmox(of)
     return Namespaces() if of is None else Qemu(prepared(of, cache=cache, local=local, say=say))
 
 
-def imagined(topology: Topology, of: Guests | Inventory | None) -> Lab:
+def imagined(topology: Topology, of: Guests | Inventory | Deployment | None) -> Lab:
     """The Lab as it would be, on hosts that do not stand: for `--dry-run`."""
     if isinstance(of, Inventory):
         hosts = {each.name: Local(each.name) for each in of.machines}
         ends = tuple(Endpoint(hosts[each.name], each.devices[0], each.address) for each in of.ends)
         return Lab(topology, ends, tuple(hosts[each.name] for each in of.nodes), ())
+    if isinstance(of, Deployment):
+        plain = [each.partition("/")[0] for each in of.addresses]
+        return Lab(
+            topology, tuple(Endpoint(Local(name), "eth0", each) for name, each in zip("ab", plain, strict=True)), (), ()
+        )
     if of is None:
         return namespaces.imagined(topology)
     plan = _drawn(topology, of)
     return stood.lab_of(topology, plan, {name: Local(name) for name in plan.hosts})
 
 
-def commands(topology: Topology, of: Guests | Inventory | None) -> list[tuple[str, str]]:
+def commands(topology: Topology, of: Guests | Inventory | Deployment | None) -> list[tuple[str, str]]:
     """(host, line) of everything that makes a Topology, for `--dry-run`."""
     if isinstance(of, Inventory):
         from bench.labs import hosts  # noqa: PLC0415 - paramiko, as for Qemu
 
         return hosts.commands(of)
+    if isinstance(of, Deployment):
+        from bench.pve import lab  # noqa: PLC0415 - as above
+
+        return lab.commands(topology, of)
     if of is None:
         return namespaces.commands(topology)
     cabled = cabling(topology, nodes=of.nodes)

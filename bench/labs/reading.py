@@ -10,7 +10,7 @@ from bench.labs import rulesets
 from bench.labs.addressing import PREFIX_4, PREFIX_6, Network, NoRoom
 from bench.labs.blueprint import drawn_up
 from bench.labs.lab import ENDS
-from bench.labs.topology import BOND_MODES, IPV6_LEAST_MTU, KINDS, MTU_RANGE, STANDING, Kind, Shape, Topology
+from bench.labs.topology import BOND_MODES, IPV6_LEAST_MTU, KINDS, MTU_RANGE, PVE, STANDING, Kind, Shape, Topology
 from bench.options import Option, Options, number, switch, taken, whole, word
 from results.json_schema import Schema, mapping
 
@@ -47,6 +47,15 @@ def _subnets(node: Node) -> tuple[tuple[str, Network], ...]:
 
 def _vlans(node: Node) -> tuple[tuple[str, int], ...]:
     return tuple((end, each.integer(1, 4094, "(a VLAN's id)")) for end, each in node.mapping(ENDS).items())
+
+
+_DEVICE = r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$"  # pve-iface (PVE::JSONSchema), and what a kernel takes
+
+
+def _device(node: Node) -> str:
+    if not re.fullmatch(_DEVICE, node.text()):
+        node.wrong(f"{node.text()!r} names no bridge", hint="vmbr0, or an SDN vnet")
+    return node.text()
 
 
 _SYSCTL = r"net\.(ipv4|ipv6|core)\.[a-z0-9_]+"  # of the namespace: no device has one by its own name here
@@ -151,10 +160,19 @@ OPTIONS: Mapping[str, Options] = {  # by kind
     "nat": {"forward": switch("b is inside and the node forwards ports to it; off: a is inside, masqueraded"),
             **_COMMON, **_SHAPED, **_FIXED},
     "firewall": {**_RULES, **_BRIDGED, **_FIXED},
+    PVE: {
+        "bridge": Option({"type": "string", "pattern": _DEVICE, "description": "vmbr0, or an SDN vnet"}, _device, ""),
+        "tag": whole(1, 4094, "(a VLAN's id)", 0, "of the VMs' ports; none when not given"),
+        "firewall": switch("the port passes Proxmox's firewall (firewall=1)"),
+        "model": word(("virtio", "e1000", "e1000e", "vmxnet3", "rtl8139"), "virtio"),
+        "queues": whole(1, 64, "queues", 0, "of each VM's NIC (virtio)"),
+        "rate": whole(1, 100_000, "MB/s", 0, "MB/s that a port is held to"),
+        "mtu": whole(*MTU_RANGE, "bytes", 1500, "of the VMs' NICs (provider proxmox)"),
+    },
     STANDING: {"mtu": whole(*MTU_RANGE, "bytes", 1500, "that the path must have (provider hosts)")},
 }  # fmt: skip
-_REQUIRED = {"vlan": ("id",)}
-_BARE = tuple(kind for kind in (*KINDS, STANDING) if kind not in _REQUIRED)  # need no option: a word will do
+_REQUIRED = {"vlan": ("id",), PVE: ("bridge",)}
+_BARE = tuple(kind for kind in (*KINDS, STANDING, PVE) if kind not in _REQUIRED)  # need no option: a word will do
 
 
 def topologies(node: Node) -> tuple[Topology, ...]:
@@ -167,9 +185,10 @@ def topologies(node: Node) -> tuple[Topology, ...]:
         word_of = members["kind"].text()
         for key in _REQUIRED.get(word_of, ()):
             if key not in members:
-                item.wrong(f"a {word_of} needs its {key}", hint=f"{{kind: {word_of}, {key}: 10}}")
+                example = "vmbr0" if key == "bridge" else "10"
+                item.wrong(f"a {word_of} needs its {key}", hint=f"{{kind: {word_of}, {key}: {example}}}")
         bare = not isinstance(item.value, dict)
-        kind = members["kind"].choice(_BARE if bare else (*KINDS, STANDING))
+        kind = members["kind"].choice(_BARE if bare else (*KINDS, STANDING, PVE))
         if not bare:
             item.mapping(("kind", "name", *OPTIONS[kind]))
         made = _made(cast("Kind", kind), members, item)
@@ -185,6 +204,19 @@ def _made(kind: Kind, members: Mapping[str, Node], item: Node) -> Topology:
     given = taken(members, OPTIONS[kind])
     if kind == STANDING:
         return Topology(kind, given["mtu"], members["name"].name() if "name" in members else "")
+    if kind == PVE:
+        label = members["name"].name() if "name" in members else ""
+        if given["queues"] and given["model"] != "virtio":
+            members["queues"].wrong(f"{given['model']} has one queue", hint="model: virtio")
+        told = {
+            "bridge": given["bridge"],
+            "model": given["model"] if given["model"] != "virtio" else "",
+            "tag": given["tag"],
+            "firewall": int(given["firewall"]),
+            "queues": given["queues"],
+            "rate": given["rate"],
+        }
+        return Topology(kind, given["mtu"], label, net=tuple((key, str(value)) for key, value in told.items() if value))
     shape = Shape(*(given.get(key, 0.0) for key in _SHAPED))
     if shape.reorder_pct and not shape.delay_ms:
         members["reorder_pct"].wrong("packets can overtake only where there is a delay", hint="give delay_ms too")

@@ -5,9 +5,10 @@ from typing import Literal, get_args
 
 from bench.labs.addressing import PREFIX_4, PREFIX_6, Network
 
-Kind = Literal["direct", "bridge", "vlan", "bond", "routed", "nat", "firewall", "standing"]
+Kind = Literal["direct", "bridge", "vlan", "bond", "routed", "nat", "firewall", "standing", "pve"]
 STANDING = "standing"  # what is there already, between machines of an inventory
-KINDS: tuple[str, ...] = tuple(kind for kind in get_args(Kind) if kind != STANDING)  # those that a lab builds
+PVE = "pve"  # between VMs of a Proxmox VE, by what their net0 asks for
+KINDS: tuple[str, ...] = tuple(kind for kind in get_args(Kind) if kind not in {STANDING, PVE})  # that a lab builds
 IPV6_LEAST_MTU = 1280  # RFC 8200, section 5: on a link below it there is no IPv6
 MTU_RANGE = (576, 65535)  # RFC 791's smallest reassembly size; IPv4's largest packet
 Hook = Literal["bridge", "inet", "br_netfilter"]
@@ -69,6 +70,7 @@ class Topology:
     rules: int = 0
     hook: Hook = "bridge"
     sysctls: tuple[tuple[str, str], ...] = ()  # that the endpoints begin with, under every arm
+    net: tuple[tuple[str, str], ...] = ()  # of a VM's net0, in the words of Proxmox VE's API
 
     @property
     def name(self) -> str:
@@ -76,7 +78,8 @@ class Topology:
         return self.label or "-".join([self.kind, *self._unusual()])
 
     def _unusual(self) -> list[str]:
-        words = [str(self.vlan_id)] if self.vlan_id else []
+        words = [value if key == "bridge" else f"{key}{value}" for key, value in self.net]
+        words += [str(self.vlan_id)] if self.vlan_id else []
         words += [f"{end}{vlan}" for end, vlan in self.vlans]
         words += [self.bond_mode, f"{self.legs}legs"] if self.legs else []
         words += [f"{word}-{value}" for word, value in self.bond_options]

@@ -23,6 +23,13 @@ def told(pve: Any, name: str, arguments: list[Any], named: dict[str, Any]) -> An
         return None
     if name == "requests":
         return [list(each[:2]) for each in pve.requests]
+    if name == "configure":  # what Proxmox VE adds to a configuration by itself
+        vmid, key, value = arguments
+        pve.vm(int(vmid)).config[key] = value
+        return None
+    if name == "add_pool":
+        pve.pools[arguments[0]] = set()
+        return None
     if name == "guests":
         return {str(vm.vmid): {"name": vm.name, "status": vm.status, "config": dict(vm.config)} for vm in pve.vms}
     result = getattr(pve, name)(*arguments, **named)

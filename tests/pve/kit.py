@@ -44,9 +44,9 @@ class Double:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Double]:
-    """One, until the block ends."""
-    program = (sys.executable, "-m", "tests.pve.double", str(folder))
+def running(folder: Path, prefix: tuple[str, ...] = ()) -> Iterator[Double]:
+    """One, until the block ends; `prefix` runs it somewhere else."""
+    program = (*prefix, sys.executable, "-m", "tests.pve.double", str(folder))
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

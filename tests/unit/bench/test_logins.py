@@ -8,7 +8,7 @@ from bench import document
 from bench.hosts.command import HostFault
 from bench.hosts.login import Login
 from bench.labs.caretaking import Standing
-from bench.labs.deploying import guests
+from bench.labs.deploying import deployed
 from bench.labs.guests import Guests, notes
 from bench.labs.provider import commands
 from bench.labs.topology import Topology
@@ -28,8 +28,10 @@ GATE = Login("gate", keys=(Path("keys/one"),), known_hosts=Path("known"))
 LOGIN = Login("pve1", 2222, "admin", (Path("keys/one"),), known_hosts=Path("known"), sudo=True, jump=GATE)
 
 
-def _read(text: str) -> Guests | None:
-    return guests(document.read(text, "my.yaml"))
+def _read(text: str) -> Guests:
+    found = deployed(document.read(text, "my.yaml"))
+    assert isinstance(found, Guests)
+    return found
 
 
 def test_a_node_is_read_with_all_that_a_login_has() -> None:

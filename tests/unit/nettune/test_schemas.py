@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import document
-from bench.labs import deploying
 from bench.plan import shipped
 from nettune import schemas
 from results.errors import WrongInput
@@ -167,7 +166,7 @@ def _difference(sample: dict[str, Any], asked: Asked) -> set[object]:  # Any: JS
         if asked.path == "lab.provider":  # it chooses the alternative itself
             found = [each["properties"]["provider"] for each in at_top("lab")]
         words = {str(word) for schema in found for word in (*schema.get("enum", ()), schema.get("const", ""))}
-        return set(asked.answers) - _later(asked.path) ^ (words - {""})
+        return set(asked.answers) ^ (words - {""})
     ranges: set[object] = {(schema.get("minimum"), schema.get("maximum")) for schema in found}
     numbers = [word for schema in found for word in schema.get("enum", ()) if isinstance(word, int)]
     ranges |= {(min(numbers), max(numbers))} if numbers else set()
@@ -177,11 +176,6 @@ def _difference(sample: dict[str, Any], asked: Asked) -> set[object]:  # Any: JS
 def at_top(key: str) -> list[Schema]:
     """The alternatives of a key of the plan."""
     return list(branches(PLAN["properties"][key], PLAN))
-
-
-def _later(path: str) -> set[str]:
-    """Words that a reader knows only to say that they are not in this version."""
-    return set(deploying._LATER) if path == "lab.provider" else set()
 
 
 def _of_treatment(path: str) -> list[Schema]:
