@@ -12,6 +12,7 @@ from nettune.knobs_cli import knobs_app
 from nettune.lab_cli import lab_app
 from nettune.places import places
 from nettune.profile_cli import profile_app
+from nettune.pve_cli import pve_app
 from nettune.say import Screen, duration
 from nettune.tune_cli import tune
 
@@ -27,6 +28,7 @@ app.add_typer(image_app, name="image")
 app.add_typer(knobs_app, name="knobs")
 app.add_typer(data_cli.plan_app, name="plan")
 app.add_typer(profile_app, name="profile")
+app.add_typer(pve_app, name="pve")
 
 StoreOption = Annotated[str, typer.Option("--store", help="Results: a file or database URL (or NETTUNE_STORE).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]

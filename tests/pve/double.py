@@ -9,6 +9,7 @@ method of fakepve's, or one of ours; each answer is a line of JSON.
 import asyncio
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from fakepve import FakePve  # type: ignore[import-untyped]
@@ -17,23 +18,41 @@ from fakepve.certs import make_cert  # type: ignore[import-untyped]
 
 def told(pve: Any, name: str, arguments: list[Any], named: dict[str, Any]) -> Any:  # Any: JSON, and an untyped library
     """What a line of input asks for."""
-    if name == "set":  # an attribute of it, or of one of its guests
-        vmid, attribute, value = arguments
-        setattr(pve.vm(int(vmid)) if vmid else pve, attribute, value)
-        return None
-    if name == "requests":
-        return [list(each[:2]) for each in pve.requests]
-    if name == "configure":  # what Proxmox VE adds to a configuration by itself
-        vmid, key, value = arguments
-        pve.vm(int(vmid)).config[key] = value
-        return None
-    if name == "add_pool":
-        pve.pools[arguments[0]] = set()
-        return None
-    if name == "guests":
-        return {str(vm.vmid): {"name": vm.name, "status": vm.status, "config": dict(vm.config)} for vm in pve.vms}
+    if name in OURS:
+        return OURS[name](pve, *arguments)
     result = getattr(pve, name)(*arguments, **named)
     return result if isinstance(result, str | int | float | list | dict | None) else repr(result)
+
+
+def _set(pve: Any, vmid: int, attribute: str, value: Any) -> None:  # Any: as in told, here and below
+    """An attribute of it, or of one of its guests."""
+    setattr(pve.vm(int(vmid)) if vmid else pve, attribute, value)
+
+
+def _configure(pve: Any, vmid: int, key: str, value: str) -> None:
+    """What Proxmox VE adds to a configuration by itself."""
+    pve.vm(int(vmid)).config[key] = value
+
+
+def _acl(pve: Any, who: str, rights: list[Any]) -> None:
+    """Who may do what: [path, [privileges]] each; nobody else anything."""
+    pve.acl = {who: [(path, set(privileges)) for path, privileges in rights]}
+
+
+def _add_pool(pve: Any, name: str) -> None:
+    pve.pools[name] = set()
+
+
+def _guests(pve: Any) -> dict[str, Any]:
+    return {str(vm.vmid): {"name": vm.name, "status": vm.status, "config": dict(vm.config)} for vm in pve.vms}
+
+
+def _requests(pve: Any) -> list[Any]:
+    return [list(each[:2]) for each in pve.requests]
+
+
+OURS: dict[str, Callable[..., Any]] = {"set": _set, "configure": _configure, "acl": _acl, "add_pool": _add_pool, "guests": _guests,
+        "requests": _requests}  # fmt: skip
 
 
 def said(line: object) -> None:

@@ -82,10 +82,8 @@ def desk(node: Namespace) -> Iterator[Namespace]:
     with sshd.namespace() as found:
         for where, lines in (
             (node, "link add vmbr0 type bridge\nlink set vmbr0 up\n"),
-            (
-                found,
-                f"link add eth0 type veth peer name desk netns {node.netns}\nlink set eth0 up\naddr add {DESK}/24 dev eth0\n",
-            ),
+            (found, f"link add eth0 type veth peer name desk netns {node.netns}\nlink set eth0 up\n"),
+            (found, f"addr add {DESK}/24 dev eth0\n"),
             (node, "link set desk master vmbr0 up\n"),
         ):
             Local().run(Command(("ip", "-netns", where.netns, "-batch", "-"), stdin=lines)).require()

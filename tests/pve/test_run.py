@@ -54,7 +54,7 @@ class Cluster:
         return str(path)
 
     def run(self, *words: str) -> Any:  # Any: CompletedProcess
-        """nettune at the desk."""
+        """Nettune at the desk."""
         return nettune(*words, prefix=self.prefix)
 
 

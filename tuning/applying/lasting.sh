@@ -68,6 +68,12 @@ failed() { # $1: why. Every change on probation, the last first; the others stay
 
 at_boot() {
   locked
+  for next in "$root"/*/keep.next; do # of a keeping that the power cut short
+    [ -d "$next" ] || continue
+    rm -f "$sysctls/99-zz-nettune-"*"-$(basename "${next%/keep.next}").conf.new"
+    rm -rf "$next"
+  done
+  [ -n "$(kept)" ] || { cleared; exit 0; }
   read -r this </proc/sys/kernel/random/boot_id
   for folder in $(kept); do
     if [ -e "$folder/keep/tried" ]; then
@@ -147,11 +153,6 @@ keep() {
   last=$(for each in $(kept r); do cat "$each/keep/sequence"; done | head -n 1)
   printf '%04d\n' "$((1${last:-0000} - 10000 + 1))" >"$next/sequence"
   file_of "$next" "$folder"
-  if [ -s "$next/sysctl.conf" ]; then
-    mkdir -p "$sysctls"
-    cp "$next/sysctl.conf" "$file.new"
-    sync "$file.new"
-  fi
   cp "$next/boot" "$own.new"
   sync "$own.new"
   mv "$own.new" "$own"
@@ -162,6 +163,12 @@ keep() {
     mv "$units/nettune-boot.service.new" "$units/nettune-boot.service"
     ln -sf ../nettune-boot.service "$units/multi-user.target.wants/nettune-boot.service"
     sync "$units" "$units/multi-user.target.wants"
+  fi
+  # From here on a boot finds what is not kept after all, and takes it away.
+  if [ -s "$next/sysctl.conf" ]; then
+    mkdir -p "$sysctls"
+    cp "$next/sysctl.conf" "$file.new"
+    sync "$file.new"
   fi
   sync "$next"/* "$next" "${own%/*}"
   mv "$next" "$folder/keep"
