@@ -51,8 +51,9 @@ def _requests(pve: Any) -> list[Any]:
     return [list(each[:2]) for each in pve.requests]
 
 
-OURS: dict[str, Callable[..., Any]] = {"set": _set, "configure": _configure, "acl": _acl, "add_pool": _add_pool, "guests": _guests,
-        "requests": _requests}  # fmt: skip
+OURS: dict[str, Callable[..., Any]] = {
+    "set": _set, "configure": _configure, "acl": _acl, "add_pool": _add_pool, "guests": _guests, "requests": _requests,
+}  # fmt: skip
 
 
 def said(line: object) -> None:
