@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess  # noqa: TID251 - cuts the way itself
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,6 +59,8 @@ def strike() -> None:
         subprocess.run(os.environ.get("NETTUNE_TEST_CUT", "ip link set port-a down").split(), check=True)
     if how in {"kill", "off"}:
         os.kill(os.getpid(), signal.SIGKILL)
+    if how == "cut" and (after_s := os.environ.get("NETTUNE_TEST_GIVES_UP_S")):
+        threading.Timer(float(after_s), os.kill, (os.getpid(), signal.SIGKILL)).start()  # whoever sits there
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ class Kept:
         """Runs a program at the desk."""
         cable = f"{sys.executable} -m tests.vm.qmp {self.guest.folder / 'qmp'}"
         down = f'{cable} set_link {{"name":"m","up":false}}'
-        return ("env", f"HOME={self.home}", f"NETTUNE_TEST_CUT={down}")
+        return ("env", f"HOME={self.home}", f"NETTUNE_TEST_CUT={down}", "NETTUNE_TEST_GIVES_UP_S=12")
 
     def off(self) -> tuple[str, ...]:
         """The same where what is cut is the power."""

@@ -106,9 +106,10 @@ class Node:
             return state.read({host: [*DEVICES, "tap1"]}, bridged=[host])[host.name]
 
     def files(self) -> set[str]:
-        """All files of /etc, and what of us would run at boot, each with a digest."""
-        line = "find /etc /var/lib/nettune/boot* -xdev ! -type d -exec sha256sum {} + 2>/dev/null"
-        return set(self.told(line).splitlines())
+        """All files and links of /etc, and what of us would run at boot: digests, and where links lead."""
+        places = "/etc /var/lib/nettune/boot*"
+        files = f"find {places} -xdev -type f -exec sha256sum {{}} + 2>/dev/null"
+        return set(self.told(f"{files}; find {places} -xdev -type l -printf '%l %p\\n' 2>/dev/null").splitlines())
 
     def changes(self) -> list[dict[str, Any]]:  # Any: JSON
         """What it tells of its changes."""
