@@ -40,6 +40,10 @@ def test_a_profile_that_cannot_be_is_refused_by_line(untouched: Machines, tmp_pa
     told = [desk(untouched, "apply", file, *words) for file in
             (str(path), profile(unknown, mtuu="9000"), profile(range_, mtu="70000"), "no-such-profile")]  # fmt: skip
 
+    both = desk(untouched, "apply", profile(range_, mtu="1400"), *words, "--hold", "--persist")
+
+    assert both.returncode == 2
+    assert "nettune confirm HOST --persist" in both.stderr
     assert [each.returncode for each in told] == [2, 2, 2, 2]
     assert "newer format" in told[0].stderr
     assert "mine.yaml:1" in told[0].stderr

@@ -63,7 +63,7 @@ def test_a_change_that_is_kept_is_there_after_a_boot_and_taken_back_whole(bootin
     files = sh(booting, f"ls {SYSCTLS}"), sh(booting, f"cat {SYSCTLS}/*")
     boot(booting, was)
     after = value(booting.a, RMEM), mtu(booting.a)
-    stands = desk(booting, "verify", A)
+    stands, silent = desk(booting, "verify", A), desk(booting, "verify", A, "--watch")
     waited(lambda: changes(booting, A)[-1]["state"] == "kept", 30)
     back = desk(booting, "rollback", A)
     left = sh(booting, f"ls {SYSCTLS} {BOOT}")
@@ -74,6 +74,7 @@ def test_a_change_that_is_kept_is_there_after_a_boot_and_taken_back_whole(bootin
     assert f"{RMEM} = {HELD}" in files[1]
     assert after == (HELD, 1400)
     assert stands.returncode == 0, stands.stdout
+    assert (silent.returncode, silent.stdout) == (0, "")
     assert back.returncode == 0, back.stderr
     assert (value(booting.a, RMEM), mtu(booting.a)) == (was, 1500)
     assert left == f"{SYSCTLS}:"
