@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench.facts import riding
+from bench.facts.scope import device_of
 from bench.hosts.host import Host
 from bench.hosts.opened import opened
 from nettune import asked, changes
 from nettune.say import Screen
 from results.errors import NotAble, WrongInput
 from tuning import fits, guard
-from tuning.applying import carrying, keeping, lasting, others, planning
+from tuning.applying import carrying, keeping, lasting, others, planning, returning
 from tuning.applying.others import Other
 from tuning.applying.planning import Planned
 from tuning.applying.record import Applied
@@ -55,6 +56,9 @@ def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, o
         if wish.persist:
             lasting.able(host)
         plan = _planned(host, profile, wish)
+        if wish.persist and (late := _late(plan)):
+            raise NotAble(f"on {host.name}: {late} belongs to a guest, and is not there when a boot sets what is kept",
+                          hint="--runtime-only; what starts the guest can set it")  # fmt: skip
         beside = _others(plan)
         _shown(screen, profile, plan)
         for each in beside:
@@ -63,12 +67,8 @@ def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, o
                                    "refused": dict(plan.refused),
                                    "also_set": [_also(each, wish) for each in beside]}  # fmt: skip
         if wish.dry_run or not (plan.rows or plan.refused):
-            if wish.persist and not wish.dry_run and (since := _to_keep(host, profile)):
-                return {
-                    **told,
-                    "change": since.change_id,
-                    "state": changes.kept(screen, host, word, since, wish.probation_s),
-                }
+            if wish.persist and not wish.dry_run and (since := _kept(screen, host, word, plan, profile, wish)):
+                return {**told, "change": since.change_id, "state": "on probation"}
             screen.line("nothing was changed: a dry run" if plan.rows else f"{host.name}: nothing to do")
             return {**told, "change": None, "state": "planned" if plan.rows else "nothing to do"}
         made = carrying.apply(plan, profile.name, confirm_s=wish.confirm_s, again=lambda: opened(word))
@@ -77,11 +77,19 @@ def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, o
         try:
             state = _held(screen, host, word, made) if wish.hold else _confirmed(screen, host, word, made)
             if wish.persist:
-                state = changes.kept(screen, host, word, made, wish.probation_s)
+                _kept(screen, host, word, plan, profile, wish)
+                state = "on probation"
         except BaseException as error:
             error.add_note(f"change {made.change_id} was applied; whether it stays: nettune history {word}")
             raise
         return {**told, "change": made.change_id, "state": state}
+
+
+def _late(plan: Planned) -> str:
+    """A device that would be changed and that only its guest's start makes; "" for none."""
+    links = plan.riding.stack.links
+    named = {device_of(row.change.key) for row in plan.rows} & links.keys()
+    return next((name for name in sorted(named) if links[name].kind in {"tun", "veth"} and links[name].master), "")
 
 
 def _held(screen: Screen, host: Host, word: str, made: Applied) -> str:
@@ -97,10 +105,17 @@ def _confirmed(screen: Screen, host: Host, word: str, made: Applied) -> str:
     return "confirmed"
 
 
-def _to_keep(host: Host, profile: Profile) -> Applied | None:
-    """The last change of that profile that stands and that a boot would undo."""
-    found = [each for each in keeping.changes(host) if each.profile == profile.name and each.state == "confirmed"]
-    return found[-1] if found else None
+def _kept(screen: Screen, host: Host, word: str, plan: Planned, profile: Profile, wish: Wish) -> Applied | None:
+    """Every change of the profile on these devices that a boot would undo is kept; the last of them.
+
+    The profile may have come in several: what was so already when a later one was applied is in an earlier one.
+    """
+    devices = {device.device for device in plan.lab.path}
+    last = None
+    for each in returning.unkept(keeping.changes(host), profile.name, devices):
+        changes.kept(screen, host, word, each, wish.probation_s)
+        last = each
+    return last
 
 
 @contextmanager

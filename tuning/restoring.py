@@ -23,9 +23,20 @@ from tuning.surroundings import repairs
 Explains = Callable[[Difference], bool]
 PATIENCE_S = 10  # a link that a driver resets comes back sooner
 
+# Of the lines of `undoing`; $folder has the log.
+FUNCTIONS = """\
+try() { (eval "$1") >>"$folder/log" 2>&1; echo "exit $?: $1" >>"$folder/log"; }
+differs() {
+  [ -e "$1" ] || return 1
+  wanted=$2; set -- $(cat "$1")
+  [ "$*" != "$wanted" ]
+}
+lacks() { ! ip route show table all | sed 's/ expires [^ ]*//; s/ *$//' | grep -Fxq -- "$1"; }
+"""
 # Uptime, not the clock: a host whose time is set meanwhile must not wait for hours, nor restore in mid-trial.
 # $0 is the file itself, in its own folder; the lock lies beside that.
-_BEFORE = """\
+_BEFORE = (
+    """\
 #!/bin/sh
 # nettune guard: puts back what a treatment changed on this host. By hand, at any time: sh THIS-FILE now
 folder=${0%/*} root=${0%/*/*}
@@ -38,13 +49,9 @@ due() {
   read -r now rest </proc/uptime
   left=$((${deadline:-0} - ${now%.*}))
 }
-try() { (eval "$1") >>"$folder/log" 2>&1; echo "exit $?: $1" >>"$folder/log"; }
-differs() {
-  [ -e "$1" ] || return 1
-  wanted=$2; set -- $(cat "$1")
-  [ "$*" != "$wanted" ]
-}
-lacks() { ! ip route show table all | sed 's/ expires [^ ]*//; s/ *$//' | grep -Fxq -- "$1"; }
+"""
+    + FUNCTIONS
+    + """\
 well() {
   for look in $looks; do
     what=${look#*:}
@@ -95,9 +102,13 @@ mv "$folder/deadline" "$folder/restoring" 2>/dev/null || [ "${1:-}" = now ] ||
 read -r now rest </proc/uptime
 echo "began at uptime $now" >>"$folder/log"
 """
+)
 _AFTER = """\
 read -r now rest </proc/uptime
 echo "ended at uptime $now" >>"$folder/log"
+# What is kept over boots (tuning/applying/lasting.sh) would set it again: that takes the lock itself.
+exec 9>&-
+[ ! -e "$folder/keep/sequence" ] || /bin/sh "${root%/*}/boot" unkeep "${folder##*/}" >>"$folder/log" 2>&1
 : >"$folder/restored"
 sync
 """

@@ -15,6 +15,7 @@ echo '== ha'; ha-manager status 2>/dev/null
 echo '== links'; corosync-cfgtool -s 2>/dev/null
 true"""))  # fmt: skip
 _LRM = r"^lrm {} \(([^,)]+)"
+_AT_REST = frozenset({"stopped", "ignored", "disabled", "error", "freeze"})
 _LINK = re.compile(r"^LINK ID (\d+)(.*?)(?=^LINK ID |\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -33,11 +34,13 @@ class Cluster:
     node: str
     ha: str
     rings: tuple[Ring, ...]
+    runs: bool = False  # HA has a service on the node that is neither stopped nor given up
 
     @property
     def fences(self) -> bool:
         """True where its watchdog is armed: without quorum it is reset after about 60 s, before any timer of ours."""
-        return bool(self.ha) and self.ha not in {"idle", "maintenance mode"}
+        # In maintenance it keeps its watchdog until all services have left (pve-ha-manager, PVE/HA/LRM.pm).
+        return bool(self.ha) and self.ha != "idle" and (self.ha != "maintenance mode" or self.runs)
 
 
 def parse(text: str) -> Cluster:
@@ -46,7 +49,10 @@ def parse(text: str) -> Cluster:
     ha, _, links = rest.partition("== links\n")
     node = head.strip().partition(".")[0]
     found = re.search(_LRM.format(re.escape(node)), ha, re.MULTILINE)
-    return Cluster(node, found[1].strip() if found else "", tuple(_ring(match[2]) for match in _LINK.finditer(links)))
+    services = re.findall(rf"^service \S+ \({re.escape(node)}, ([^,)]+)", ha, re.MULTILINE)
+    runs = any(state.strip() not in _AT_REST for state in services)
+    rings = tuple(_ring(match[2]) for match in _LINK.finditer(links))
+    return Cluster(node, found[1].strip() if found else "", rings, runs)
 
 
 def _ring(text: str) -> Ring:

@@ -105,6 +105,7 @@ def test_a_node_that_would_be_fenced_is_refused_whatever_is_allowed(untouched: M
     links = CLUSTER.partition("== links\n")[2].format(second="connected")
     links = links.replace("10.0.0.1", "192.0.2.1").replace("10.0.1.1", CONTROL["a"])
     ha = CLUSTER.partition("== ha\n")[2].partition("== links")[0].replace("lrm pve1", f"lrm {node}")
+    ha = ha.replace("(pve1, started)", f"({node}, stopped)")
     mine = profile(tmp_path, txqueuelen="2000")
     words = ("apply", mine, "--host", A, "--device", "eth0", "--allow", "corosync", "--disruption", "d4", "--dry-run",
              "--json")  # fmt: skip

@@ -223,3 +223,74 @@ def _link(machines: Machines, state: str) -> None:
     if state == "up":
         waited(lambda: "tentative" not in machines.node.run(Command(("ip", "-6", "addr"))).stdout, 10)
         time.sleep(0.1)
+
+
+def test_the_command_for_emergencies_takes_the_files_of_a_kept_change_too(booting: Machines, tmp_path: Path) -> None:
+    """`sh restore now`, by hand on the host: a boot does not set it again."""
+    was = value(booting.a, RMEM)
+    kept(booting, tmp_path, **{RMEM: HELD, "mtu": "1400"})
+    sh(booting, f"sh {ROOT}/{changes(booting, A)[-1]['change']}/restore now")
+    left = sh(booting, f"ls {SYSCTLS} {BOOT}")
+    boot(booting, was)
+
+    assert left == f"{SYSCTLS}:"
+    assert (value(booting.a, RMEM), mtu(booting.a)) == (was, 1500)
+    assert changes(booting, A)[-1]["state"] == "put itself back"
+
+
+def test_what_the_owner_did_since_is_not_undone_by_a_failed_probation(booting: Machines, tmp_path: Path) -> None:
+    """It takes back what the change moved, and no address or sysctl that the host has had since."""
+    was = value(booting.a, RMEM)
+    kept(booting, tmp_path, **{RMEM: HELD, "mtu": "1400"})
+    sh(booting, "sysctl -qw net.ipv6.conf.eth0.accept_ra=2; ip address add 2001:db8:9::1/64 dev eth0 nodad")
+    _link(booting, "down")
+    boot(booting, was)
+    waited(lambda: value(booting.a, RMEM) == was and mtu(booting.a) == 1500, 30)
+    _link(booting, "up")
+    waited(lambda: changes(booting, A)[-1]["state"] == "put itself back", 10)
+    kept_ra = value(booting.a, "net.ipv6.conf.eth0.accept_ra")
+    kept_address = "2001:db8:9::1/64" in sh(booting, "ip -6 address show dev eth0")
+    sh(booting, "sysctl -qw net.ipv6.conf.eth0.accept_ra=1; ip address del 2001:db8:9::1/64 dev eth0")
+
+    assert (kept_ra, kept_address) == ("2", True)
+
+
+def test_a_profile_that_came_in_two_changes_is_kept_whole_and_by_its_later_values(
+    booting: Machines, tmp_path: Path
+) -> None:
+    """Both are kept, the older one without what the later one sets; a second time there is nothing to do."""
+    was = value(booting.a, RMEM)
+    more = HELD.replace("67108864", "134217728")
+    of = ("--host", A, "--device", "eth0", "--disruption", "d4")
+    desk(booting, "apply", profile(tmp_path, **{RMEM: HELD, "mtu": "1400"}), *of)
+    mine = profile(tmp_path, **{RMEM: more, "mtu": "1400"})
+    desk(booting, "apply", mine, *of)
+    first = desk(booting, "apply", mine, *of, "--persist", "--probation", "10", "--json")
+    second = desk(booting, "apply", mine, *of, "--persist", "--probation", "10", "--json")
+    states = [each["state"] for each in changes(booting, A)]
+    boot(booting, was)
+    after = value(booting.a, RMEM), mtu(booting.a)
+    for _ in range(2):
+        assert desk(booting, "rollback", A).returncode == 0
+
+    assert first.returncode == 0, first.stderr
+    assert json.loads(second.stdout)[0]["state"] == "nothing to do"
+    assert states == ["on probation", "on probation"]
+    assert after == (more, 1400)
+    assert (value(booting.a, RMEM), mtu(booting.a)) == (was, 1500)
+
+
+def test_a_change_that_is_kept_during_anothers_first_boot_has_its_own_to_come(
+    booting: Machines, tmp_path: Path
+) -> None:
+    """The first one's probation ends well; the later one stays on probation until a boot of its own went well."""
+    was = value(booting.a, RMEM)
+    kept(booting, tmp_path, **{RMEM: HELD})
+    boot(booting, was, 1)
+    kept(booting, tmp_path, **{"net.ipv4.tcp_wmem": HELD})
+    waited(lambda: changes(booting, A)[0]["state"] == "kept", 30)
+    states = [each["state"] for each in changes(booting, A)]
+    for _ in range(2):
+        desk(booting, "rollback", A)
+
+    assert states == ["kept", "on probation"]

@@ -38,7 +38,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "qdisc": {"qdisc": "fq limit 500"},
     "link": {"txqueuelen": "2000", "gro_max_size": "131072"},
     "ring": {"rx-ring": "128", "tx-ring": "128"},
-    "channels": {"channels": "1"},
+    "channels": {"channels": "2"},
 }
 STEPS = range(6, 46)  # of about 44; what comes before the guard changes nothing
 WAYS = ("kill", "cut", "off")
@@ -99,7 +99,7 @@ class Kept:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
-    """One guest with two queues, whose /var/lib/nettune is a disk of its own."""
+    """One guest with one of two queues in use, whose /var/lib/nettune is a disk of its own."""
     folder = tmp_path_factory.mktemp("kept")
     disk = folder / "state.img"
     with disk.open("wb") as file:
@@ -109,7 +109,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     files = {**keys(folder), "etc/nettune/nics": nics.encode(),
              "etc/nettune/mounts": b"vdc /var/lib/nettune ext4\n"}  # fmt: skip
     more = (
-        *("-smp", "2", "-action", "reboot=reset", "-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"),
+        *("-action", "reboot=reset", "-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"),
         *("-drive", f"file={disk},if=none,id=state,format=raw", "-device", "virtio-blk-pci,drive=state"),
         *("-netdev", f"tap,id=d,queues=2,vhost=off,script=no,downscript=no,ifname={_tap(folder)}"),
         *("-device", f"virtio-net-pci,netdev=d,mq=on,vectors=6,mac={DATA}"),

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from bench.facts.scope import device_of
+from bench.facts.sheet import FactSheet
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host
 from results.errors import NotAble
+from tuning import restoring
+from tuning.applying import record
 from tuning.applying.record import Applied
 from tuning.guard import BUSY, FIRED, ROOT, SLOW_S
 from tuning.knobs.knob import Change
@@ -72,9 +75,20 @@ def written(applied: Applied, kernel: str, probation_s: int = PROBATION_S) -> Ma
     sysctls = [each for each in ordered if owner(each.key).kind == "sysctl"]
     others = [each for each in ordered if owner(each.key).kind != "sysctl"]
     devices = dict.fromkeys(name for each in others if (name := device_of(each.key)))
+    before = record.before(applied)
     made = f"# nettune: profile {applied.profile}, change {applied.change_id}; to take it back: nettune rollback\n"
     return {
         "set": made + "".join(f"{line}\n" for line in _lines(others)),
+        # What the change moved and no more: whatever else became of the host until then is its owner's.
+        "undo": _undo(made, ordered, before),
+        "undo.sysctl": _undo(
+            made,
+            sysctls,
+            FactSheet(
+                before.host,
+                {key: value for key, value in before.facts.items() if key in {each.key for each in sysctls}},
+            ),
+        ),
         "sysctl.conf": made + "".join(f"{_sysctl(each)} = {each.wanted}\n" for each in sysctls) if sysctls else "",
         "devices": "\n".join(devices) + "\n",
         "kernel": f"{kernel}\n",
@@ -89,6 +103,11 @@ def _lines(changes: list[Change]) -> list[str]:
     for knob, listed in itertools.groupby(changes, key=lambda change: owner(change.key)):
         lines += [f"try {shlex.quote(str(command))}" for command in knob.writes(tuple(listed))]
     return lines
+
+
+def _undo(made: str, changes: list[Change], before: FactSheet) -> str:
+    lines = restoring.undoing(changes, before, lambda _: True)
+    return made + restoring.FUNCTIONS + "".join(f"{line}\n" for line in lines)
 
 
 def _sysctl(change: Change) -> str:

@@ -1,22 +1,28 @@
 #!/bin/sh
 # nettune: sets at boot what confirmed changes are to keep, and takes back what does not come through its first boot.
 # Needs no network, no Python and none of us. Usage: boot | probation | keep ID | unkeep ID | check
-# A change is kept by its folder's `keep`: `set` (lines of sh), `sysctl.conf`, `devices`, `sequence`; and, until a boot
-# went well, `probation` (seconds) and `tried` (the boot that began it). One rename makes it so, and all that follows can
-# be done again: whatever moment the power fails at, it is kept whole or not at all.
+# A change is kept by its folder's `keep`: `set` and `undo` (lines of sh), `undo.sysctl`, `sysctl.conf`, `devices`,
+# `sequence`; and, until a boot went well, `probation` (seconds) and `tried` (the boot that began it). One rename makes it
+# so, and all that follows can be done again: whatever moment the power fails at, it is kept whole or not at all.
 folder= root=/var/lib/nettune/guard own=/var/lib/nettune/boot
 sysctls=/etc/sysctl.d units=/etc/systemd/system
 export PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin" LC_ALL=C
 umask 022
+read -r this </proc/sys/kernel/random/boot_id
 
 uptime_s() { read -r now rest </proc/uptime; now=${now%.*}; }
 try() { (eval "$1") >>"$folder/log" 2>&1; echo "exit $?: $1" >>"$folder/log"; }
 told() { echo "$1" >>"$folder/log"; }
 file_of() { read -r sequence <"$1/sequence"; file=$sysctls/99-zz-nettune-$sequence-${2##*/}.conf; }
 locked() { exec 9>>"$root/lock"; flock -w 30 9 || exit 75; }
+reloaded() { [ ! -d /run/systemd/system ] || systemctl daemon-reload 2>/dev/null || true; }
 # Those that are kept, in the order in which they were; $1 is "r" for the last first.
 kept() { for each in "$root"/*/keep; do [ ! -e "$each/sequence" ] || echo "$(cat "$each/sequence") ${each%/keep}"; done |
   sort "-n${1:-}" | cut -d' ' -f2; }
+# Of those the ones whose first boot this is: what was kept since has its own still to come.
+trying() { for each in $(kept "${1:-}"); do
+  [ ! -e "$each/keep/probation" ] || [ "$(cat "$each/keep/tried" 2>/dev/null)" != "$this" ] || echo "$each"
+done; }
 
 installed() { # the file of sysctl.d, which a power failure may have left to us
   file_of "$folder/keep" "$folder"
@@ -42,28 +48,28 @@ taken_away() { # files first: what is still set then is gone with the next boot
   if [ ! -e "$file" ] || cmp -s "$folder/keep/sysctl.conf" "$file"; then rm -f "$file"
   else echo "$file was edited since, and is left as it is"; fi
   rm -f "$file.new"
+  [ ! -d "$sysctls" ] || sync "$sysctls"
   rm -rf "$folder/kept-before"
-  mv "$folder/keep" "$folder/kept-before"
+  mv "$folder/keep" "$folder/kept-before" || return 1
   sync "$folder"
   [ -n "$(kept)" ] || cleared
 }
 
 cleared() { # nothing is kept any more: nothing of us runs at boot
   rm -f "$units/multi-user.target.wants/nettune-boot.service" "$units/nettune-boot.service" "$own"
-  [ ! -d /run/systemd/system ] || systemctl daemon-reload 2>/dev/null
+  reloaded
 }
 
-failed() { # $1: why. Every change on probation, the last first; the others stay
-  back=
-  for folder in $(kept r); do
-    [ -e "$folder/keep/probation" ] || continue
-    told "probation: $1"
+failed() { # $1: why; $2: the undo of each, all of it or what a boot alone has set; the rest: their folders, last first
+  why=$1 undo=$2
+  shift 2
+  for folder; do
+    told "probation: $why"
     taken_away
-    back="$back $folder"
+    . "$folder/kept-before/$undo"
+    : >"$folder/restored"
+    sync "$folder/restored" "$folder"
   done
-  exec 9>&- # each takes the lock itself
-  for folder in $back; do /bin/sh "$folder/restore" now; done
-  locked
 }
 
 at_boot() {
@@ -73,24 +79,23 @@ at_boot() {
     rm -f "$sysctls/99-zz-nettune-"*"-$(basename "${next%/keep.next}").conf.new"
     rm -rf "$next"
   done
-  [ -n "$(kept)" ] || { cleared; exit 0; }
-  read -r this </proc/sys/kernel/random/boot_id
-  for folder in $(kept); do
-    if [ -e "$folder/keep/tried" ]; then
-      read -r before <"$folder/keep/tried"
-      [ "$before" = "$this" ] || { failed "the first boot with it ended before it was seen to be well"; break; }
-    fi
+  for folder in $(kept); do # put back by hand meanwhile, by a version that left its files
+    [ ! -e "$folder/restored" ] || taken_away
   done
-  watch=
+  again=
+  for folder in $(kept r); do
+    [ ! -e "$folder/keep/tried" ] || [ "$(cat "$folder/keep/tried")" = "$this" ] || again="$again $folder"
+  done
+  [ -z "$again" ] || failed "the first boot with it ended before it was seen to be well" undo.sysctl $again
+  [ -n "$(kept)" ] || { cleared; exit 0; }
   for folder in $(kept); do
     if [ -e "$folder/keep/probation" ]; then
-      watch=yes
       echo "$this" >"$folder/keep/tried"
       sync "$folder/keep/tried" "$folder/keep"
     fi
     applied
   done
-  [ -n "$watch" ] || exit 0
+  [ -n "$(trying)" ] || exit 0
   if [ -d /run/systemd/system ]; then
     systemd-run --quiet --collect --unit=nettune-probation /bin/sh "$own" probation 9>&-
   else
@@ -103,17 +108,18 @@ at_boot() {
 
 looked() { # sets `ill` to what is not well, "" where all is
   ill=
-  for folder in $(kept); do
-    [ ! -e "$folder/keep/probation" ] || text=$(/bin/sh "$folder/restore" look 2>/dev/null) || ill=${text:-it cannot be told}
+  for folder in $(trying); do
+    text=$(/bin/sh "$folder/restore" look 2>/dev/null) || ill=${text:-it cannot be told}
   done
 }
 
-# Ill for half of the time without a pause, or ill when it is over: what a boot needs longer for is no good either.
+# Ill for half of the time without a pause, or ill when it is over: what a boot needs longer for is no good either. Of
+# several the longest time counts for all.
 probation() {
   seconds=0
   echo "$$" >"$root/watcher"
-  for folder in $(kept); do
-    { [ ! -e "$folder/keep/probation" ] || read -r seconds <"$folder/keep/probation"; } 2>/dev/null
+  for folder in $(trying); do
+    read -r one <"$folder/keep/probation" && [ "$one" -gt "$seconds" ] && seconds=$one
   done
   uptime_s; began=$now since=
   while :; do
@@ -129,15 +135,19 @@ probation() {
     fi
     sleep 1
   done
-  locked
+  exec 9>>"$root/lock"
+  if [ -n "$ill" ]; then # whoever holds the lock: a host that is cut off is put back
+    flock -w 60 9
+    failed "$ill" undo $(trying r)
+  else
+    until flock -w 60 9; do :; done
+    for folder in $(trying); do
+      told "probation: well for the whole of $seconds s"
+      rm -f "$folder/keep/probation" "$folder/keep/tried"
+      sync "$folder/keep"
+    done
+  fi
   rm -f "$root/watcher"
-  [ -z "$ill" ] || { failed "$ill"; return; }
-  for folder in $(kept); do
-    [ -e "$folder/keep/probation" ] || continue
-    told "probation: well for the whole of $seconds s"
-    rm -f "$folder/keep/probation" "$folder/keep/tried"
-    sync "$folder/keep"
-  done
 }
 
 # $1 id, whose `keep.next` is on disk. What is wrong is found before the rename; what was made for it goes again.
@@ -149,7 +159,7 @@ keep() {
   next=$folder/keep.next
   trap 'code=$?; [ -e "$folder/keep/sequence" ] || { rm -rf "$next" "${file:-/nonexistent/none}.new"; [ -n "$(kept)" ] || cleared; }; exit $code' EXIT
   set -e
-  /bin/sh -n "$next/set"
+  for each in set undo undo.sysctl; do /bin/sh -n "$next/$each"; done
   last=$(for each in $(kept r); do cat "$each/keep/sequence"; done | head -n 1)
   printf '%04d\n' "$((1${last:-0000} - 10000 + 1))" >"$next/sequence"
   file_of "$next" "$folder"
@@ -175,7 +185,7 @@ keep() {
   sync "$folder"
   set +e
   [ ! -e "$file.new" ] || { mv "$file.new" "$file" && sync "$sysctls"; }
-  [ ! -d /run/systemd/system ] || systemctl daemon-reload 2>/dev/null
+  reloaded
   exit 0
 }
 

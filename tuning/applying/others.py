@@ -6,7 +6,7 @@ One question to a host, read by pure functions. It answers which layer wins: now
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.facts import tailed
@@ -17,11 +17,11 @@ from tuning.exports import interfaces
 from tuning.exports.networkd import OPTIONS as LINK_OPTIONS
 from tuning.knobs.table import knob_for
 
-When = Literal["at boot", "at boot and by ifreload", "while it runs"]
+When = Literal["at boot", "by sysctl --system", "at boot and by ifreload", "while it runs"]
 OURS = "99-zz-nettune-"  # of our files in sysctl.d
 _SYSCTL_FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 _SYSCTL_FILE = re.compile(rf"({'|'.join(_SYSCTL_FOLDERS)})/([^/]+\.conf)")
-_PROGRAMS = ("bpftune", "irqbalance", "tuned")
+_LAST = "/etc/sysctl.conf"
 # Files first, each under its name; then the programs that run, and the device's .link file as udev told it.
 _ASKED = """\
 for file in /etc/sysctl.d/*.conf /run/sysctl.d/*.conf /usr/local/lib/sysctl.d/*.conf /usr/lib/sysctl.d/*.conf \\
@@ -91,6 +91,8 @@ def wins(other: Other, *, kept: bool) -> str:
     """In words: which of the two is there after what."""
     if other.when == "while it runs":
         return "it may set it again at any time"
+    if other.when == "by sysctl --system":
+        return "it wins after `sysctl --system`, which packages run"
     if other.when == "at boot and by ifreload":
         mine = "after a boot ours is set later and wins; " if kept else "it wins after a boot, and "
         return f"{mine}after `ifreload -a` it wins"
@@ -104,6 +106,8 @@ def wins(other: Other, *, kept: bool) -> str:
 def _of_sysctl(texts: Texts, word: str, name: str) -> list[Other]:
     """The file that has the last word at boot, ours left out, and tuned's."""
     told = [each for path in _in_order(texts) for each in _lines(texts[path], path, word, name)][-1:]
+    # procps reads it after all others, systemd-sysctl not at all.
+    told += [replace(each, when="by sysctl --system") for each in _lines(texts.get(_LAST, ""), _LAST, word, name)[-1:]]
     for path, text in texts.items():
         if path.startswith("tuned:"):
             told += [

@@ -175,7 +175,7 @@ def _fenced(host: Host, rows: Sequence[Row], riding: Riding) -> list[tuple[str, 
     why = (
         f"corosync has no other ring than by {devices}, and HA is {told.ha} on {told.node}: cut off it is fenced after "
         "about 60 s, before anything is put back. First: ha-manager crm-command node-maintenance enable "
-        f"{told.node}, or a second ring"
+        f"{told.node}, and wait until its services have moved; or a second ring"
     )
     return [(carrying[0].setting, why)]
 

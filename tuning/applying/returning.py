@@ -1,5 +1,6 @@
 """A change of a host taken back: by the host's own script while it is armed, fact by fact once it was confirmed."""
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,8 @@ from tuning.guard import Original
 from tuning.journal import Intent
 from tuning.knobs.table import owner
 from tuning.treatments import undo
+
+_HANDLE = re.compile(r"\b[89a-f][0-9a-f]{3}:")
 
 
 class SomebodyElses(NotAble):
@@ -40,11 +43,31 @@ def chosen(host: str, changes: Sequence[Applied], change_id: str) -> Applied:
     return found[0]
 
 
+def unkept(changes: Sequence[Applied], profile: str, devices: Collection[str]) -> tuple[Applied, ...]:
+    """The changes of a profile on these devices that stand and that a boot would undo, oldest first.
+
+    Each without what a later change that stands sets too: at boot the later value must be the one.
+    """
+    found = []
+    for place, each in enumerate(changes):
+        if each.state != "confirmed" or each.profile != profile or set(each.devices) != set(devices):
+            continue
+        later = {change.key for other in changes[place + 1 :] if other.to_stand for change in other.changes}
+        own = tuple(change for change in each.changes if change.key not in later)
+        if own:
+            moved = {key: values for key, values in each.moved.items() if key not in later}
+            found.append(replace(each, changes=own, moved=moved))
+    return tuple(found)
+
+
 def odd(applied: Applied, now: FactSheet) -> tuple[str, ...]:
     """The facts that somebody else has changed since, in words."""
     found = []
+    own = {each.key for each in applied.changes}
     for key, values in applied.known.items():
         actual = now.facts.get(key)
+        if applied.kept and key not in own:
+            continue  # what it dragged along may be otherwise after a boot, and that is nobody's doing
         if not any(_same(key, known, actual) for known in values):
             before, after = values
             found.append(f"{key} reads {actual!r}, neither {before!r} (before) nor {after!r} (applied)")
@@ -73,9 +96,13 @@ def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -
         )
     left = lasting.unkeep(host, applied.change_id) if applied.kept else ""
     changes = tuple(each for each in applied.changes if each.key in applied.known)
-    seen = {(host.name, key): value for key in applied.known if (value := now.facts.get(key)) is not None}
-    part = _Part(lab, host, frozenset(applied.known))
-    undo(Intent(1, changes, {host.name: record.before(applied)}, seen), part)
+    own = {each.key for each in changes}
+    known = {key for key, (_, after) in applied.known.items()
+             if not applied.kept or key in own or _same(key, after, now.facts.get(key))}  # fmt: skip
+    seen = {(host.name, key): value for key in known if (value := now.facts.get(key)) is not None}
+    was = record.before(applied)
+    before = replace(was, facts={key: value for key, value in was.facts.items() if key in known})
+    undo(Intent(1, changes, {host.name: before}, seen), _Part(lab, host, known))
     keeping.rolled_back(host, applied.change_id)
     return left
 
@@ -83,6 +110,9 @@ def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -
 def _same(key: str, known: str | None, actual: str | None) -> bool:
     if known == actual:
         return True
+    if key.startswith("qdisc/") and known is not None and actual is not None:
+        # The kernel numbers handles that nobody chose from 8001: on, over all devices.
+        return _HANDLE.sub("8:", known) == _HANDLE.sub("8:", actual)
     try:
         return known is not None and owner(key).holds(known, actual)
     except KeyError:  # no knob's: dragged along

@@ -40,9 +40,13 @@ LINK ID 1 udp
 )
 def test_a_node_is_fenced_unless_it_is_idle_or_in_maintenance(state: str, fences: bool) -> None:
     """By what its own resource manager says, not another node's."""
-    found = parse(TEXT.format(state=state, second="connected"))
+    found = parse(
+        TEXT.format(state=state, second="connected").replace("vm:100 (pve1, started)", "vm:100 (pve1, stopped)")
+    )
+    moving = parse(TEXT.format(state=state, second="connected"))
 
     assert (found.ha, found.fences) == (state, fences)
+    assert moving.fences == (state != "idle")  # in maintenance its watchdog runs until all services have left
     assert found.rings == (Ring("10.0.0.1", up=True), Ring("10.0.1.1", up=True))
 
 
