@@ -3,11 +3,11 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_address
 from pathlib import Path
 
 from bench.document import Node
-from bench.labs import logins
+from bench.labs import logins, reading
 from bench.labs.guests import MODELS, QUEUES_MOST, RINGS, Guests
 from bench.labs.inventory import Inventory, load
 from bench.labs.topology import MTU_RANGE, PVE, STANDING, Topology
@@ -46,18 +46,6 @@ def _image(node: Node) -> str:
     return node.text()
 
 
-def _addresses(node: Node) -> tuple[str, ...]:
-    found = []
-    for each in node.items():
-        try:
-            found.append(ip_interface(each.text()))
-        except ValueError:
-            each.wrong(f"{each.text()!r} is no address with a prefix length", hint="192.0.2.10/24")
-    if len(found) != 2 or found[0].ip == found[1].ip or found[0].network != found[1].network:
-        node.wrong("two addresses of one subnet belong here", hint="[192.0.2.10/24, 192.0.2.11/24]")
-    return tuple(map(str, found))
-
-
 def _ip(node: Node) -> str:
     try:
         return str(ip_address(node.text()))
@@ -72,7 +60,7 @@ PROXMOX: Options = {
     "template": whole(100, 999_999_999, "(a VM's id)", 0, "a template that is cloned"),
     "image": Option({**_TEXT, "description": "an image that is imported: local:import/NAME.qcow2"}, _image, ""),
     "storage": Option({**_TEXT, "description": "where the disks are made"}, lambda n: n.name(), ""),
-    "addresses": Option({**listed(_TEXT), "description": "a's and b's, with prefix length"}, _addresses, ()),
+    "addresses": Option({**listed(_TEXT), "description": "a's and b's, with prefix length"}, reading.pair, ()),
     "gateway": Option({**_TEXT, "description": "the VMs' default route; none when not given"}, _ip, ""),
     "pool": Option({**_TEXT, "description": "the pool that the VMs are put into"}, lambda n: n.text(), ""),
     "cores": whole(1, 512, "CPUs", 2, "of each VM"),
@@ -123,6 +111,12 @@ def fitting(found: tuple[Topology, ...], node: Node, of: Deployed | None) -> tup
             item.wrong("a path of kind pve is one between VMs of a Proxmox VE", hint=f"lab: {_EXAMPLES['proxmox']}")
     if own == STANDING and len(found) > 1:
         node.wrong("between machines that stand there is one path", hint="topologies: [standing]")
+    if isinstance(of, Deployment):
+        pairs = [each.addresses or of.addresses for each in found]
+        for number, item in enumerate(node.items()):
+            if set(pairs[number]) & {each for pair in pairs[:number] for each in pair}:
+                item.wrong("all paths of a plan stand at the same time, and this one's addresses are another's too",
+                           hint="addresses: [192.0.2.12/24, 192.0.2.13/24]")  # fmt: skip
     return tuple(replace(each, ip=of.ip) for each in found) if isinstance(of, Inventory | Deployment) else found
 
 

@@ -81,10 +81,11 @@ def drawing(topology: Topology, of: Guests | Inventory | Deployment | None = Non
 def _of_proxmox(topology: Topology, of: Deployment) -> str:
     """Two VMs, and between them what their net0 asks for."""
     words = tuple(f"{key} {value}" for key, value in topology.net)
+    addresses = topology.addresses or of.addresses
     titles = (
-        ("VM a", (of.addresses[0], f"on {of.placed[0]}")),
+        ("VM a", (addresses[0], f"on {of.placed[0]}")),
         ("node", words),
-        ("VM b", (of.addresses[1], f"on {of.placed[1]}")),
+        ("VM b", (addresses[1], f"on {of.placed[1]}")),
     )
     boxes = [
         _Box(title, lines[:_SHOWN], _EDGE + number * (_WIDTH + _GAP), _EDGE)
@@ -92,7 +93,7 @@ def _of_proxmox(topology: Topology, of: Deployment) -> str:
     ]
     links = [_link(one, other, 1) for one, other in itertools.pairwise(boxes)]
     said = [f"VMs of a Proxmox VE, made for it, MTU {topology.mtu}"]
-    title = f"{topology.name}: {of.addresses[0]} to {of.addresses[1]}"
+    title = f"{topology.name}: {addresses[0]} to {addresses[1]}"
     return _picture(title, boxes, links, said, len(boxes), boxes[0].y + boxes[0].height + 38)
 
 

@@ -18,7 +18,7 @@ from typing import IO
 
 from bench.hosts.command import Command, HostFault
 from bench.hosts.host import Host
-from results.errors import NotAble
+from results.errors import NotAble, WrongInput
 
 Remove = Callable[[str, str], "bool | str"]
 
@@ -185,7 +185,7 @@ def _reap_one(path: Path, remove: Remove) -> Reaped:
         try:
             if found := remove(str(line["kind"]), name):
                 removed.append(found if isinstance(found, str) else name)
-        except HostFault as error:
+        except (HostFault, NotAble, WrongInput) as error:  # the next lines and leases are removed all the same
             problem = problem or str(error)
     if not problem:
         path.unlink(missing_ok=True)

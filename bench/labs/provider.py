@@ -242,7 +242,7 @@ def imagined(topology: Topology, of: Guests | Inventory | Deployment | None) -> 
         ends = tuple(Endpoint(hosts[each.name], each.devices[0], each.address) for each in of.ends)
         return Lab(topology, ends, tuple(hosts[each.name] for each in of.nodes), ())
     if isinstance(of, Deployment):
-        plain = [each.partition("/")[0] for each in of.addresses]
+        plain = [each.partition("/")[0] for each in topology.addresses or of.addresses]
         return Lab(
             topology, tuple(Endpoint(Local(name), "eth0", each) for name, each in zip("ab", plain, strict=True)), (), ()
         )

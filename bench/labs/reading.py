@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import ip_interface, ip_network
 from typing import cast
 
 from bench.document import Node
@@ -56,6 +56,19 @@ def _device(node: Node) -> str:
     if not re.fullmatch(_DEVICE, node.text()):
         node.wrong(f"{node.text()!r} names no bridge", hint="vmbr0, or an SDN vnet")
     return node.text()
+
+
+def pair(node: Node) -> tuple[str, ...]:
+    """Two addresses of one subnet, with prefix length."""
+    found = []
+    for each in node.items():
+        try:
+            found.append(ip_interface(each.text()))
+        except ValueError:
+            each.wrong(f"{each.text()!r} is no address with a prefix length", hint="192.0.2.10/24")
+    if len(found) != 2 or found[0].ip == found[1].ip or found[0].network != found[1].network:
+        node.wrong("two addresses of one subnet belong here", hint="[192.0.2.10/24, 192.0.2.11/24]")
+    return tuple(map(str, found))
 
 
 _SYSCTL = r"net\.(ipv4|ipv6|core)\.[a-z0-9_]+"  # of the namespace: no device has one by its own name here
@@ -162,6 +175,8 @@ OPTIONS: Mapping[str, Options] = {  # by kind
     "firewall": {**_RULES, **_BRIDGED, **_FIXED},
     PVE: {
         "bridge": Option({"type": "string", "pattern": _DEVICE, "description": "vmbr0, or an SDN vnet"}, _device, ""),
+        "addresses": Option({"type": "array", "items": _CIDR, "minItems": 2, "maxItems": 2,
+                             "description": "of its two VMs; the lab's when not given"}, pair, ()),
         "tag": whole(1, 4094, "(a VLAN's id)", 0, "of the VMs' ports; none when not given"),
         "firewall": switch("the port passes Proxmox's firewall (firewall=1)"),
         "model": word(("virtio", "e1000", "e1000e", "vmxnet3", "rtl8139"), "virtio"),
@@ -216,7 +231,8 @@ def _made(kind: Kind, members: Mapping[str, Node], item: Node) -> Topology:
             "queues": given["queues"],
             "rate": given["rate"],
         }
-        return Topology(kind, given["mtu"], label, net=tuple((key, str(value)) for key, value in told.items() if value))
+        return Topology(kind, given["mtu"], label, addresses=given["addresses"],
+                        net=tuple((key, str(value)) for key, value in told.items() if value))  # fmt: skip
     shape = Shape(*(given.get(key, 0.0) for key in _SHAPED))
     if shape.reorder_pct and not shape.delay_ms:
         members["reorder_pct"].wrong("packets can overtake only where there is a delay", hint="give delay_ms too")

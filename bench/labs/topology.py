@@ -71,6 +71,7 @@ class Topology:
     hook: Hook = "bridge"
     sysctls: tuple[tuple[str, str], ...] = ()  # that the endpoints begin with, under every arm
     net: tuple[tuple[str, str], ...] = ()  # of a VM's net0, in the words of Proxmox VE's API
+    addresses: tuple[str, ...] = ()  # of its two VMs, in place of the lab's
 
     @property
     def name(self) -> str:

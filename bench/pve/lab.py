@@ -43,6 +43,7 @@ def standing(topology: Topology, of: Deployment, *, leases_folder: Path) -> Iter
     """The Lab; its VMs are gone when the block ends. Raises PveFault, LabBroken, HostFault."""
     cluster = load(of.cluster)
     client = Client(Https(cluster.access))
+    addresses = topology.addresses or of.addresses
     pair = KeyPair.made()
     with tempfile.TemporaryDirectory(prefix="nettune-pve-") as folder, contextlib.ExitStack() as stack:
         key = Path(folder, "key")
@@ -51,11 +52,11 @@ def standing(topology: Topology, of: Deployment, *, leases_folder: Path) -> Iter
         wanted = [
             Wanted(f"nettune-{end}", node, of.source, of.storage, net(topology), pair.public, address, of.gateway,
                    of.cores, of.memory_mb, of.pool)
-            for end, node, address in zip(ENDS, of.placed, of.addresses, strict=False)
+            for end, node, address in zip(ENDS, of.placed, addresses, strict=False)
         ]  # fmt: skip
         made = stack.enter_context(deployed(client, wanted, leases_folder=leases_folder, cluster=of.cluster))
         ends = []
-        for end, vm, address in zip(ENDS, made, of.addresses, strict=False):
+        for end, vm, address in zip(ENDS, made, addresses, strict=False):
             plain = str(ip_interface(address).ip)
             login = Login(plain, keys=(key,), pinned=_host_key(client, vm), jump=_jump(of, cluster, vm.node))
             host = stack.enter_context(_reached(end, login, vm))
@@ -180,5 +181,5 @@ def commands(topology: Topology, of: Deployment) -> list[tuple[str, str]]:
     said = f"clone template {of.source}" if of.source.isdigit() else f"import {of.source} to {of.storage}"
     return [
         (node, f"{said}: nettune-{end}, {of.cores} CPUs, {of.memory_mb} MB, net0 {net(topology)}, address {address}")
-        for end, node, address in zip(ENDS, of.placed, of.addresses, strict=False)
+        for end, node, address in zip(ENDS, of.placed, topology.addresses or of.addresses, strict=False)
     ]

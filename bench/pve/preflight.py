@@ -20,6 +20,8 @@ ROLE = "NettuneBench"
 _VMS = ("VM.Allocate", "VM.Audit", "VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk",
         "VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options", "VM.PowerMgmt")  # fmt: skip
 
+_POOL = ("Pool.Allocate", "Pool.Audit")
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -45,25 +47,22 @@ def checked(client: Client, of: Deployment, topologies: Sequence[Topology], who:
 def setup(of: Deployment, topologies: Sequence[Topology], who: str, version: int) -> tuple[str, ...]:
     """The commands, for root on a node, that make who may do just what the plan asks for. Pure."""
     user, _, token = who.partition("!")
-    pool = of.pool or "nettune"
-    lines = [
-        f"pveum role add {ROLE} --privs {shlex.quote(' '.join((*_VMS, *_agent(version))))}",
-        f"pveum pool add {pool}",
-        f"pveum user add {user}",
-        f"pveum user token add {user} {token or 'bench'} --privsep 1",
-    ]
+    lines = [f"pveum pool add {of.pool}"] if of.pool else []
+    lines += [f"pveum user add {user}", f"pveum user token add {user} {token or 'bench'} --privsep 1"]
+    roles: dict[tuple[str, ...], str] = {}
+    whom = (f"--users {user}", f"--tokens {shlex.quote(who if token else f'{user}!bench')}")
     for path, privileges in _wanted(of, topologies, version).items():
-        role = ROLE if path.startswith("/pool/") else f"{ROLE}{path.strip('/').split('/')[0].capitalize()}"
-        if role != ROLE:
-            lines.append(f"pveum role add {role} --privs {shlex.quote(' '.join(privileges))}")
-        whom = (f"--users {user}", f"--tokens {shlex.quote(who if token else f'{user}!bench')}")
-        lines += [f"pveum acl modify {path} --roles {role} {each}" for each in whom]
+        if privileges not in roles:
+            roles[privileges] = f"{ROLE}{len(roles) + 1}"
+            lines.append(f"pveum role add {roles[privileges]} --privs {shlex.quote(' '.join(privileges))}")
+        lines += [f"pveum acl modify {path} --roles {roles[privileges]} {each}" for each in whom]
     return tuple(dict.fromkeys(lines))
 
 
 def _wanted(of: Deployment, topologies: Sequence[Topology], version: int) -> Mapping[str, tuple[str, ...]]:
     """Path -> privileges."""
-    wanted: dict[str, tuple[str, ...]] = {f"/pool/{of.pool}" if of.pool else "/vms": (*_VMS, *_agent(version))}
+    vms = (*_VMS, *_agent(version))
+    wanted: dict[str, tuple[str, ...]] = {f"/pool/{of.pool}": (*vms, *_POOL)} if of.pool else {"/vms": vms}
     if of.source.isdigit():
         wanted[f"/vms/{of.source}"] = ("VM.Audit", "VM.Clone")
     wanted[f"/storage/{of.storage}"] = ("Datastore.AllocateSpace", "Datastore.Audit")

@@ -1,5 +1,6 @@
 """Requests to the API over HTTPS: one certificate or authority that is known, a deadline, whole answers."""
 
+import ssl
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -92,6 +93,7 @@ class Https:
             if self._access.fingerprint:
                 found.mount("https://", _Pinned(self._access.fingerprint))
             elif self._access.ca_file:
+                found.mount("https://", _Signed(self._access.ca_file))
                 found.verify = self._access.ca_file
         return found
 
@@ -134,6 +136,20 @@ class _Pinned(HTTPAdapter):
         """See cert_verify."""
         del verify
         return super().build_connection_pool_key_attributes(request, False, cert)
+
+
+class _Signed(HTTPAdapter):
+    """Certificates of one authority. Proxmox VE's own has no keyUsage, which Python 3.13 began to ask for."""
+
+    def __init__(self, ca_file: str) -> None:
+        self._ca_file = ca_file
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # Any: as HTTPAdapter
+        """Connections that check chain and name."""
+        context = ssl.create_default_context(cafile=self._ca_file)
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        super().init_poolmanager(*args, ssl_context=context, **kwargs)
 
 
 def _pairs(name: str, value: Value) -> list[tuple[str, str]]:

@@ -145,3 +145,23 @@ def test_eight_vms_take_little_longer_than_one(cluster: Double, tmp_path: Path) 
         cluster.tell("set", 0, "time_scale", 0)
 
     assert times[1] < 2.5 * times[0], json.dumps(times)
+
+
+@pytest.mark.parametrize(
+    "config", [{"tags": "debian12;template"}, {"protection": 1}, {"description": "our golden image", "tags": "nettune"}]
+)
+@pytest.mark.parametrize("at", range(1, 30, 3))
+def test_what_a_template_hands_down_does_not_make_a_clone_somebody_elses(
+    cluster: Double, tmp_path: Path, config: dict[str, Any], at: int
+) -> None:
+    """Its tags and its protection come with it; whichever request fails, nothing of the clone is left."""
+    for key, value in {"description": "", "tags": "", "protection": 0, **config}.items():
+        cluster.tell("configure", 9000, key, value)
+    before = state(cluster)
+    client = Client(Faulty(Https(cluster.access()), at, "403"), sleep=lambda _: None)
+    of = deployed(client, wanted(TEMPLATE), leases_folder=tmp_path, cluster=tmp_path / "pve.yaml", at_once=1)
+    with contextlib.suppress(NotAble), of:
+        pass
+
+    assert reaped(cluster, tmp_path) == []
+    assert state(cluster) == before

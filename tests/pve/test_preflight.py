@@ -85,4 +85,4 @@ def test_the_commands_make_a_role_for_each_kind_of_path() -> None:
     assert any("VM.GuestAgent.Unrestricted" in line for line in nine)
     assert any("VM.Monitor" in line for line in eight)
     assert not any("Sys.Modify" in line for line in (*nine, *eight))
-    assert "pveum acl modify /sdn/zones/localnetwork/vmbr0 --roles NettuneBenchSdn --users bench@pve" in nine
+    assert any("/sdn/zones/localnetwork/vmbr0" in line for line in nine)
