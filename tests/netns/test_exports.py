@@ -109,8 +109,8 @@ def test_tuned_takes_the_profile_and_verifies_it(host: Namespace, root: Path, tm
     put(root, "/etc/tuned/mine/tuned.conf", text)
     inside(host, root, "mkdir -p /run/dbus; dbus-daemon --system --fork --nopidfile")
     inside(host, root, "tuned --profile mine --daemon --log /tmp/tuned.log --pid /run/tuned.pid")
-    asked = "for i in $(seq 100); do tuned-adm active 2>/dev/null | grep -q mine && break; sleep 0.1; done"
-    active = inside(host, root, f"{asked}; tuned-adm active")
+    asked = "for i in $(seq 300); do tuned-adm active 2>/dev/null | grep -q mine && break; sleep 0.1; done"
+    active = inside(host, root, f"{asked}; tuned-adm active", 180.0)
     good = inside(host, root, "tuned-adm verify")
     set_to = value(host, RMEM), value(host, "net.ipv4.tcp_slow_start_after_idle")
     host.run(Command(("sysctl", "-qw", f"{RMEM}=4096 1000 2000"))).require()
@@ -211,3 +211,42 @@ def test_udev_takes_the_link_file(host: Namespace, root: Path, tmp_path: Path) -
     assert "10-nettune-eth0.link" in told
     assert not re.search(r"10-nettune-eth0.link:\d+:|Unknown|Failed to parse", told), told
     assert not re.search(r"ID_NET_NAME=(?!eth0$)", told, re.MULTILINE), told
+
+
+def test_the_script_keeps_the_first_original_of_each_thing_that_it_sets(host: Namespace, tmp_path: Path) -> None:
+    """A newer script of that name: all of it is put back; the kernel's own names of offloads are understood."""
+    before = facts(host)
+    script = tmp_path / "mine.sh"
+    host.run(Command(("mount", "-t", "tmpfs", "none", "/var/lib"))).require()
+    for settings in ({"mtu": "1400", "rx-gro": "on"}, {"mtu": "1300", RMEM: HELD, "qdisc": "pfifo limit 50"}):
+        script.write_text(exported(tmp_path, "shell", **settings), encoding="utf-8")
+        done = host.run(Command(("sh", str(script), "apply", "eth0")))
+        assert done.returncode == 0, done.stderr
+        assert "left out" not in done.stderr
+    nothing = host.run(Command(("sh", str(script), "apply")))
+    gro = facts(host)[host.name].facts["feature/eth0/rx-gro"]
+    back = host.run(Command(("sh", str(script), "undo")))
+
+    assert nothing.returncode == 2
+    assert gro == "on"
+    assert back.returncode == 0, back.stderr
+    assert differences(before, facts(host)) == ()
+
+
+def test_a_qdisc_with_options_is_set_though_one_of_that_kind_is_there_by_itself(
+    host: Namespace, tmp_path: Path
+) -> None:
+    """And put back to the kernel's own, by the sysctl that says which."""
+    host.run(Command(("mount", "-t", "tmpfs", "none", "/var/lib"))).require()
+    script = tmp_path / "mine.sh"
+    script.write_text(exported(tmp_path, "shell", qdisc="noqueue"), encoding="utf-8")
+    same = host.run(Command(("sh", str(script), "status", "eth0")))
+    script.write_text(exported(tmp_path, "shell", qdisc="pfifo limit 50"), encoding="utf-8")
+    host.run(Command(("sh", str(script), "apply", "eth0"))).require()
+    held = host.run(Command(("tc", "qdisc", "show", "dev", "eth0", "root"))).stdout
+    status = host.run(Command(("sh", str(script), "status", "eth0")))
+    host.run(Command(("sh", str(script), "undo"))).require()
+
+    assert same.returncode == 0, same.stdout
+    assert "limit 50p" in held
+    assert status.returncode == 0, status.stdout

@@ -3,6 +3,7 @@
 No second engine: what the role adds is an inventory, groups, `serial` and check mode, which Ansible has.
 """
 
+import json
 import re
 from collections.abc import Mapping
 
@@ -62,14 +63,16 @@ dependencies: []
 """
 
 
-def role(profile: Profile) -> Mapping[str, str]:
-    """The files of the role and of a playbook that rolls it out, by their path."""
+def role(profile: Profile, devices: tuple[str, ...] = ()) -> Mapping[str, str]:
+    """The files of the role and of a playbook that rolls it out, by their path; `devices` are its default."""
     name = "nettune_" + re.sub("[^a-z0-9]", "_", profile.name.lower())
     folder = f"roles/{name}"
     return {
         "playbook.yml": _PLAYBOOK.format(name=profile.name, role=name),
         f"{folder}/tasks/main.yml": _TASKS.format(name=profile.name),
-        f"{folder}/defaults/main.yml": _DEFAULTS,
+        f"{folder}/defaults/main.yml": _DEFAULTS.replace(
+            "nettune_devices: []", f"nettune_devices: {json.dumps(devices)}"
+        ),
         f"{folder}/meta/main.yml": _META.format(name=profile.name),
         f"{folder}/files/{profile.name}.yaml": profile_text.dump(profile),
     }

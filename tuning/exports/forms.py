@@ -51,7 +51,7 @@ FORMS: Mapping[str, Form] = {
         devices=1,
         warning=networkd.WARNING,
     ),
-    "ansible": Form("a role and a playbook", lambda profile, _: ansible.role(profile)),
+    "ansible": Form("a role and a playbook", ansible.role),
 }
 
 
@@ -64,6 +64,8 @@ def made(profile: Profile, word: str, devices: tuple[str, ...]) -> Mapping[str, 
             raise WrongInput(f"--device {device!r} names no network device", hint="`ip -br link` lists them")
     if len(devices) < FORMS[word].devices:
         raise WrongInput(f"--format {word} is of a device", hint="--device eno1, once for each")
+    if word == "unit" and not devices and shell.of_devices(profile):
+        raise WrongInput("--format unit names the devices that it sets", hint="--device eno1, once for each")
     if not _NAME.fullmatch(profile.name):
         raise WrongInput(f"the profile's name {profile.name!r} cannot be that of a file",
                          hint="its `name:` takes letters, digits, dot, dash and underscore")  # fmt: skip

@@ -82,9 +82,10 @@ def edited(text: str, device: str, wanted: Mapping[str, str], commands: Sequence
     left = dict(wanted)
     edits: list[tuple[int, int, list[str]]] = []
     for each in known:
-        if each.name in left:
+        name = each.name.replace("_", "-")  # of older files, which ifupdown2 takes for the same
+        if name in left:
             here = each.number - 1
-            edits.append((here, here + each.length, [_with_value(lines[here], each.name, left.pop(each.name), ending)]))
+            edits.append((here, here + each.length, [_with_value(lines[here], each.name, left.pop(name), ending)]))
     there = {each.value for each in known if each.name in UP}
     new = [f"{name} {value}" for name, value in left.items()]
     new += [f"post-up {command}" for command in commands if command not in there]

@@ -30,6 +30,9 @@ OPTIONS: Mapping[str, str] = {
 }  # fmt: skip
 
 
+_ALSO: Mapping[str, tuple[str, ...]] = {"tso": ("TCP6SegmentationOffload",)}  # its word is of IPv4 alone
+
+
 def link_file(profile: Profile, device: str) -> str:
     """The file /etc/systemd/network/10-nettune-DEVICE.link."""
     lines: list[str] = []
@@ -43,6 +46,7 @@ def link_file(profile: Profile, device: str) -> str:
             continue
         unit = "us" if option.endswith("CoalesceSec") else ""
         lines += [*comment(why(profile, each)), f"{option}={value}{unit}"]
+        lines += [f"{also}={value}" for also in _ALSO.get(each.setting, ())]
     return "\n".join((
         *comment(f"nettune profile {profile.name}: {profile.label}."),
         *comment(f"For /etc/systemd/network/10-nettune-{device}.link. Careful: {WARNING}"), *left,

@@ -44,10 +44,16 @@ def script(profile: Profile) -> str:
         *comment("sh FILE apply DEVICE...; sh FILE status DEVICE...; sh FILE undo. It lasts until the host boots, has "
                  "no timer that puts the host back, and no eye on who else rides on a device: that is nettune apply."),
         *(["#", "# Not in this script:", *left] if left else []),
-        f"name={shlex.quote(profile.name)}", "settings() {", *(f"  {each}" for each in body[False]), "  for device; do",
+        f"name={shlex.quote(profile.name)} of_devices={'yes' if of_devices(profile) else ''}",
+        "settings() {", *(f"  {each}" for each in body[False]), "  for device; do",
         *(f"    {each}" for each in (*body[True], ":")), "  done", "}", "",
         files("tuning.exports").joinpath("shell.sh").read_text(encoding="utf-8"),
     ))  # fmt: skip
+
+
+def of_devices(profile: Profile) -> bool:
+    """Whether it sets something of a device."""
+    return any(made.of_a_device for each in profile.settings if (made := line(each)))
 
 
 def unit(profile: Profile, devices: tuple[str, ...]) -> str:

@@ -11,10 +11,11 @@ quoted() { printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\''/g")"; }
 # How ethtool prints what `ethtool -K` takes by a short word.
 long() {
   case $1 in
-  rx) echo rx-checksumming ;; tx) echo tx-checksumming ;; sg) echo scatter-gather ;;
-  tso) echo tcp-segmentation-offload ;; gso) echo generic-segmentation-offload ;;
-  gro) echo generic-receive-offload ;; lro) echo large-receive-offload ;; rxvlan) echo rx-vlan-offload ;;
-  txvlan) echo tx-vlan-offload ;; ntuple) echo ntuple-filters ;; rxhash) echo receive-hashing ;; *) echo "$1" ;;
+  rx | rx-checksum) echo rx-checksumming ;; tx) echo tx-checksumming ;; sg) echo scatter-gather ;;
+  tso) echo tcp-segmentation-offload ;; gso | tx-generic-segmentation) echo generic-segmentation-offload ;;
+  gro | rx-gro) echo generic-receive-offload ;; lro | rx-lro) echo large-receive-offload ;;
+  rxvlan | rx-vlan-hw-parse) echo rx-vlan-offload ;; txvlan | tx-vlan-hw-insert) echo tx-vlan-offload ;;
+  ntuple | rx-ntuple-filter) echo ntuple-filters ;; rxhash | rx-hashing) echo receive-hashing ;; *) echo "$1" ;;
   esac
 }
 
@@ -34,7 +35,9 @@ reads() { # HOW WHAT…: what it is now; nothing where there is none
       sed -n "s/^$(echo "${3#adaptive-}" | tr a-z A-Z): *\([a-z]*\).*/\1/p" ;;
     *) ethtool -c "$2" 2>/dev/null | sed -n "s/^$3:[[:space:]]*//p" ;;
     esac ;;
-  qdisc) tc qdisc show dev "$2" root 2>/dev/null | sed -n '1s/^qdisc \([^ ]*\) .*/\1/p' ;;
+  qdisc) # one of the kernel's own, which has no handle, has its options too
+    tc qdisc show dev "$2" root 2>/dev/null | sed -n '1s/^qdisc \([^ ]*\) 0: .*/\1 by itself/p; 1s/^qdisc \([^ ]*\) .*/\1/p' |
+      head -n 1 ;;
   esac
 }
 
@@ -56,7 +59,7 @@ last() { for each; do :; done; printf %s "$each"; }
 is() { # HOW now wanted
   case $1 in
   mask) [ "$(echo "$2" | tr -d , | sed 's/^0*//')" = "$(echo "$3" | tr -d , | sed 's/^0*//')" ] ;;
-  qdisc) [ "$2" = "${3%% *}" ] ;;
+  qdisc) [ "$2" = "${3%% *}" ] || [ "$2" = "$3 by itself" ] ;;
   *) [ "$2" = "$3" ] ;;
   esac
 }
@@ -68,7 +71,7 @@ one() { # HOW WHAT… VALUE: saved, set or compared, by $step
     [ "$step" != save ] || says "left out, as it is not there: $*"
     return
   fi
-  if [ "$1 $now" = "qdisc mq" ]; then
+  if [ "$1 ${now%% *}" = "qdisc mq" ]; then
     [ "$step" != save ] || says "left out: $2 has more than one queue; nettune apply knows how: $*"
     return
   fi
@@ -80,12 +83,22 @@ one() { # HOW WHAT… VALUE: saved, set or compared, by $step
   esac
 }
 
-saved() { # NOW HOW WHAT… VALUE: the line that puts it back
+puts() { # HOW WHAT… VALUE: a driver may refuse what it has already
+  now=$(reads "$@")
+  is "$1" "$now" "$(last "$@")" || writes "$@"
+}
+
+saved() { # NOW HOW WHAT… VALUE: the line that puts it back, once for each HOW and WHAT
   now=$1; shift
+  what="$1 $2"
+  case $1 in link | size | option | ring | coalesce) what="$what $3 ${4:-}" ;; esac
+  ! grep -Fq " # of $what;" "$undo.new" || return 0
   if [ "$1" = qdisc ] && ! tc qdisc show dev "$2" root | grep -q '^qdisc [^ ]* 0: '; then
     says "$2 has a qdisc of somebody's own ($now), which this could not put back: nothing was changed"; exit 1
   fi
-  if [ "$1" = qdisc ]; then line="tc qdisc del dev $(quoted "$2") root"
+  if [ "$1" = qdisc ]; then # the last to be put back: a sysctl says which one comes in its place
+    echo "tc qdisc del dev $(quoted "$2") root # of $what;" >>"$undo.new"
+    return
   elif [ "$1" = feature ]; then
     # All of them: the kernel couples features. ethtool prints ten by words of their own.
     line="ethtool -K $(quoted "$2") $(ethtool -k "$2" | sed -n '2,$p' | grep -v fixed |
@@ -93,9 +106,9 @@ saved() { # NOW HOW WHAT… VALUE: the line that puts it back
         s/^large-receive-offload:/lro:/; s/^rx-vlan-offload:/rxvlan:/; s/^tx-vlan-offload:/txvlan:/
         s/^ntuple-filters:/ntuple:/; s/^receive-hashing:/rxhash:/
         /^tx-checksumming:/d; /^scatter-gather:/d; /^tcp-segmentation-offload:/d' |
-      sed 's/: [a-z]* \[requested \([a-z]*\)\].*/ \1/; s/: \([a-z]*\).*/ \1/' | tr -s '\t\n ' ' ') >/dev/null"
+      sed 's/: [a-z]* \[requested \([a-z]*\)\].*/ \1/; s/: \([a-z]*\).*/ \1/' | tr -s '\t\n ' ' ') >/dev/null || true"
   else
-    line=writes
+    line=puts
     count=$#
     for word; do
       count=$((count - 1))
@@ -103,12 +116,22 @@ saved() { # NOW HOW WHAT… VALUE: the line that puts it back
     done
   fi
   # Last first: in the order in which it is put back.
-  { echo "$line"; cat "$undo.new"; } >"$undo.part" && mv "$undo.part" "$undo.new"
+  { echo "$line # of $what;"; cat "$undo.new"; } >"$undo.part" && mv "$undo.part" "$undo.new"
 }
 
-back() { # every line, though another fails
-  . "$undo"
-  rm -f "$undo"
+back() { # every line, though another fails; those that did stay, to be tried again
+  : >"$undo.left"
+  grep -v '^# boot' "$undo" >"$undo.now"
+  while read -r line; do
+    (eval "$line") </dev/null || echo "$line" >>"$undo.left"
+  done <"$undo.now"
+  rm -f "$undo.now"
+  if [ -s "$undo.left" ]; then
+    echo "# boot $boot" >>"$undo.left"
+    mv "$undo.left" "$undo"
+    return 1
+  fi
+  rm -f "$undo" "$undo.left"
 }
 
 if [ "$(id -u)" -ne 0 ]; then says "needs root"; exit 3; fi
@@ -116,6 +139,9 @@ case ${1:-} in
 apply | undo | status) mode=$1; shift ;;
 *) echo "usage: sh $0 apply|undo|status [DEVICE...]" >&2; exit 2 ;;
 esac
+if [ "$mode" != undo ] && [ -n "$of_devices" ] && [ "$#" -eq 0 ]; then
+  echo "usage: sh $0 $mode DEVICE..." >&2; exit 2
+fi
 for device; do
   [ -e "/sys/class/net/$device" ] || { says "there is no device $device"; exit 2; }
 done
@@ -127,11 +153,9 @@ apply)
   exec 9>>"$folder/lock"; flock -n 9 || { says "another one runs"; exit 3; }
   # After a boot nothing of what was set is left; before, the first originals count.
   grep -qx "# boot $boot" "$undo" 2>/dev/null || rm -f "$undo"
-  if [ ! -e "$undo" ]; then
-    echo "# boot $boot" >"$undo.new"
-    step=save; settings "$@"
-    sync "$undo.new" && mv "$undo.new" "$undo" && sync "$folder" || { says "nothing was changed"; exit 3; }
-  fi
+  if [ -e "$undo" ]; then cp "$undo" "$undo.new"; else echo "# boot $boot" >"$undo.new"; fi
+  step=save; settings "$@"
+  sync "$undo.new" && mv "$undo.new" "$undo" && sync "$folder" || { says "nothing was changed"; exit 3; }
   step=set; settings "$@"
   step=status quiet=yes; settings "$@" >&2
   [ "$bad" -eq 0 ] || { says "not all could be set: put back"; back 2>/dev/null; exit 1; }
@@ -140,7 +164,7 @@ undo)
   [ -e "$undo" ] || { says "nothing to put back"; exit 0; }
   exec 9>>"$folder/lock"; flock -n 9 || { says "another one runs"; exit 3; }
   grep -qx "# boot $boot" "$undo" || { rm -f "$undo"; says "the host was booted since: nothing is left of it"; exit 0; }
-  back
+  back || { says "not all could be put back; what is left: $undo"; exit 1; }
   says "put back" ;;
 status) step=status; settings "$@"; exit "$bad" ;;
 esac
