@@ -47,12 +47,18 @@ class Guests:
             for vmid in self._running.keys() - wanted.keys():
                 self._running.pop(vmid).close()
             for vmid in wanted.keys() - self._running.keys():
-                self._running[vmid] = self._started(vmid, wanted[vmid])
-                self.seen.add(vmid)
+                with contextlib.ExitStack() as begun:
+                    try:
+                        self._start(vmid, wanted[vmid], begun)
+                    except AssertionError:
+                        if vmid in self._double.tell("guests"):
+                            raise
+                        continue  # it was removed meanwhile
+                    self._running[vmid] = begun.pop_all()
+                    self.seen.add(vmid)
             time.sleep(0.05)
 
-    def _started(self, vmid: str, config: dict[str, str]) -> contextlib.ExitStack:
-        stack = contextlib.ExitStack()
+    def _start(self, vmid: str, config: dict[str, str], stack: contextlib.ExitStack) -> None:
         host = stack.enter_context(sshd.namespace())
         net = dict(word.partition("=")[::2] for word in config["net0"].split(","))
         mac = f"bc:24:11:00:{int(vmid) // 256 % 256:02x}:{int(vmid) % 256:02x}"
@@ -73,7 +79,6 @@ class Guests:
         (folder / "authorized_keys").write_text(unquote(config["sshkeys"]) + "\n", encoding="utf-8")
         told = {"cat /etc/ssh/ssh_host_ed25519_key.pub": {"out-data": server.login.pinned}}
         self._double.tell("set", int(vmid), "agent", {"exec": told})
-        return stack
 
 
 @contextlib.contextmanager

@@ -4,8 +4,9 @@ import contextlib
 import json
 import subprocess  # noqa: TID251 - a process of the tests' own
 import sys
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,16 @@ class Double:
     process: "subprocess.Popen[str]"
     port: int
     folder: Path
+    lock: threading.Lock = field(default_factory=threading.Lock)  # what stands behind it asks from a thread
 
     def tell(self, name: str, *arguments: Any, **named: Any) -> Any:  # Any: JSON
         """A method of it, done. AssertionError with its words where it fails."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps([name, arguments, named]) + "\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
+        with self.lock:
+            self.process.stdin.write(json.dumps([name, arguments, named]) + "\n")
+            self.process.stdin.flush()
+            answer = json.loads(self.process.stdout.readline())
         assert "error" not in answer, answer["error"]
         return answer["data"]
 

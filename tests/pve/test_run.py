@@ -129,3 +129,19 @@ def test_what_the_cluster_refuses_is_told_and_cleaned_up(cluster: Cluster, more:
     assert done.returncode == 3, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_two_ways_of_connecting_stand_at_once_with_addresses_of_their_own(cluster: Cluster) -> None:
+    """Four VMs and a verdict for each path; two paths with the same addresses are refused by line."""
+    two = "mtu: 1400}, {kind: pve, bridge: vmbr0, firewall: on"
+    store = ("--store", str(cluster.folder / "store.db"))
+    same = cluster.run("run", cluster.plan(more=two), *store)
+    own = cluster.plan(more=f"{two}, addresses: [192.0.2.12/24, 192.0.2.13/24]")
+    done = cluster.run("run", own, *store)
+    document = json.loads(cluster.run("show", "last", "--json", *store).stdout)
+
+    assert same.returncode == 2
+    assert "all paths of a plan stand at the same time" in same.stderr
+    assert done.returncode == 0, done.stderr
+    assert len(cluster.guests.seen) == 4
+    assert {each["topology"] for each in document["treatments"]} == {"pve-vmbr0-mtu1400", "pve-vmbr0-firewall1"}
