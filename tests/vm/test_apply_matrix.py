@@ -8,6 +8,7 @@ state that nettune reads is compared, but for what EXCLUDED names.
 import json
 import re
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from bench.facts import state
-from bench.facts.sheet import FactSheet, differences
+from bench.facts.sheet import Difference, FactSheet, differences
 from bench.hosts.command import Command
 from bench.hosts.local import Local
 from bench.hosts.login import Login
@@ -76,7 +77,7 @@ class Kept:
     def facts(self) -> FactSheet:
         """All of its state, once addresses are settled."""
         with connected("kept", self.login) as host:
-            waited(lambda: "tentative" not in host.run(Command(("ip", "-6", "address"))).stdout, 20)
+            waited(lambda: "tentative" not in host.run(Command(("ip", "-6", "address"))).stdout, 60)
             return state.read({host: ["eth0"]})[host.name]
 
     def changes(self) -> list[dict[str, Any]]:  # Any: JSON
@@ -131,7 +132,7 @@ def _tap(folder: Path) -> str:
     return f"nt-k{abs(hash(str(folder))) % 10**6}"
 
 
-@pytest.mark.sampled(16)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(("kind", "step", "how"), CASES)
 def test_a_guest_is_as_it_was_wherever_it_is_cut_short(
     kept: Kept, tmp_path: Path, kind: str, step: int, how: str
@@ -145,22 +146,27 @@ def test_a_guest_is_as_it_was_wherever_it_is_cut_short(
     if how == "off" and done.returncode == 0:  # it came to its end before that step
         kept.reset()
     if how == "off":
-        waited(lambda: kept.boots() > boots, 120)
+        waited(lambda: kept.boots() > boots, 240)
     if how == "cut":
         qmp.told(kept.guest.folder / "qmp", "set_link", name="m", up=True)
-    waited(lambda: not any(each["state"] == "armed" for each in kept.changes()), 30)
+    waited(lambda: not any(each["state"] == "armed" for each in kept.changes()), 120)
     known = kept.changes()
     if known and known[-1]["state"] in {"confirmed", "kept", "on probation"}:
         back = nettune("rollback", kept.word, prefix=kept.prefix)
         assert back.returncode == 0, back.stderr
 
-    after = kept.facts()
-    left = [each for each in differences({"kept": before}, {"kept": after}) if not EXCLUDED.fullmatch(each.key)]
+    until = time.monotonic() + 20  # an emulated guest beside another one comes to rest late
+    while (left := _different(before, kept.facts())) and time.monotonic() < until:
+        time.sleep(1)
     with connected("kept", kept.login) as host:
         files = host.run(Command(("sh", "-c", "ls -d /etc/sysctl.d/99-zz-nettune* /var/lib/nettune/boot"))).stdout
         host.run(Command(("sh", "-c", "rm -rf /var/lib/nettune/guard")))
     assert left == []
     assert files == ""
+
+
+def _different(before: FactSheet, now: FactSheet) -> list[Difference]:
+    return [each for each in differences({"kept": before}, {"kept": now}) if not EXCLUDED.fullmatch(each.key)]
 
 
 def test_the_steps_of_the_matrix_are_those_of_an_apply(kept: Kept, tmp_path: Path) -> None:
