@@ -149,6 +149,7 @@ def test_a_guest_is_as_it_was_wherever_it_is_cut_short(
         waited(lambda: kept.boots() > boots, 240)
     if how == "cut":
         qmp.told(kept.guest.folder / "qmp", "set_link", name="m", up=True)
+    waited(lambda: nettune("history", kept.word, prefix=kept.prefix).returncode == 0, 120)
     waited(lambda: not any(each["state"] == "armed" for each in kept.changes()), 120)
     known = kept.changes()
     if known and known[-1]["state"] in {"confirmed", "kept", "on probation"}:
