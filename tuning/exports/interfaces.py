@@ -78,7 +78,7 @@ def edited(text: str, device: str, wanted: Mapping[str, str], commands: Sequence
     # Of several stanzas (inet, inet6) the first: link options are the device's.
     first = [each for each in known if len(begun) == 1 or each.number < begun[1].number]
     lines = text.splitlines(keepends=True)
-    ending = "\r\n" if lines[first[0].number - 1].endswith("\r\n") else "\n"
+    ending = "\r\n" if "\r\n" in text else "\n"
     left = dict(wanted)
     edits: list[tuple[int, int, list[str]]] = []
     for each in known:
