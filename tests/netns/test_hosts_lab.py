@@ -327,7 +327,8 @@ def test_where_systemd_runs_its_timer_restores(untouched: Machines, tmp_path: Pa
 
     assert (held, value(host, RMEM)) == (HELD, before)
     unit = f"nettune-guard-{armed.guard_id}"
-    assert f"--unit={unit} --on-active=5 --timer-property=AccuracySec=100ms /bin/sh" in asked
+    assert f"--unit={unit} --on-active=5 --property=DefaultDependencies=no" in asked
+    assert "--timer-property=DefaultDependencies=no --timer-property=AccuracySec=100ms /bin/sh" in asked
     assert told.splitlines() == [f"--quiet is-active {unit}.timer", f"stop {unit}.timer"]
     assert "began at uptime" in log
     assert guards(host) == []
