@@ -86,14 +86,15 @@ def test_loss_in_the_senders_own_queue_is_the_senders(state: Path) -> None:
 def test_loss_at_a_full_socket_is_the_receivers(state: Path) -> None:
     """A flood into a socket of 4 KiB: nothing is dropped on the path, and the account has no rest.
 
-    How much a flood loses is the scheduler's doing (seen: 0.7 to 40 %); that it loses there is not.
+    How much a flood loses is the scheduler's doing (seen: 0.7 to 40 %); that it loses there is not. The socket drops at
+    least what iperf3 misses: of datagrams behind the last one that came, iperf3 knows nothing.
     """
     with _bridge(state) as lab:
         values, where, measured = _accounted(lab, replace(UDP, rate_mbit=0, window_bytes=4096))
 
     assert values["loss"] > 0
     assert where.receiver > 0
-    assert _share(where.receiver, measured) == pytest.approx(values["loss"], abs=0.05)
+    assert _share(where.receiver, measured) >= values["loss"] - 0.05
     assert (where.sender, where.path) == (0, 0)
     assert _share(where.unaccounted, measured) < 0.01
 
