@@ -35,7 +35,7 @@ def _apply(machines: Machines, step: int, how: str, mine: str) -> str:
     return done.stderr
 
 
-@pytest.mark.sampled(34)
+@pytest.mark.sampled(44)
 @pytest.mark.parametrize("how", ["kill", "cut"])
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("kind", KINDS)
