@@ -8,7 +8,6 @@ of this machine; needs root and openssh-server.
 
 import argparse
 import json
-import shutil
 import statistics
 import subprocess  # noqa: TID251 - times the program from outside
 import sys
@@ -67,10 +66,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, standing(Path(name)) as machines:
-        home = Path(name, "home")
-        (home / ".ssh").mkdir(parents=True)
-        shutil.copy(Path(name, "a", "user"), home / ".ssh" / "id_ed25519")
-        shutil.copy(Path(name, "known_hosts"), home / ".ssh" / "known_hosts")
+        home = sshd.home(Path(name), Path(name, "a", "user"), Path(name, "known_hosts").read_text(encoding="utf-8"))
         profile = Path(name, "twenty.yaml")
         profile.write_text(HEAD + "".join(ROW.format(*each) for each in SETTINGS.items()), encoding="utf-8")
         runs = [timed(machines, profile, home) for _ in range(chosen.times)]

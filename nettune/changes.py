@@ -14,14 +14,13 @@ from tuning.applying.record import Applied
 from tuning.knobs import presence
 
 
-def kept(screen: Screen, host: Host, word: str, made: Applied, probation_s: int) -> str:
-    """A confirmed change stays over boots; its state. Raises NotAble."""
+def kept(screen: Screen, host: Host, word: str, made: Applied, probation_s: int) -> None:
+    """A confirmed change stays over boots. Raises NotAble."""
     lasting.keep(host, made, probation_s)
     screen.line(
         f"kept over boots; the first one is on probation: where the host is not well {probation_s} s after it, it "
         f"takes this back by itself (nettune history {word})"
     )
-    return "on probation"
 
 
 def _lab(host: Host, devices: Iterable[str]) -> Lab:
@@ -62,16 +61,16 @@ def verified(screen: Screen, word: str, *, watch: bool = False) -> tuple[drift.D
     with opened(word) as host:
         known = keeping.changes(host)
         now = _lab(host, _devices(known)).read()[host.name]
-        kept = lasting.standing(host)
+        files = lasting.standing(host)
         found = (
             *drift.drifted(known, now, presence.owners(host), others.asked(host, _devices(known))),
-            *drift.of_files(known, kept),
+            *drift.of_files(known, files),
         )
         for each in found:
             reads = f"reads {each.actual!r}" if each.actual is not None else "is gone"
             said = each.cause if each.key == drift.FILES else f"{reads}, applied was {each.wanted!r}: {each.cause}"
             screen.line(f"{host.name}: {each.key}: {said}")
-        for note in kept:
+        for note in files:
             if note.newer and not watch:
                 screen.line(f"{host.name}: change {note.change_id} was made on another kernel ({note.newer}): what it "
                             "ships may be more than what is set here; `nettune profile check` tells",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from bench.labs.blueprint import Blueprint, drawn_up
-from bench.labs.guests import Guests
+from bench.labs.deploying import Deployed
 from bench.labs.inventory import Inventory
 from bench.labs.names import FAR, NODE
 from bench.labs.topology import PAIRED_MODES, Topology
@@ -46,7 +46,7 @@ class _Box:
         )
 
 
-def drawing(topology: Topology, of: Guests | Inventory | Deployment | None = None) -> str:
+def drawing(topology: Topology, of: Deployed | None = None) -> str:
     """The path from a on the left to b, and whoever else stands there, on the right; `of` are the endpoints."""
     if isinstance(of, Inventory):
         return _standing(topology, of)
@@ -82,34 +82,30 @@ def _of_proxmox(topology: Topology, of: Deployment) -> str:
     """Two VMs, and between them what their net0 asks for."""
     words = tuple(f"{key} {value}" for key, value in topology.net)
     addresses = topology.addresses or of.addresses
-    titles = (
-        ("VM a", (addresses[0], f"on {of.placed[0]}")),
-        ("node", words),
-        ("VM b", (addresses[1], f"on {of.placed[1]}")),
-    )
-    boxes = [
-        _Box(title, lines[:_SHOWN], _EDGE + number * (_WIDTH + _GAP), _EDGE)
-        for number, (title, lines) in enumerate(titles)
-    ]
-    links = [_link(one, other, 1) for one, other in itertools.pairwise(boxes)]
-    said = [f"VMs of a Proxmox VE, made for it, MTU {topology.mtu}"]
+    shown = [("VM a", (addresses[0], f"on {of.placed[0]}")), ("node", words[:_SHOWN]),
+             ("VM b", (addresses[1], f"on {of.placed[1]}"))]  # fmt: skip
     title = f"{topology.name}: {addresses[0]} to {addresses[1]}"
-    return _picture(title, boxes, links, said, len(boxes), boxes[0].y + boxes[0].height + 38)
+    return _row(shown, title, f"VMs of a Proxmox VE, made for it, MTU {topology.mtu}")
 
 
 def _standing(topology: Topology, inventory: Inventory) -> str:
     """Machines that stand, with the devices that the inventory names."""
     a, b = inventory.ends
     boxes = []
-    for number, machine in enumerate((a, *inventory.nodes, b)):
+    for machine in (a, *inventory.nodes, b):
         what = "endpoint" if machine.address else "node"
         lines = (machine.address, *machine.devices) if machine.address else machine.devices
         shown = lines if len(lines) <= _SHOWN else (*lines[: _SHOWN - 1], f"and {len(lines) - _SHOWN + 1} more")
-        boxes.append(_Box(f"{what} {machine.name}", shown, _EDGE + number * (_WIDTH + _GAP), _EDGE))
-    links = [_link(one, other, 1) for one, other in itertools.pairwise(boxes)]
+        boxes.append((f"{what} {machine.name}", shown))
     title = f"{topology.name}: {a.address} to {b.address}"
-    said = [f"machines that already stood, MTU {topology.mtu}"]
-    return _picture(title, boxes, links, said, len(boxes), boxes[0].y + boxes[0].height + 38)
+    return _row(boxes, title, f"machines that already stood, MTU {topology.mtu}")
+
+
+def _row(shown: Sequence[tuple[str, tuple[str, ...]]], title: str, said: str) -> str:
+    """Boxes side by side, each joined to the next."""
+    boxes = [_Box(name, lines, _EDGE + number * (_WIDTH + _GAP), _EDGE) for number, (name, lines) in enumerate(shown)]
+    links = [_link(one, other, 1) for one, other in itertools.pairwise(boxes)]
+    return _picture(title, boxes, links, [said], len(boxes), boxes[0].y + boxes[0].height + 38)
 
 
 def _picture(

@@ -13,6 +13,7 @@ from bench.labs import capability, namespaces
 from bench.labs import standing as stood
 from bench.labs.blueprint import Blueprint, drawn_up
 from bench.labs.cabling import PATCH, cables, cabling, needs
+from bench.labs.deploying import Deployed
 from bench.labs.guests import Guests, notes
 from bench.labs.inventory import Inventory
 from bench.labs.kit import Kit, prepared
@@ -135,8 +136,29 @@ class Qemu:
         return lab.machine if self.kit.guests.node and lab.machine else local
 
 
+class _Elsewhere:
+    """What providers have alike whose labs stand on other machines: this one only drives them."""
+
+    __slots__ = ()
+
+    def lacking(self, topology: Topology, local: Host, leases_folder: Path) -> str:
+        """See Provider.lacking: this machine's kernel has no part in it."""
+        del topology, local, leases_folder
+        return ""
+
+    def ends_run_on(self, lab: Lab, local: Host) -> Host:
+        """See Provider.ends_run_on."""
+        del local
+        return lab.a.host
+
+    def machine(self, lab: Lab, local: Host) -> Host:
+        """See Provider.machine: the one that drives them; each tells its own."""
+        del lab
+        return local
+
+
 @dataclass(frozen=True, slots=True)
-class Hosts:
+class Hosts(_Elsewhere):
     """The endpoints are machines that already stand; `trial_s` is the longest that one trial may take."""
 
     inventory: Inventory
@@ -155,11 +177,6 @@ class Hosts:
         """See Provider.facts."""
         return {f"host {each.name}": f"{each.login}, {', '.join(each.devices)}" for each in self.inventory.machines}
 
-    def lacking(self, topology: Topology, local: Host, leases_folder: Path) -> str:
-        """See Provider.lacking: this machine's kernel has no part in it."""
-        del topology, local, leases_folder
-        return ""
-
     def standing(self, topology: Topology, *, leases_folder: Path) -> AbstractContextManager[Lab]:
         """See Provider.standing: nothing is made, so no lease is held."""
         from bench.labs import hosts  # noqa: PLC0415 - paramiko, as for Qemu
@@ -167,19 +184,9 @@ class Hosts:
         del leases_folder
         return hosts.standing(topology, self.inventory, trial_s=self.trial_s, share_pct=self.share_pct)
 
-    def ends_run_on(self, lab: Lab, local: Host) -> Host:
-        """See Provider.ends_run_on."""
-        del local
-        return lab.a.host
-
-    def machine(self, lab: Lab, local: Host) -> Host:
-        """See Provider.machine: the one that drives them; each tells its own."""
-        del lab
-        return local
-
 
 @dataclass(frozen=True, slots=True)
-class Proxmox:
+class Proxmox(_Elsewhere):
     """The endpoints are VMs that Proxmox VE makes for the lab."""
 
     of: Deployment
@@ -196,30 +203,15 @@ class Proxmox:
         """See Provider.facts."""
         return {"nodes": ", ".join(dict.fromkeys(self.of.nodes)), "VMs made of": self.of.source}
 
-    def lacking(self, topology: Topology, local: Host, leases_folder: Path) -> str:
-        """See Provider.lacking: this machine's kernel has no part in it."""
-        del topology, local, leases_folder
-        return ""
-
     def standing(self, topology: Topology, *, leases_folder: Path) -> AbstractContextManager[Lab]:
         """See Provider.standing."""
         from bench.pve import lab  # noqa: PLC0415 - as above
 
         return lab.standing(topology, self.of, leases_folder=leases_folder)
 
-    def ends_run_on(self, lab: Lab, local: Host) -> Host:
-        """See Provider.ends_run_on."""
-        del local
-        return lab.a.host
-
-    def machine(self, lab: Lab, local: Host) -> Host:
-        """See Provider.machine: the one that drives them; the VMs tell their own."""
-        del lab
-        return local
-
 
 def provided(
-    of: Guests | Inventory | Deployment | None,
+    of: Deployed | None,
     *,
     trial_s: float,
     cache: Path,
@@ -235,7 +227,7 @@ def provided(
     return Namespaces() if of is None else Qemu(prepared(of, cache=cache, local=local, say=say))
 
 
-def imagined(topology: Topology, of: Guests | Inventory | Deployment | None) -> Lab:
+def imagined(topology: Topology, of: Deployed | None) -> Lab:
     """The Lab as it would be, on hosts that do not stand: for `--dry-run`."""
     if isinstance(of, Inventory):
         hosts = {each.name: Local(each.name) for each in of.machines}
@@ -252,7 +244,7 @@ def imagined(topology: Topology, of: Guests | Inventory | Deployment | None) -> 
     return stood.lab_of(topology, plan, {name: Local(name) for name in plan.hosts})
 
 
-def commands(topology: Topology, of: Guests | Inventory | Deployment | None) -> list[tuple[str, str]]:
+def commands(topology: Topology, of: Deployed | None) -> list[tuple[str, str]]:
     """(host, line) of everything that makes a Topology, for `--dry-run`."""
     if isinstance(of, Inventory):
         from bench.labs import hosts  # noqa: PLC0415 - paramiko, as for Qemu

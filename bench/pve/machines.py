@@ -46,7 +46,6 @@ class Wanted:
     cores: int = 2
     memory_mb: int = 1024
     pool: str = ""
-    queues: int = 0
 
 
 class Ids(Protocol):

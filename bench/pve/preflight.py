@@ -97,12 +97,11 @@ def _privileges(client: Client, of: Deployment, topologies: Sequence[Topology], 
 
 
 def _node(client: Client, node: str) -> Row:
-    for row in client.get("/nodes"):
-        if row.get("node") == node:
-            online = row.get("status") == "online"
-            return Row(f"node {node}", "there" if online else "missing", "" if online else f"it is {row.get('status')}")
-    known = ", ".join(sorted(str(row.get("node")) for row in client.get("/nodes")))
-    return Row(f"node {node}", "missing", f"the cluster has {known}")
+    states = {str(row.get("node")): row.get("status") for row in client.get("/nodes")}
+    if node not in states:
+        return Row(f"node {node}", "missing", f"the cluster has {', '.join(sorted(states))}")
+    online = states[node] == "online"
+    return Row(f"node {node}", "there" if online else "missing", "" if online else f"it is {states[node]}")
 
 
 def _storage(client: Client, node: str, of: Deployment) -> Row:

@@ -75,6 +75,15 @@ def make_key(path: Path) -> Path:
     return path
 
 
+def home(folder: Path, key: Path, known_hosts: str) -> Path:
+    """A home folder, made below that one, whose ~/.ssh has this key and knows these hosts."""
+    place = folder / "home" / ".ssh"
+    place.mkdir(parents=True)
+    shutil.copy(key, place / "id_ed25519")
+    (place / "known_hosts").write_text(known_hosts, encoding="utf-8")
+    return place.parent
+
+
 @contextlib.contextmanager
 def namespace() -> Iterator[Namespace]:
     """A namespace with its loopback up, and a /run of its own: sshd wants /run/sshd."""

@@ -1,7 +1,6 @@
 """Profiles on machines that stand, over a real sshd: applied, verified, confirmed, taken back; and put back alone."""
 
 import json
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -51,12 +50,11 @@ def profile(folder: Path, **settings: str) -> str:
 
 def prefix(machines: Machines) -> tuple[str, ...]:
     """Runs a program at the desk, by a user whose ~/.ssh has the key of a and knows every host."""
-    home = machines.folder / "home" / ".ssh"
+    home = machines.folder / "home"
     if not home.exists():
-        home.mkdir(parents=True)
-        shutil.copy(machines.folder / "a" / "user", home / "id_ed25519")
-        shutil.copy(machines.folder / "known_hosts", home / "known_hosts")
-    return (*machines.prefix, "env", f"HOME={home.parent}")
+        known = (machines.folder / "known_hosts").read_text(encoding="utf-8")
+        sshd.home(machines.folder, machines.folder / "a" / "user", known)
+    return (*machines.prefix, "env", f"HOME={home}")
 
 
 def desk(machines: Machines, verb: str, *words: str) -> Any:  # Any: CompletedProcess

@@ -24,6 +24,7 @@ from bench.hosts.login import Login
 from bench.hosts.ssh import connected
 from bench.images import cache
 from nettune.places import places
+from tests.netns import sshd
 from tests.netns.nettune_command import nettune, run_program
 from tests.netns.standing_hosts import waited
 from tests.netns.test_apply import profile
@@ -117,11 +118,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     )
     try:
         with booted(cache.built(places().cache, Local(), print), folder, files, more=more) as guest:
-            home = folder / "home"
-            (home / ".ssh").mkdir(parents=True)
-            (home / ".ssh" / "id_ed25519").write_bytes((folder / "user").read_bytes())
-            (home / ".ssh" / "id_ed25519").chmod(0o600)
-            (home / ".ssh" / "known_hosts").write_bytes((folder / "known_hosts").read_bytes())
+            home = sshd.home(folder, folder / "user", (folder / "known_hosts").read_text(encoding="utf-8"))
             pinned = (folder / "host.pub").read_text(encoding="utf-8")
             yield Kept(guest, home, Login("127.0.0.1", guest.port, keys=(folder / "user",), pinned=pinned))
     finally:

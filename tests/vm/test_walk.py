@@ -24,6 +24,7 @@ from bench.hosts.ssh import Ssh, connected
 from bench.images import cache
 from bench.images.disk import DISK_KIND
 from nettune.places import places
+from tests.netns import sshd
 from tests.netns.nettune_command import nettune, run_program
 from tests.netns.standing_hosts import waited
 from tests.netns.test_apply import HELD, profile
@@ -153,11 +154,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     with rebooting(image, folder / "node") as machine:
         machine.told("/usr/bin/cloud-init", "status", "--wait")
         login = machine.login
-        home = folder / "home"
-        (home / ".ssh").mkdir(parents=True)
-        (home / ".ssh" / "id_ed25519").write_bytes((machine.folder / "user").read_bytes())
-        (home / ".ssh" / "id_ed25519").chmod(0o600)
-        (home / ".ssh" / "known_hosts").write_text(f"[127.0.0.1]:{machine.port} {login.pinned}\n", encoding="utf-8")
+        home = sshd.home(folder, machine.folder / "user", f"[127.0.0.1]:{machine.port} {login.pinned}\n")
         found = Node(machine, login, home)
         with connected("node", login) as host:
             _made_a_hypervisor(host)
