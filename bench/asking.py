@@ -1,5 +1,6 @@
 """What each host of a lab is asked around a probe beside its usual counters, as far as it can tell anything."""
 
+import re
 from collections.abc import Mapping
 
 from bench.facts import carriers, counters
@@ -10,12 +11,14 @@ from bench.labs.lab import Lab
 
 
 def beside(lab: Lab, sheets: Sheets) -> Mapping[Host, tuple[Command, ...]]:
-    """Queues where one can drop, connections where they are tracked, the threads under guests on their machine."""
+    """Queues that can drop, tables of connections, rings of NICs that stand, the threads under guests."""
     found: dict[Host, tuple[Command, ...]] = {}
     for host in queued(lab, sheets):
         found[host] = (counters.QUEUES,)
     for host in tracking(lab):
         found[host] = (*found.get(host, ()), counters.CONNECTIONS)
+    for host, devices in ringed(lab, sheets).items():
+        found[host] = (*found.get(host, ()), counters.missed(devices))
     if lab.machine is not None and lab.pid_files:
         found[lab.machine] = (*found.get(lab.machine, ()), carriers.question(lab.pid_files))
     return found
@@ -34,8 +37,18 @@ def queued(lab: Lab, sheets: Sheets) -> frozenset[Host]:
     )
 
 
+def ringed(lab: Lab, sheets: Sheets) -> dict[Host, tuple[str, ...]]:
+    """The devices with a ring that can run over, of machines that already stand: what we make ourselves has none."""
+    found = {}
+    for host in lab.guarded:
+        keys = (re.fullmatch(r"ring/([^/]+)/rx", name) for name in sheets[host.name].facts)
+        if devices := tuple(key[1] for key in keys if key):
+            found[host] = devices
+    return found
+
+
 def tracking(lab: Lab) -> tuple[Host, ...]:
     """The hosts that keep a table of the path's connections; of machines that already stand each may."""
     if lab.guard_s:
-        return lab.hosts
+        return lab.guarded
     return lab.nodes if lab.topology.tracks else ()

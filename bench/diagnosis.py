@@ -23,7 +23,7 @@ SQUEEZED_PER_S = 1.0  # of one kernel; below it is every busy machine's
 OF_A_CPU = 0.85  # of one CPU's time in interrupts: what is left is the tick's own error and the timer's work
 OF_SEND_BUFFER = 0.4  # in flight of tcp_wmem's most: half of it is the skbs' own overhead (sk_wmem_queued, truesize)
 OF_LINE_RATE = 0.95  # of what the headers leave of a shaped link
-_HEADERS = 1448 / 1514  # a full segment's payload of what a shaper counts: Ethernet, IPv4, TCP with timestamps
+OF_HEADERS = 1448 / 1514  # a full segment's payload of what a shaper counts: Ethernet, IPv4, TCP with timestamps
 OF_TABLE = 0.7  # of nf_conntrack_max: from there on a burst can fill it
 MANY_STREAMS = 1.5  # times one stream's goodput: several of them get more than noise adds
 
@@ -112,14 +112,25 @@ def moved(current: Sequence[Evidence], treated: Sequence[Evidence]) -> tuple[str
 
     Medians of each trial, compared unpaired (results.statistics.student, p < 0.01), half as much again or more.
     """
-    found: list[tuple[float, str]] = []
-    for field_name, words in _FIGURES.items():
-        sides = [[x for each in side if (x := _figure(each, field_name)) > 0] for side in (current, treated)]
-        made = student(*([math.log(x) for x in side] for side in sides))
-        if made is not None and made.p < 0.01 and abs(made.mean) > math.log(1.5):
-            before, after = (statistics.median(side) for side in sides)
-            found.append((abs(made.mean), f"{words} from {_told(field_name, before)} to {_told(field_name, after)}"))
+    found = [each for name in _FIGURES if (each := _moved(name, current, treated)) is not None]
     return tuple(words for _, words in sorted(found, reverse=True))
+
+
+def moved_with(symptom: str, current: Sequence[Evidence], treated: Sequence[Evidence]) -> str:
+    """The figure by which that symptom is known, where it moved as in `moved`; "" otherwise, and where it has none."""
+    name = _OF_SYMPTOM.get(symptom, "")
+    found = _moved(name, current, treated) if name else None
+    return "" if found is None else found[1]
+
+
+def _moved(name: str, current: Sequence[Evidence], treated: Sequence[Evidence]) -> tuple[float, str] | None:
+    sides = [[x for each in side if (x := _figure(each, name)) > 0] for side in (current, treated)]
+    made = student(*([math.log(x) for x in side] for side in sides))
+    if made is None or made.p >= 0.01 or abs(made.mean) <= math.log(1.5):
+        return None
+    before, after = (statistics.median(side) for side in sides)
+    words = _FIGURES.get(name, "what is in flight")
+    return abs(made.mean), f"{words} from {_told(name, before)} to {_told(name, after)}"
 
 
 _FIGURES: Mapping[str, str] = {
@@ -129,6 +140,12 @@ _FIGURES: Mapping[str, str] = {
     "retransmitted": "segments sent again, of all",
     "drops": "packets that queues dropped",
 }
+_OF_SYMPTOM: Mapping[str, str] = {
+    "receive-window": "window_bytes",
+    "send-buffer": "flying_bytes",
+    "retransmits": "retransmitted",
+    "qdisc-drops": "drops",
+}
 
 
 def _figure(trial: Evidence, name: str) -> float:
@@ -136,6 +153,8 @@ def _figure(trial: Evidence, name: str) -> float:
     if name == "retransmitted":
         sent = max((_sum([each], "stack", "Tcp.OutSegs") for each in trial.grown), default=0)
         return max((_sum([each], "stack", "Tcp.RetransSegs") for each in trial.grown), default=0) / max(sent, 1)
+    if name == "flying_bytes":
+        return statistics.median(flying) if (flying := _flying(trial)) else 0.0
     if name == "drops":
         return float(sum(sum(each.get("queue_drops", {}).values()) for each in trial.grown))
     return statistics.median(getattr(each, name) for each in trial.intervals) if trial.intervals else 0.0
@@ -160,13 +179,18 @@ def _receive_window(trial: Evidence, path: Path) -> str:
 
 
 def _send_buffer(trial: Evidence, path: Path) -> str:
-    flying = [each.sent_bytes / each.seconds * each.rtt_s for each in trial.intervals if each.seconds and each.rtt_s]
+    flying = _flying(trial)
     if not flying or not path.send_buffer_most:
         return ""
     middle = statistics.median(flying)
     if middle < OF_SEND_BUFFER * path.send_buffer_most:
         return ""
     return f"{_kib(middle)} are in flight, and the send buffer is {_kib(path.send_buffer_most)} at most"
+
+
+def _flying(trial: Evidence) -> list[float]:
+    """Bytes in flight of each interval: its rate times its round trip."""
+    return [each.sent_bytes / each.seconds * each.rtt_s for each in trial.intervals if each.seconds and each.rtt_s]
 
 
 def _retransmits(trial: Evidence, path: Path) -> str:
@@ -210,7 +234,7 @@ def _most(trial: Evidence, kind: str, name: str) -> tuple[float, str]:
 
 def _line_rate(trial: Evidence, path: Path) -> str:
     goodput = max((value for name, value in trial.values.items() if name.endswith(".goodput")), default=0.0)
-    most = path.rate_bps * _HEADERS
+    most = path.rate_bps * OF_HEADERS
     if not most or goodput < OF_LINE_RATE * most:
         return ""
     return f"{goodput / 1e6:.0f} of {most / 1e6:.0f} Mbit/s that headers leave of the link"
@@ -299,7 +323,7 @@ _RULES: Mapping[str, Callable[[Evidence, Path], str]] = {
     "udp-buffer": _counted("stack", "Udp.RcvbufErrors", "Udp.SndbufErrors", "Udp6RcvbufErrors", "Udp6SndbufErrors"),
     "listen-overflow": _counted("stack", "TcpExt.ListenOverflows", "TcpExt.ListenDrops"),
     "mtu-black-hole": _counted("stack", "TcpExt.TCPMTUPFail", "Ip.FragFails"),
-    "rx-ring-drops": _devices("rx_fifo"),
+    "rx-ring-drops": _devices("rx_fifo", "rx_missed"),
     "conntrack": _connections,
     "one-flow-bound": _one_flow,
     "qdisc-drops": _queues,

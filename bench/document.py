@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 import yaml
@@ -117,6 +118,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """A hint that asks "did you mean …?", or "" when nothing comes near."""
     found = difflib.get_close_matches(word, tuple(known), n=1, cutoff=0.6)
     return f"did you mean {found[0]!r}?" if found else ""
+
+
+def load(path: Path, what: str, *, hint: str = "") -> Node:
+    """The document in a file. Raises WrongInput: no `what` of that name, with the hint; and what `read` raises."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongInput(f"no {what}: {getattr(error, 'strerror', None) or 'it is no text'}", hint=hint) from error
+    return read(text, path.name)
 
 
 def read(text: str, file: str) -> Node:

@@ -15,6 +15,7 @@ from bench.labs.guests import Guests
 from bench.labs.inventory import Inventory
 from bench.labs.lab import ENDS, Target
 from bench.labs.topology import STANDING, Topology
+from bench.overrides import overridden
 from bench.probes import table
 from bench.probes.engine import ENGINES
 from bench.probes.failover import MODES, Failover
@@ -23,8 +24,10 @@ from bench.probes.isolation import Isolation, companion, vlan_of
 from bench.probes.latency import Latency
 from bench.probes.path_mtu import PathMtu
 from bench.probes.probe import Probe
+from bench.probes.rate import Rate
 from bench.probes.udp import HEADERS_BYTES, Udp
-from bench.pve.deployment import Deployment
+from bench.pve import site
+from bench.pve.deployment import Deployment, reached
 from results.errors import WrongInput
 from results.metrics import METRICS
 from results.records import CURRENT, CURRENT_ARMS, TOGETHER, Design, Goal, Guard
@@ -75,13 +78,26 @@ class Plan:
         """What the endpoints are; None: network namespaces."""
         if self.guests is not None:
             return replace(self.guests, settings=restarts.words(self.treatments))
-        return self.inventory or self.deployment
+        if self.deployment is not None:
+            return replace(self.deployment, settings=restarts.words(self.treatments))
+        return self.inventory
 
     @property
     def elsewhere(self) -> bool:
         """True where nothing of it stands on this machine."""
         away = self.inventory is not None or self.deployment is not None
         return away or (self.guests is not None and self.guests.node is not None)
+
+    @property
+    def changes_others(self) -> bool:
+        """True where it may change machines that it did not make: what is to be undone there outlives its labs."""
+        of = self.deployment
+        return self.inventory is not None or (of is not None and bool(reached(of.cluster) & set(of.nodes)))
+
+    @property
+    def made_anew(self) -> tuple[str, ...]:
+        """The hosts that are others each time it is measured: a Proxmox VE gives its VMs new MACs."""
+        return ENDS if self.deployment is not None else ()
 
     @property
     def trial_most_s(self) -> float:
@@ -99,7 +115,7 @@ class Plan:
         )
         trial_s = sum(probe.traffic_s + probe.tool_s for probe in self.probes)
         trial_s += TRIAL_OVERHEAD_S if self.deployed is None else WITH_GUESTS_S
-        anew_s = restarts.block_s(self.treatments, trial_s) if self.guests is not None else 0.0
+        anew_s = restarts.block_s(self.treatments, trial_s) if self.guests or self.deployment else 0.0
         return Design(
             topologies=tuple(topology.name for topology in self.topologies),
             treatments=tuple(self.treatments),
@@ -161,32 +177,28 @@ def shipped() -> Mapping[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load(name: str, *, check: SettingCheck, overrides: Sequence[str] = ()) -> Plan:
-    """The plan of that name or file, `key=value` overrides applied. Raises WrongInput naming file, line and key."""
+def load(name: str, *, check: SettingCheck, overrides: Sequence[str] = (), sited: bool = True) -> Plan:
+    """The plan of that name or file, `key=value` overrides applied. Raises WrongInput naming file, line and key.
+
+    `sited`: also where it asks for a Proxmox VE, and no cluster's file says which.
+    """
     known = shipped()
     path = known.get(name, Path(name))
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise WrongInput(
-            f"no plan {name!r}: {getattr(error, 'strerror', None) or 'it is no text'}",
-            hint=document.nearest(name, known) or f"plans that ship: {', '.join(known)}; or give a file",
-        ) from error
-    return parse(document.read(text, path.name), check=check, overrides=overrides)
+    hint = document.nearest(name, known) or f"plans that ship: {', '.join(known)}; or give a file"
+    root = overridden(document.load(path, f"plan {name!r}", hint=hint), overrides, _KEYS)
+    plan = _read(site.filled(root), check)
+    if sited and plan.deployment is not None and not plan.deployment.sited:
+        root.mapping()["lab"].wrong(f"it names no cluster's file, and there is none of {', '.join(site.FILES)}",
+                                    hint=f"docs/proxmox.md has one; ${site.VARIABLE} names it too")  # fmt: skip
+    return plan
 
 
 def parse(root: Node, *, check: SettingCheck, overrides: Sequence[str] = ()) -> Plan:
     """The plan in a document."""
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals or not key:
-            raise WrongInput(f"--set {override}: write key=value", hint="for example --set tcp.streams=4")
-        members = root.mapping()
-        steps = key.split(".")
-        if steps[0] not in _KEYS and "probes" in members:
-            _known_probe(steps[0], members["probes"], f"--set {override}")
-            steps = ["probes", *steps]
-        root = document.replaced(root, steps, value or '""', f"--set {override}")
+    return _read(overridden(root, overrides, _KEYS), check)
+
+
+def _read(root: Node, check: SettingCheck) -> Plan:
     top = root.mapping(_KEYS)
     deployed = deploying.deployed(top["lab"]) if "lab" in top else None
     guests = deployed if isinstance(deployed, Guests) else None
@@ -244,17 +256,6 @@ def confirmation(document: Mapping[str, object], winners: Sequence[str], blocks:
     return from_plain({**document, "treatments": kept, "blocks": str(blocks)}, "confirmation")
 
 
-def _known_probe(word: str, probes: Node, place: str) -> None:
-    """Raise WrongInput unless a probe has that name or kind; a slip in a key of the plan ends here too."""
-    rows = [each.value for each in probes.items() if isinstance(each.value, dict)]
-    names = {str(node.value) for row in rows for key, node in row.items() if key in {"name", "kind"}}
-    if word not in names:
-        hint = (
-            document.nearest(word, (*_KEYS, *sorted(names))) or f"keys: {', '.join(_KEYS)}; probes: {', '.join(names)}"
-        )
-        raise WrongInput(f"{place}: the plan has no key and no probe {word!r}", hint=hint)
-
-
 _KEYS = ("name", "about", "lab", "topologies", "probes", "engine", "primary", "treatments", "blocks", "margin_pct",
          "goal")  # fmt: skip
 _TARGETS = ("guest", "node", "path")
@@ -295,6 +296,8 @@ def _on_every_path(probe: Probe, node: Node, topologies: Sequence[Topology]) -> 
             _has_legs(topology, probe, node)
         if isinstance(probe, Isolation):
             _has_vlans(topology, node)
+        if isinstance(probe, Rate) and (problem := probe.misfit(topology.mtu, topology.ip)):
+            members.get("frame_bytes", node).wrong(f"{topology.name}: {problem}")
         room = topology.mtu - HEADERS_BYTES[topology.ip]
         if isinstance(probe, Udp) and probe.size_bytes > room and not probe.fragments:
             members.get("size_bytes", node).wrong(

@@ -109,7 +109,7 @@ def with_interrupts(lab: Lab) -> Lab:
 
     A guest is asked for them only where something turns them: the question takes a process, on an emulated CPU 30 ms.
     """
-    ours = () if lab.guard_s else (host.name for host in lab.hosts if not host.local)
+    ours = (host.name for host in lab.hosts if not (host.local or host in lab.guarded))
     return replace(lab, interrupts=lab.interrupts | frozenset(ours))
 
 

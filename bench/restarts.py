@@ -3,8 +3,10 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
-from bench.labs.guests import STARTED_WITH, Guests, facts
+from bench.labs.guests import ANEW, LIVE, Guests, facts
 from bench.labs.topology import Topology
+from bench.pve import deployment, vnic
+from bench.pve.deployment import Deployment
 
 # Two guests of two emulated CPUs each: 7.1 to 9.5 s to end and start them until the lab was up again (n = 10).
 START_S = 8.0
@@ -36,9 +38,9 @@ Treatments = Mapping[str, Collection[Spec]]
 
 
 def words(treatments: Treatments) -> tuple[str, ...]:
-    """The settings of a plan that start guests anew."""
+    """The settings of a plan on virtual NICs."""
     used = {spec.setting for specs in treatments.values() for spec in specs}
-    return tuple(word for word in STARTED_WITH if word in used)
+    return tuple(word for word in (*ANEW, *LIVE) if word in used)
 
 
 def state(specs: Iterable[Spec]) -> str:
@@ -46,7 +48,7 @@ def state(specs: Iterable[Spec]) -> str:
     told = (
         f"{spec.setting}={spec.value}{f' ({spec.target})' if spec.target else ''}"
         for spec in specs
-        if spec.setting in STARTED_WITH
+        if spec.setting in ANEW
     )
     return ", ".join(sorted(told))
 
@@ -60,9 +62,13 @@ def block_s(treatments: Treatments, trial_s: float) -> float:
 
 def states(treatments: Treatments, deployed: object, topology: Topology) -> dict[str, str]:
     """The state of each treatment on guests of such a plan; "" where they are so already, or are no guests."""
-    if not isinstance(deployed, Guests):
+    if isinstance(deployed, Guests):
+        started = facts(deployed, topology.mtu)
+    elif isinstance(deployed, Deployment):
+        of = vnic.facts(vnic.parse(deployment.net(topology)))
+        started = {f"vm/{word}": vnic.meaning(vnic.WORDS[word], value) for word, value in of.items()}
+    else:
         return dict.fromkeys(treatments, "")
-    started = facts(deployed, topology.mtu)
     return {
         name: state(specs) if any(started.get(f"vm/{each.setting}", each.value) != each.value for each in specs) else ""
         for name, specs in treatments.items()

@@ -7,13 +7,13 @@ measured afresh by `--resume`; complete blocks are never measured again.
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bench import asking, carryover, losses, schedule, trust
 from bench.facts import counters
 from bench.facts.counters import Counters
-from bench.facts.sheet import FactSheet, Sheets, differences
+from bench.facts.sheet import Sheets, comparable, differences
 from bench.hosts.command import Command
 from bench.hosts.host import Host, ask_everywhere
 from bench.labs.lab import Lab
@@ -92,12 +92,16 @@ def paired(
     return between(probe.ends, index, load)
 
 
-def check_baseline(store: Store, run_id: str, topology: str, baseline: Sheets) -> None:
-    """A resumed run goes on only over equal facts. Raises FactsMoved naming the first that differ."""
+def check_baseline(store: Store, run_id: str, topology: str, baseline: Sheets, anew: Container[str] = ()) -> None:
+    """A resumed run goes on only over equal facts. Raises FactsMoved naming the first that differ.
+
+    `anew` are hosts that were made once more: their MACs are others.
+    """
     kept = store.baseline(run_id, topology)
     if not kept:
         return
-    odd = differences({name: FactSheet(name, facts) for name, facts in kept.items()}, baseline)
+    now = {name: each.facts for name, each in baseline.items()}
+    odd = differences(comparable(kept, anew), comparable(now, anew))
     if odd:
         told = "; ".join(str(each) for each in odd[:4])
         raise FactsMoved(

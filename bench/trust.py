@@ -8,7 +8,7 @@ from bench.labs.lab import Lab, PathDevice
 from bench.losses import dropped_at, softnet_dropped, stack_grown
 from bench.probes.probe import Measured
 from bench.treatment import Treatment
-from results.errors import NotAble
+from results.errors import NotAble, first_of
 
 _COUNTED = 0.99  # of the bytes that arrived must have passed each device of the path; headers only add to them
 _TOLD = 4  # differences named in a cause
@@ -57,7 +57,7 @@ def treatment_explains(treatment: Treatment, baseline: Sheets, within: Sheets) -
     """The only difference to current is the treatment. Raises Untrusted naming what else differs."""
     odd = [each for each in differences(baseline, within) if not treatment.explains(each)]
     if odd:
-        raise Untrusted(f"unexplained facts under {treatment.name}: {_told(odd)}")
+        raise Untrusted(f"unexplained facts under {treatment.name}: {first_of(odd, _TOLD, between='; ')}")
 
 
 def nothing_moved(within: Sheets, after: Sheets) -> None:
@@ -68,9 +68,4 @@ def nothing_moved(within: Sheets, after: Sheets) -> None:
 def none_moved(odd: Sequence[Difference]) -> None:
     """Raises Untrusted where there are any."""
     if odd:
-        raise Untrusted(f"facts changed during the trial: {_told(odd)}")
-
-
-def _told(odd: Sequence[Difference]) -> str:
-    more = f" and {len(odd) - _TOLD} more" if len(odd) > _TOLD else ""
-    return "; ".join(str(each) for each in odd[:_TOLD]) + more
+        raise Untrusted(f"facts changed during the trial: {first_of(odd, _TOLD, between='; ')}")

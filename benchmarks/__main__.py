@@ -49,13 +49,17 @@ ALL = (
     "between",
     "trend",
     "failures",
+    "lossy",
     "power",
     "starts",
     "search",
+    "capacity",
     "plans",
     "store",
     "guests",
     "applying",
+    "deploying",
+    "offload",
 )
 
 
@@ -121,7 +125,7 @@ def main() -> None:
             print("\n== live", flush=True)
             live(60)
         else:
-            run(name, *(extra if name != "failures" else []))
+            run(name, *(extra if name not in {"failures", "lossy"} else []))
 
 
 if __name__ == "__main__":

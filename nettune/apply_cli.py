@@ -16,6 +16,9 @@ def apply(
     *,
     host: Annotated[list[str], typer.Option(help="local, or ssh://root@pve1; one after the other.", metavar="HOST")],
     device: Annotated[list[str] | None, typer.Option(help="A device of the hosts; their NICs when not given.")] = None,
+    vm: Annotated[
+        list[int] | None, typer.Option(min=100, help="A VM on the hosts, whose NICs take the profile's vm- settings.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")] = False,
     confirm_within: Annotated[
         int, typer.Option(min=5, max=3600, help="Seconds after which a host takes it back unconfirmed.")
@@ -24,7 +27,7 @@ def apply(
     allow: Annotated[
         list[str] | None, typer.Option(help="A role that may ride on a changed device: ssh, guests, …", metavar="ROLE")
     ] = None,
-    disruption: Annotated[str, typer.Option(help="The greatest that is allowed, d0 to d4.", metavar="CLASS")] = "d2",
+    disruption: Annotated[str, typer.Option(help="The greatest that is allowed, d0 to d5.", metavar="CLASS")] = "d2",
     unfit: Annotated[bool, typer.Option("--unfit", help="Though the profile is not for such a host.")] = False,
     persist: Annotated[
         bool, typer.Option("--persist/--runtime-only", help="Keep it over boots, or until the next one.")
@@ -32,6 +35,9 @@ def apply(
     probation: Annotated[
         int, typer.Option(min=10, max=3600, help="Seconds of the first boot in which the host must be well.")
     ] = 120,
+    cluster_well: Annotated[
+        bool, typer.Option("--cluster-well", help="Only while its cluster lacks no vote and HA has nothing to mend.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put a profile on machines that stand, until they boot, or for good (--persist).
@@ -50,7 +56,8 @@ def apply(
             raise WrongInput(f"--allow {role!r} is no role", hint=", ".join(ROLES))
     screen, loaded = Screen(quiet=as_json), shelf.found(profile, places().profiles)
     wish = applying.Wish(tuple(device or ()), confirm_within, hold, frozenset(allow or ()), class_of(disruption), unfit,
-                         dry_run, persist, probation)  # fmt: skip
+                         dry_run, persist, probation, tuple(dict.fromkeys(map(str, vm or ()))),
+                         cluster_well)  # fmt: skip
     done: list[dict[str, object]] = []
     try:
         applying.applied(screen, loaded, host, wish, done)

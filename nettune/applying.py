@@ -1,10 +1,11 @@
 """Profiles put on machines that stand, one after the other: guarded, verified, confirmed. What it prints too."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bench.facts import riding
+from bench.facts import pve_firewall, riding, vm_nics
+from bench.facts.roles import GUEST_KINDS
 from bench.facts.scope import device_of
 from bench.hosts.host import Host
 from bench.hosts.opened import opened
@@ -12,11 +13,15 @@ from nettune import asked, changes
 from nettune.say import Screen
 from results.errors import NotAble, WrongInput
 from tuning import fits, guard
-from tuning.applying import carrying, keeping, lasting, others, planning, returning
-from tuning.applying.others import Other
+from tuning.applying import carrying, clusters, ifupdown, keeping, lasting, others, planning, returning
+from tuning.applying.ifupdown import File, Place
+from tuning.applying.others import Other, Texts
 from tuning.applying.planning import Planned
 from tuning.applying.record import Applied
+from tuning.exports import interfaces
 from tuning.knobs.entry import DISRUPTIONS, Disruption
+from tuning.knobs.knob import Change
+from tuning.knobs.table import BY_ITSELF, owner
 from tuning.profile import Profile
 
 
@@ -33,6 +38,8 @@ class Wish:
     dry_run: bool = False
     persist: bool = False
     probation_s: int = lasting.PROBATION_S
+    vms: tuple[str, ...] = ()
+    cluster_well: bool = False  # asked for of one host too: whoever rolls out host after host calls us for each
 
 
 def applied(screen: Screen, profile: Profile, words: Sequence[str], wish: Wish, done: list[dict[str, object]]) -> None:
@@ -42,13 +49,25 @@ def applied(screen: Screen, profile: Profile, words: Sequence[str], wish: Wish, 
     if wish.hold and len(words) > 1:
         raise WrongInput("--hold is of one host: two that wait at once would hide which of them broke the path")
     for number, word in enumerate(words):
+        begun = number
         try:
+            if (len(words) > 1 or wish.cluster_well) and not wish.dry_run:
+                first = number == 0 and not wish.cluster_well
+                _cluster_is_well(screen, words[max(0, number - 1)], first=first)
+            begun = number + 1
             done.append(_one(screen, profile, word, wish))
         except BaseException as error:
             if len(words) > 1:
                 error.add_note(f"applied before: {', '.join(words[:number]) or 'none'}; not touched: "
-                               f"{', '.join(words[number + 1 :]) or 'none'}")  # fmt: skip
+                               f"{', '.join(words[begun:]) or 'none'}")  # fmt: skip
             raise
+
+
+def _cluster_is_well(screen: Screen, word: str, *, first: bool) -> None:
+    """Before the first host of several, and after each before the next, which is waited for. Raises ClusterNotWell."""
+    with opened(word) as host:
+        if clusters.well(host, within_s=0.0 if first else clusters.WAITED_S) and not first:
+            screen.line(f"{host.name}: its cluster has all its votes, and HA nothing to mend")
 
 
 def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, object]:
@@ -56,28 +75,38 @@ def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, o
         if wish.persist:
             lasting.able(host)
         plan = _planned(host, profile, wish)
-        if wish.persist and (late := _late(plan)):
+        file = ifupdown.asked(host) if wish.persist else None
+        if wish.persist and (late := _late(plan, file)):
             raise NotAble(f"on {host.name}: {late} belongs to a guest, and is not there when a boot sets what is kept",
                           hint="--runtime-only; what starts the guest can set it")  # fmt: skip
-        beside = _others(plan)
-        _shown(screen, profile, plan)
+        texts = others.asked(plan.host, [device.device for device in plan.lab.path])
+        places = ifupdown.placed(plan.settings, plan.changes, file, texts) if file else ()
+        if file and places:
+            ifupdown.undisturbed(host.name, file)
+        beside = _others(plan, texts, places)
+        where = {row.change.key: _kept_in(row.change, places, plan) for row in plan.rows} if wish.persist else {}
+        _shown(screen, profile, plan, where)
         for each in beside:
             screen.line(f"also set: {each.setting}: {each.where}: {each.text}: {others.wins(each, kept=wish.persist)}")
-        told: dict[str, object] = {"host": host.name, "changes": _rows(plan), "left_out": dict(plan.left_out),
+        told: dict[str, object] = {"host": host.name, "changes": _rows(plan, where), "left_out": dict(plan.left_out),
                                    "refused": dict(plan.refused),
                                    "also_set": [_also(each, wish) for each in beside]}  # fmt: skip
         if wish.dry_run or not (plan.rows or plan.refused):
-            if wish.persist and not wish.dry_run and (since := _kept(screen, host, word, plan, profile, wish)):
+            if wish.persist and not wish.dry_run and (since := _kept(screen, host, word, plan, profile, wish, file)):
                 return {**told, "change": since.change_id, "state": "on probation"}
             screen.line("nothing was changed: a dry run" if plan.rows else f"{host.name}: nothing to do")
             return {**told, "change": None, "state": "planned" if plan.rows else "nothing to do"}
-        made = carrying.apply(plan, profile.name, confirm_s=wish.confirm_s, again=lambda: opened(word))
+        made = carrying.apply(plan, profile.name, confirm_s=wish.confirm_s, again=lambda: opened(word),
+                              say=screen.line)  # fmt: skip
         how = "" if host.local else ", also by a new connection"
         screen.line(f"{host.name}: applied and verified{how} (change {made.change_id})")
+        for vm in wish.vms:
+            for net in vm_nics.waiting(host.run(vm_nics.question(vm))):
+                screen.line(f"{host.name}: VM {vm} takes its {net} with its next start, not now", "bold")
         try:
             state = _held(screen, host, word, made) if wish.hold else _confirmed(screen, host, word, made)
             if wish.persist:
-                _kept(screen, host, word, plan, profile, wish)
+                _kept(screen, host, word, plan, profile, wish, file)
                 state = "on probation"
         except BaseException as error:
             error.add_note(f"change {made.change_id} was applied; whether it stays: nettune history {word}")
@@ -85,11 +114,12 @@ def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, o
         return {**told, "change": made.change_id, "state": state}
 
 
-def _late(plan: Planned) -> str:
+def _late(plan: Planned, file: File | None) -> str:
     """A device that would be changed and that only its guest's start makes; "" for none."""
     links = plan.riding.stack.links
-    named = {device_of(row.change.key) for row in plan.rows} & links.keys()
-    return next((name for name in sorted(named) if links[name].kind in {"tun", "veth"} and links[name].master), "")
+    there = interfaces.brought_up(file.text) if file else frozenset()
+    named = {device_of(row.change.key) for row in plan.rows} & links.keys() - there
+    return next((name for name in sorted(named) if links[name].kind in GUEST_KINDS and links[name].master), "")
 
 
 def _held(screen: Screen, host: Host, word: str, made: Applied) -> str:
@@ -105,16 +135,18 @@ def _confirmed(screen: Screen, host: Host, word: str, made: Applied) -> str:
     return "confirmed"
 
 
-def _kept(screen: Screen, host: Host, word: str, plan: Planned, profile: Profile, wish: Wish) -> Applied | None:
+def _kept(
+    screen: Screen, host: Host, word: str, plan: Planned, profile: Profile, wish: Wish, file: File | None
+) -> Applied | None:
     """Every change of the profile on these devices that a boot would undo is kept; the last of them.
 
     The profile may have come in several: what was so already when a later one was applied is in an earlier one.
     """
     devices = {device.device for device in plan.lab.path}
-    last = None
+    last, expected = None, file.digest if file else ""
     for each in returning.unkept(keeping.changes(host), profile.name, devices):
-        changes.kept(screen, host, word, each, wish.probation_s)
-        last = each
+        changes.kept(screen, host, word, each, wish.probation_s, expected)
+        last, expected = each, ""  # it may be what we have written ourselves now
     return last
 
 
@@ -135,13 +167,23 @@ def _planned(host: Host, profile: Profile, wish: Wish) -> Planned:
     if unfit and not wish.unfit:
         why = "; ".join(f"{each.rule}: {each.why}" for each in unfit)
         raise NotAble(f"profile {profile.name} is not for {host.name}: {why}", hint="--unfit applies it all the same")
-    return planning.planned(host, profile, told.devices, riding.asked(host), allow=wish.allow, most=wish.most)
+    return planning.planned(host, profile, told.devices, riding.asked(host), allow=wish.allow, most=wish.most,
+                            keep=wish.persist, vms=wish.vms)  # fmt: skip
 
 
-def _others(plan: Planned) -> tuple[Other, ...]:
-    """Who else sets what the plan would set."""
-    texts = others.asked(plan.host, [device.device for device in plan.lab.path])
-    return others.found(texts, ((row.setting, row.change.key, row.change.wanted) for row in plan.rows))
+def _others(plan: Planned, texts: Texts, places: Sequence[Place]) -> tuple[Other, ...]:
+    """Who else sets what the plan would set, but for lines that are written anew."""
+    own = {change for each in places for change in each.changes}
+    rows = (row for row in plan.rows if row.change not in own)
+    return others.found(texts, ((row.setting, row.change.key, row.change.wanted) for row in rows))
+
+
+def _kept_in(change: Change, places: Sequence[Place], plan: Planned) -> str:
+    """What would keep it over boots."""
+    kind = owner(change.key).kind
+    if kind in BY_ITSELF or lasting.by_the_firewall(change, plan.changes):
+        return "the VM's configuration" if change.key.startswith(vm_nics.PREFIX) else pve_firewall.HOST_FW
+    return ifupdown.words(change.key, places) or ("/etc/sysctl.d" if kind == "sysctl" else "nettune-boot")
 
 
 def _also(other: Other, wish: Wish) -> dict[str, object]:
@@ -149,16 +191,19 @@ def _also(other: Other, wish: Wish) -> dict[str, object]:
             "wins": others.wins(other, kept=wish.persist)}  # fmt: skip
 
 
-def _shown(screen: Screen, profile: Profile, plan: Planned) -> None:
+def _shown(screen: Screen, profile: Profile, plan: Planned, where: Mapping[str, str]) -> None:
     shown, before = [], ""
     for row in plan.rows:
         ridden = ", ".join(dict.fromkeys(role.role for role in row.rides)) or "-"
         word = row.setting if row.setting != before else ""
-        shown.append((word, row.change.key, row.now or "absent", row.change.wanted, row.disruption or "?", ridden))
+        kept_in = (where[row.change.key],) if where else ()
+        shown.append((word, row.change.key, row.now or "absent", row.change.wanted, row.disruption or "?", ridden,
+                      *kept_in))  # fmt: skip
         before = row.setting
     if shown:
         screen.table(f"{profile.name} ({profile.label}) on {plan.host.name}",
-                     ("setting", "fact", "now", "wanted", "costs", "rides on its device"), shown)  # fmt: skip
+                     ("setting", "fact", "now", "wanted", "costs", "rides on its device",
+                      *(("kept by",) if where else ())), shown)  # fmt: skip
     costs = {row.disruption for row in plan.rows}
     for key, words in DISRUPTIONS.items():
         if key in costs:
@@ -171,9 +216,10 @@ def _shown(screen: Screen, profile: Profile, plan: Planned) -> None:
         screen.line(f"refused: {word}: {why}", "red")
 
 
-def _rows(plan: Planned) -> list[dict[str, object]]:
+def _rows(plan: Planned, where: Mapping[str, str]) -> list[dict[str, object]]:
     return [
         {"setting": row.setting, "fact": row.change.key, "now": row.now or None, "wanted": row.change.wanted,
-         "disruption": row.disruption, "rides": [role.why for role in row.rides]}
+         "disruption": row.disruption, "rides": [role.why for role in row.rides],
+         **({"kept_by": where[row.change.key]} if where else {})}
         for row in plan.rows
     ]  # fmt: skip

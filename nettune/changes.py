@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 
-from bench.facts import hardware, riding
+from bench.facts import hardware, riding, vm_nics
 from bench.hosts.host import Host
 from bench.hosts.opened import opened
 from bench.labs.lab import Lab
@@ -14,19 +14,22 @@ from tuning.applying.record import Applied
 from tuning.knobs import presence
 
 
-def kept(screen: Screen, host: Host, word: str, made: Applied, probation_s: int) -> None:
-    """A confirmed change stays over boots. Raises NotAble."""
-    lasting.keep(host, made, probation_s)
+def kept(screen: Screen, host: Host, word: str, made: Applied, probation_s: int, expected: str = "") -> None:
+    """A confirmed change stays over boots; `expected`: see lasting.keep. Raises NotAble."""
+    edit = lasting.keep(host, made, probation_s, expected)
+    for place in edit.places:
+        screen.line(f"written: {place.words}")
     screen.line(
         f"kept over boots; the first one is on probation: where the host is not well {probation_s} s after it, it "
         f"takes this back by itself (nettune history {word})"
     )
 
 
-def _lab(host: Host, devices: Iterable[str]) -> Lab:
-    """The host with those of the devices that it still has."""
+def _lab(host: Host, devices: Iterable[str], changes: Sequence[Applied]) -> Lab:
+    """The host with those of the devices that it still has, and the VMs that changes are of."""
     there = [each for each in dict.fromkeys(devices) if host.run(hardware.is_device(each)).ok]
-    return planning.lab_of(host, there, riding.asked(host))
+    vms = vm_nics.of_keys([key for each in changes for key in each.known])
+    return planning.lab_of(host, there, riding.asked(host), vms)
 
 
 def confirmed(screen: Screen, word: str, *, persist: bool = False) -> None:
@@ -48,7 +51,7 @@ def taken_back(screen: Screen, word: str, change_id: str, *, anyway: bool) -> No
     with opened(word) as host:
         riding.able(host)
         found = returning.chosen(host.name, keeping.changes(host), change_id)
-        left = returning.take_back(host, _lab(host, found.devices), found, anyway=anyway)
+        left = returning.take_back(host, _lab(host, found.devices, [found]), found, anyway=anyway)
         screen.line(
             f"{host.name}: change {found.change_id} ({found.profile}) is taken back; all that it moved is as it was"
         )
@@ -60,7 +63,7 @@ def verified(screen: Screen, word: str, *, watch: bool = False) -> tuple[drift.D
     """What is no longer as it was applied; with `watch` nothing is said where all stands."""
     with opened(word) as host:
         known = keeping.changes(host)
-        now = _lab(host, _devices(known)).read()[host.name]
+        now = _lab(host, _devices(known), known).read()[host.name]
         files = lasting.standing(host)
         found = (
             *drift.drifted(known, now, presence.owners(host), others.asked(host, _devices(known))),
@@ -68,7 +71,8 @@ def verified(screen: Screen, word: str, *, watch: bool = False) -> tuple[drift.D
         )
         for each in found:
             reads = f"reads {each.actual!r}" if each.actual is not None else "is gone"
-            said = each.cause if each.key == drift.FILES else f"{reads}, applied was {each.wanted!r}: {each.cause}"
+            was = "before" if each.applied.state == "put itself back" else "applied"
+            said = each.cause if each.key == drift.FILES else f"{reads}, {was} was {each.wanted!r}: {each.cause}"
             screen.line(f"{host.name}: {each.key}: {said}")
         for note in files:
             if note.newer and not watch:

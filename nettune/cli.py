@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from nettune import apply_cli, data_cli
+from nettune.capacity_cli import capacity
 from nettune.gate_cli import compare, trend
 from nettune.image_cli import image_app
 from nettune.knobs_cli import knobs_app
 from nettune.lab_cli import lab_app
+from nettune.offload_cli import offload_app
 from nettune.places import places
 from nettune.profile_cli import profile_app
 from nettune.pve_cli import pve_app
@@ -29,6 +31,7 @@ app.add_typer(knobs_app, name="knobs")
 app.add_typer(data_cli.plan_app, name="plan")
 app.add_typer(profile_app, name="profile")
 app.add_typer(pve_app, name="pve")
+app.add_typer(offload_app, name="offload")
 
 StoreOption = Annotated[str, typer.Option("--store", help="Results: a file or database URL (or NETTUNE_STORE).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
@@ -107,7 +110,7 @@ def plans(as_json: JsonOption = False) -> None:
     from nettune.wiring import load_plan
 
     screen = Screen(quiet=as_json)
-    listed = [load_plan(name, ()) for name in shipped()]
+    listed = [load_plan(name, (), sited=False) for name in shipped()]
     whole = {each.name: each.design.block_s * each.blocks * len(each.topologies) for each in listed}
     rows = [
         (
@@ -200,6 +203,7 @@ def report(
 def recommend(
     run: RunArgument = "last",
     output: OutFile = Path("profile.yaml"),
+    offload: Annotated[Path | None, typer.Option(help="A validation: nothing that it found at fault.")] = None,
     store: StoreOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -208,8 +212,13 @@ def recommend(
     from results.store import opened
 
     screen = Screen(quiet=as_json)
+    weigh = None
+    if offload:
+        from nettune import offload_said
+
+        weigh = offload_said.weigher(offload)
     with opened(places(store).store) as kept:
-        advice = outputs.write_profile(kept, run, output)
+        advice = outputs.write_profile(kept, run, output, weigh)
         screen.line(advice.sentence, "bold")
         for each in advice.recommendations:
             screen.line(f"  {each.do}   # {each.reason}")
@@ -221,6 +230,7 @@ def recommend(
 
 
 app.command()(tune)
+app.command()(capacity)
 for verb in (apply_cli.apply, apply_cli.confirm, apply_cli.rollback, apply_cli.verify, apply_cli.history):
     app.command()(verb)
 app.command()(compare)

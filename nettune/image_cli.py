@@ -7,6 +7,7 @@ import typer
 
 from nettune.places import places
 from nettune.say import Screen
+from results.errors import WrongInput
 
 if TYPE_CHECKING:
     from bench.images.cache import Image
@@ -18,15 +19,21 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard outpu
 @image_app.command()
 def build(
     disk: Annotated[bool, typer.Option("--disk", help="A qcow2 disk for Proxmox VE, with cloud-init.")] = False,
+    nics: Annotated[
+        bool, typer.Option("--nics", help="With Debian's whole kernel, for e1000, e1000e, rtl8139.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """The image of this version of nettune, from Debian's packages; found where it was built before."""
     from bench.hosts.local import Local
     from bench.images import cache
     from bench.images.disk import DISK_KIND
-    from bench.images.squash import LAB_KIND
+    from bench.images.squash import LAB_KIND, NICS_KIND
 
-    screen, folder, kind = Screen(quiet=as_json), places().cache, DISK_KIND if disk else LAB_KIND
+    if disk and nics:
+        raise WrongInput("--disk and --nics are two images", hint="one after the other; a disk has the cloud kernel")
+    kind = DISK_KIND if disk else NICS_KIND if nics else LAB_KIND
+    screen, folder = Screen(quiet=as_json), places().cache
 
     def say(step: str) -> None:
         screen.err.print(step, markup=False, soft_wrap=True)

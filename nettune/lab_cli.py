@@ -49,6 +49,9 @@ def enter(command: Annotated[list[str], typer.Argument(help="The command; write 
 @lab_app.command()
 def reap(
     inventory: Annotated[Path | None, typer.Option(help="On the machines of this file too.", metavar="FILE")] = None,
+    cluster: Annotated[
+        Path | None, typer.Option(help="On the nodes to which this cluster's file gives SSH too.", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Remove what dead runs left here and on the nodes of their labs; labs of living runs stay."""
@@ -59,7 +62,7 @@ def reap(
     for each in done:
         what = f"removed {', '.join(each.removed)}" if each.removed else "nothing of it is left"
         screen.line(f"lease {each.lease_id}: {each.problem or what}", "red" if each.problem else "")
-    told = able.left(inventory) if inventory is not None else ()
+    told = able.left(inventory, cluster)
     for line in told:
         screen.line(line)
     if not done and not told:

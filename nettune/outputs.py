@@ -1,7 +1,7 @@
 """What a finished or interrupted run gives: the summary, the report, the profile."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nettune import say
@@ -12,6 +12,7 @@ from results.errors import WrongInput
 from results.judgement import judge, run_visible
 from results.paths import path_differences
 from results.records import Judgement, Run, Trial
+from results.scaling.arms import is_density
 from results.slopes import slopes
 from results.store import Store
 from results.summary import summary
@@ -19,12 +20,17 @@ from results.units import percent
 from tuning import profile_text
 from tuning.recommend import Advice, recommend
 
-__all__ = ["advice_for", "closing", "document", "judged", "page", "write", "write_profile"]
+__all__ = ["advice_for", "closing", "document", "judged", "page", "untouched", "write", "write_profile"]
 
 
 def judged(store: Store, name: str, *, whole: bool = False) -> tuple[Run, tuple[Trial, ...], Judgement]:
     """A run with its trials and what they amount to; `whole` ones with histograms and with secondary metrics."""
     run = store.run(name)
+    if is_density(run):
+        raise WrongInput(
+            f"run {run.run_id} holds pairs at once, no treatments: nothing of it is compared",
+            hint=f"nettune capacity --from {run.run_id}",
+        )
     judged_by = () if whole else (*run.design.judged, f"every.{HELD}")
     trials = store.trials(run.run_id, histograms=whole, metrics=judged_by)
     return run, trials, judge(run.design, trials, whole=whole)
@@ -64,17 +70,23 @@ def write_all(store: Store, run_id: str, folder: Path) -> tuple[Path, ...]:
     return html, profile, shown
 
 
-def write_profile(store: Store, name: str, path: Path) -> Advice:
-    """Write profile.yaml; the advice that it holds."""
+def write_profile(store: Store, name: str, path: Path, weigh: Callable[[Advice], Advice] | None = None) -> Advice:
+    """Write profile.yaml; the advice that it holds, once `weigh` has had its say."""
     run, _, judgement = judged(store, name)
     speaker, advice = advice_for(store, run, judgement)
+    advice = weigh(advice) if weigh else advice
+    untouched(path)
+    write(path, profile_text.text(speaker, advice))
+    return advice
+
+
+def untouched(path: Path, *, option: str = "-o") -> None:
+    """Raises WrongInput where a file stands that is not exactly what nettune wrote; `option` names another one."""
     if path.is_file() and profile_text.edited(_there(path)):
         raise WrongInput(
             f"{path} is not as nettune wrote it: a hand has been at it, and it is not written over",
-            hint="name another file: -o FILE",
+            hint=f"name another file: {option} FILE",
         )
-    write(path, profile_text.text(speaker, advice))
-    return advice
 
 
 def _there(path: Path) -> str:

@@ -1,6 +1,5 @@
 """Before a run and after it: what is ordered, how long it takes, what would be done, what went wrong."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from bench import plan as plans
@@ -9,7 +8,7 @@ from bench.facts import machine
 from bench.hosts.local import Local
 from bench.labs import provider
 from bench.run import paired
-from nettune import shared
+from nettune import labels, shared
 from nettune.places import places
 from nettune.say import Screen, duration
 from nettune.wiring import Order, load_plan, stored_plan
@@ -20,8 +19,6 @@ from results.store import Store
 from tuning import measured, shelf
 from tuning.knobs.table import knob_for
 from tuning.recommend import CONFIRMING_BLOCKS, winning
-
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")  # no colon and no comma: `compare` takes lists of label:NAME
 
 
 def order(
@@ -42,13 +39,7 @@ def order(
     Raises WrongInput.
     """
     overrides = [*sets, *([f"blocks={blocks}"] if blocks else [])]
-    if label and not _LABEL.fullmatch(label):
-        raise WrongInput(
-            f"--label {label!r}: a label is a word of letters, digits and . _ + -, of at most 80",
-            hint=f"did you mean {found!r}?"
-            if (found := re.sub(r"[^A-Za-z0-9._+-]+", "-", label).strip("-")[:80])
-            else "",
-        )
+    labels.check(label)
     if profiles and (resume or confirm):
         raise WrongInput("--profile adds an arm to a new run", hint="leave out --resume and --confirm")
     if resume and label:

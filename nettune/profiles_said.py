@@ -60,7 +60,7 @@ def whole(screen: Screen, found: Profile) -> None:
         _setting(screen, found, each)
     for statement in found.not_settable:
         tail = "; ".join(filter(None, (statement.why, statement.source)))
-        screen.line(f"not settable by nettune: {statement.words}   # {tail}", "dim")
+        screen.line(f"not set by the profile: {statement.words}   # {tail}", "dim")
     for rejected in found.rejected:
         screen.line(f"rejected: {rejected.what}: {rejected.why}", "dim")
     _line(screen, "next", found.next_command)

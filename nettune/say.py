@@ -35,6 +35,10 @@ class Screen:
         """One line for people."""
         self.out.print(text, style=style or None, markup=False, soft_wrap=True)
 
+    def progress(self, text: str) -> None:
+        """What is under way, on standard error."""
+        self.err.print(f"  {text}", markup=False, soft_wrap=True)
+
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table for people; columns whose name begins with # are right-aligned numbers."""
         table = Table(

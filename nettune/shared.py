@@ -3,6 +3,7 @@
 import re
 
 from bench.labs.sharing import SHARE_RANGE
+from bench.pve.deployment import Deployment, reached
 from nettune.wiring import Order
 from results.errors import WrongInput
 from results.records import Run
@@ -30,12 +31,30 @@ def read(*, given: bool, most: str) -> float:
 
 def checked(order: Order) -> Order:
     """The order, whose plan is measured on links that can be shared. Raises WrongInput for another lab's."""
-    if order.share_pct and order.plan.inventory is None:
+    if order.share_pct and order.plan.deployment is not None:
+        _between_nodes(order.plan.name, order.plan.deployment)
+    elif order.share_pct and order.plan.inventory is None:
         raise WrongInput(
             f"--shared-link: plan {order.plan.name} builds its lab itself, and nobody else uses a link of that",
-            hint="leave it out; it is for lab: {provider: hosts, inventory: FILE}",
+            hint="leave it out; it is for lab: {provider: hosts, inventory: FILE}, and for VMs on two nodes",
         )
     return order
+
+
+def _between_nodes(name: str, of: Deployment) -> None:
+    """The VMs' load leaves nodes that can be asked and watched. Raises WrongInput."""
+    if len(set(of.placed)) == 1:
+        raise WrongInput(
+            f"--shared-link: both VMs of plan {name} are on {of.nodes[0]}, and nothing of their load leaves it",
+            hint="leave it out; or nodes: of two",
+        )
+    silent = [each for each in of.placed if each not in reached(of.cluster)]
+    if of.sited and silent:
+        raise WrongInput(
+            f"--shared-link: the cluster's file gives no SSH of {', '.join(silent)}, and who watches a shared link "
+            "are the nodes that load leaves by it",
+            hint=f"nodes: {{{silent[0]}: {{ssh: ssh://root@{silent[0]}}}}}",
+        )
 
 
 def kept(run: Run, share_pct: float) -> float:

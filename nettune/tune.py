@@ -5,7 +5,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +25,11 @@ from results.store import Store
 from tuning.journal import kept
 from tuning.knobs.catalogue import entries_for, entry
 from tuning.knobs.entry import DISRUPTIONS, Disruption
+from tuning.network_guards import NetworkGuards
 from tuning.search import driving, exploring, planned, sampling
 from tuning.search.course import least_trials
 from tuning.search.planned import Explored
-from tuning.search.stages import Answer, Config, Factor, Measured, Prices, Stage
+from tuning.search.stages import Answer, Measured, Prices, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,22 +116,25 @@ def carried_out(
 
     def measure(stage: Stage, number: int) -> Measured:
         over.append(_measured(search, stage, number, places, store, screen))
-        exploring.unmoved(over[0], over[-1], store)
+        exploring.unmoved(over[0], over[-1], store, search.plan.made_anew)
         return over[-1]
 
-    def explore(noise: Measured) -> tuple[tuple[Factor, ...], Mapping[str, Config]]:
+    def explore(noise: Measured) -> Explored:
         if not known:
             limits = exploring.limits(search.plan, noise, store)
-            known.append(exploring.full(limits) or _explored(search, limits, places, screen))
+            known.append(exploring.full(limits, search.plan.primary) or _explored(search, limits, places, screen))
             keep(search, places, known[0])
         for name, evidence in known[0].symptoms:
             screen.line(f"symptom {name}: {evidence}")
         if known[0].unseen:
             blind = ", ".join(name for name, _ in known[0].unseen)
             screen.line(f"not to be seen here, --json says why: {blind}", "dim")
+        if known[0].full(search.plan.primary):
+            return known[0]
         names = ", ".join(each.setting for each in known[0].factors) or "none"
-        screen.line(f"knobs to try: {names}; published profiles beside them: {', '.join(known[0].anchors) or 'none'}")
-        return known[0].factors, known[0].anchors
+        beside = ", ".join(f"{name} (settings: {len(arm)})" for name, arm in known[0].anchors.items()) or "none"
+        screen.line(f"knobs to try: {names}; published profiles beside them: {beside}")
+        return known[0]
 
     def watch(stage: Stage, number: int) -> None:
         what = f"{number + 1}. {stage.purpose}: {stage.why}"
@@ -139,17 +143,29 @@ def carried_out(
         screen.line(f"{what}; {len(stage.arms)} arms, {most}{stage.blocks} blocks, {most}{took}", "bold")
 
     base, most = search.plan.design, search.trials_most
-    if search.study:
-        storage = search.storage or f"sqlite:///{search.path(places).with_name(f'{search.study}.study.db')}"
-        answer, stages = sampling.sampled(
-            base, most, storage=storage, study=search.study, seed=search.seed, measure=measure, explore=explore,
-            watch=watch,
-        )  # fmt: skip
-    else:
-        answer, stages = driving.searched(
-            base, most, measure=measure, explore=explore, watch=watch, prices=prices(search.plan)
-        )
+    with _goes_on(search.name):
+        if search.study:
+            storage = search.storage or f"sqlite:///{search.path(places).with_name(f'{search.study}.study.db')}"
+            answer, stages = sampling.sampled(
+                base, most, storage=storage, study=search.study, worker=search.name, seed=search.seed,
+                measure=measure, explore=explore, watch=watch,
+            )  # fmt: skip
+        else:
+            answer, stages = driving.searched(
+                base, most, measure=measure, explore=explore, watch=watch, prices=prices(search.plan)
+            )
     return answer, stages, known[0] if known else None
+
+
+@contextlib.contextmanager
+def _goes_on(name: str) -> Iterator[None]:
+    """An interruption says how to go on. What went wrong does not: it may do so again."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            error.add_note(f"the machine is as it was. `nettune tune --resume {name}` goes on")
+        raise
 
 
 def _measured(search: Search, stage: Stage, number: int, places: Places, store: Store, screen: Screen) -> Measured:
@@ -158,6 +174,8 @@ def _measured(search: Search, stage: Stage, number: int, places: Places, store: 
     plan = planned.planned(search.plan, stage)
     there = store.listed(label=label)
     run = store.run(there[0].run_id) if there else None
+    if run is not None:
+        planned.same_question(plan, run)
     if run is None or run.status != "complete":
         watch = Watch(screen, plan.design.block_s)
         try:
@@ -174,8 +192,11 @@ def _explored(search: Search, limits: exploring.Limits, places: Places, screen: 
     local, plan = Local(), search.plan
     with lease.only_run(places.state, search.name), contextlib.ExitStack() as stack:
         able.check(plan, local)
-        provider = provided(plan.deployed, trial_s=plan.trial_most_s, cache=places.cache, local=local, say=screen.line)
-        folder = places.journals if plan.inventory is None else places.journals_of_hosts
+        provider = provided(
+            plan.deployed, trial_s=plan.trial_most_s, cache=places.cache, local=local, say=screen.line,
+            guards=NetworkGuards(),
+        )  # fmt: skip
+        folder = places.journals_of_hosts if plan.changes_others else places.journals
         journal = stack.enter_context(kept(folder / f"{search.name}.jsonl"))
         labs, _ = ready.standing(stack, plan, provider, local=local, leases_folder=places.leases)
         lab = next(iter(labs.values()))

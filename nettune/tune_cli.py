@@ -1,6 +1,5 @@
 """The verb `tune`: from the knobs of a path to a confirmed profile, or "change nothing"."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -8,10 +7,9 @@ import typer
 
 from nettune.places import places
 from nettune.say import Screen
+from nettune.times import seconds
 
 TRIALS = 160  # of a search, where nobody says otherwise
-_BUDGET = re.compile(r"([0-9]{1,5}(?:\.[0-9]+)?)(s|m|h)")
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def tune(
@@ -38,9 +36,7 @@ def tune(
     resume: Annotated[
         str, typer.Option(help="Go on with a search that was cut short, or 'last'.", metavar="SEARCH")
     ] = "",
-    out: Annotated[Path, typer.Option(help="Where the profile goes, when something is confirmed.")] = Path(
-        "tuned.yaml"
-    ),
+    out: Annotated[Path, typer.Option(help="Where the profile goes, when one is confirmed.")] = Path("tuned.yaml"),
     store: Annotated[str, typer.Option("--store", help="Results: a file or database URL (or NETTUNE_STORE).")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
@@ -50,16 +46,18 @@ def tune(
     screen, where = Screen(quiet=as_json), places(store)
     if not unprivileged.elsewhere(plan):
         unprivileged.enter(where)
+    from nettune import outputs, tuned
     from nettune import tune as tuning_of
-    from nettune import tuned
     from nettune.seeds import dealt
     from results.store import opened
 
+    outputs.untouched(out, option="--out")  # told now, and not after hours of trials
     explored = None
     if resume:
         search, explored = tuning_of.found(resume, where)
     else:
-        search = tuning_of.new(plan, sets or (), (_seconds(budget), trials, TRIALS), dealt() if seed is None else seed,
+        seed = dealt() if seed is None else seed
+        search = tuning_of.new(plan, sets or (), (seconds("--budget", budget), trials, TRIALS), seed,
                                most=tuning_of.disruption(disruption), only=knob or (), anchors=anchors,
                                sampler=tuning_of.sampler(search_by, storage, study))  # fmt: skip
         tuning_of.keep(search, where)
@@ -74,15 +72,3 @@ def tune(
             screen.document(tuned.document(search, answer, stages, explored))
     if answer.status == "refused":
         raise typer.Exit(3)
-
-
-def _seconds(text: str) -> float | None:
-    """A time as typed; None for "". Raises WrongInput."""
-    from results.errors import WrongInput
-
-    if not text:
-        return None
-    found = _BUDGET.fullmatch(text)
-    if found is None:
-        raise WrongInput(f"--budget {text!r} is no time", hint="90s, 6m or 2h")
-    return float(found[1]) * _SECONDS[found[2]]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nettune import files
+from nettune import files, outputs
 from nettune.say import Screen
 from nettune.tune import Search
 from results.statistics import percent
@@ -21,7 +21,7 @@ def told(screen: Screen, answer: Answer, explored: Explored | None) -> None:
     for sentence in answer.said:
         screen.line(sentence)
     if explored is not None and explored.left_out:
-        screen.line(f"{len(explored.left_out)} knobs were left out; --json says why each", "dim")
+        screen.line(f"{len(explored.left_out)} knobs and profiles were left out or cut down; --json says why", "dim")
     conclusion = {
         "confirmed": f"{len(answer.picks)} confirmed on fresh blocks.",
         "nothing": "Change nothing.",
@@ -33,14 +33,20 @@ def told(screen: Screen, answer: Answer, explored: Explored | None) -> None:
 def written(
     search: Search, store: Store, answer: Answer, stages: Sequence[Measured], explored: Explored | None, out: Path
 ) -> tuple[Path, ...]:
-    """A profile for each pick: `out` for the first, `out` with the pick's name for the others."""
-    paths = []
-    for number, pick in enumerate(answer.picks):
+    """A profile for each pick: `out` for the first, `out` with the pick's name for the others.
+
+    Raises WrongInput where one of them would be written over what a hand has edited; then none is written.
+    """
+    paths = [
+        out if number == 0 else out.with_name(f"{out.stem}-{pick.names[0]}{out.suffix}")
+        for number, pick in enumerate(answer.picks)
+    ]
+    for path in paths:
+        outputs.untouched(path, option=f"nettune tune --resume {search.name} --out")
+    for path, pick in zip(paths, answer.picks, strict=True):
         run = store.run(stages[-1].run_id)
-        path = out if number == 0 else out.with_name(f"{out.stem}-{pick.names[0]}{out.suffix}")
         why = explanations(search.plan, stages, pick, explored, store)
         files.write(path, profile_text.text(run, advice(run, answer, pick, why)))
-        paths.append(path)
     return tuple(paths)
 
 

@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from nettune.places import Places
 from nettune.say import Screen
 from results.errors import NotAble, WrongInput
 
+_SHIPPED = ("plans", "capacity/plans")  # below bench
 UNSHARE = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--propagation", "private", "--")
 # Waits for the end of its parent $1, which is the program, and ends what is left in the user namespace. Processes are
 # found by that namespace's identity, so nobody else's can be meant; thrice, as a shell may be starting a child while it
@@ -90,16 +92,18 @@ def announce(screen: Screen) -> None:
 
 
 def elsewhere(plan: str) -> bool:
-    """True for the file of a plan whose machines stand elsewhere: from a namespace of our own no way leads there.
+    """True for a plan, by name or file, whose machines stand elsewhere: from a namespace of ours no way leads there.
 
     Whatever else is wrong with the file is said by the plan's own reader.
     """
     from bench.document import read  # noqa: PLC0415 - yaml, which only this question needs before the program goes on
 
+    shipped = [path for path in (Path(str(resources.files("bench") / each / f"{plan}.yaml")) for each in _SHIPPED)
+               if "/" not in plan and path.is_file()]  # fmt: skip
     try:
-        lab = read(Path(plan).read_text(encoding="utf-8"), plan).mapping()["lab"]
+        lab = read((shipped or [Path(plan)])[0].read_text(encoding="utf-8"), plan).mapping()["lab"]
         members = lab.mapping()
-        return members["provider"].text() == "hosts" or "node" in members
+        return members["provider"].text() in {"hosts", "proxmox"} or "node" in members
     except (OSError, UnicodeDecodeError, KeyError, WrongInput):
         return False
 

@@ -27,6 +27,7 @@ from tuning import measured
 from tuning import treatments as settings
 from tuning.journal import kept
 from tuning.knobs.table import check
+from tuning.network_guards import NetworkGuards
 from tuning.profile import Profile
 
 
@@ -43,9 +44,9 @@ class Order:
     profiles: tuple[Profile, ...] = ()  # treatments of the plan, to be cut down to what its labs have
 
 
-def load_plan(name: str, overrides: Sequence[str]) -> Plan:
-    """The plan of that name or file."""
-    return plans.load(name, check=check, overrides=overrides)
+def load_plan(name: str, overrides: Sequence[str], *, sited: bool = True) -> Plan:
+    """The plan of that name or file; see plan.load."""
+    return plans.load(name, check=check, overrides=overrides, sited=sited)
 
 
 def stored_plan(document: Mapping[str, object], overrides: Sequence[str] = ()) -> Plan:
@@ -73,22 +74,23 @@ def carry_out(
             local=local,
             say=say,
             share_pct=order.share_pct,
+            guards=NetworkGuards(),
         )
-        folder = places.journals if order.plan.inventory is None else places.journals_of_hosts
+        folder = places.journals_of_hosts if order.plan.changes_others else places.journals
         journal = stack.enter_context(kept(folder / f"{run_id}-{secrets.token_hex(2)}.jsonl"))
         labs, skipped = ready.standing(stack, order.plan, provider, local=local, leases_folder=places.leases)
         plan, left_out, of_profiles = measured.settled(order.plan, order.profiles, labs, journal)
         treatments = settings.treatments(plan.treatments, journal)
-        plan, told = able.settled(plan, next(iter(labs.values())), provider, local, say)
+        plan, told = able.settled(plan, tuple(labs.values()), provider, local, say)
         there = ready.asked(labs, treatments, [*skipped, *left_out])
         if order.resumes:
             ready.same_engines(order.resumes, told)
             for name, baseline in there.baselines.items():
-                runs.check_baseline(store, run_id, name, baseline)
+                runs.check_baseline(store, run_id, name, baseline, order.plan.made_anew)
             store.end_run(run_id, "running")
         else:
             store.begin_run(_run(order, plan, run_id, there, (local, provider), told, of_profiles))
-        with _ended_in(store, run_id):
+        with ended_in(store, run_id):
             campaign = runs.Campaign(run_id, plan, order.seed, there.labs, there.baselines, there.live, store, watch)
             known = calibrate.capacities(campaign, order.resumes.capacities if order.resumes else {})
             runs.measure(replace(campaign, capacities=known))
@@ -96,7 +98,7 @@ def carry_out(
 
 
 @contextlib.contextmanager
-def _ended_in(store: Store, run_id: str) -> Iterator[None]:
+def ended_in(store: Store, run_id: str) -> Iterator[None]:
     """Whatever ends the measuring, the store says how it stands."""
     try:
         yield
@@ -120,7 +122,9 @@ def _run(
     chosen = tuple(f"Congestion control {word} in every arm ({name})." for name, word in controls.items() if word)
     tools = tuple(note for each in plan.probes if (note := str(getattr(each, "note", ""))))
     labs = there.labs.values()
-    labs_tell = {name: words for lab in labs for name, words in lab.told.items()}
+    # Of several paths the least share holds (able.settled): the last word of a name is the one that is kept.
+    in_order = sorted(labs, key=lambda each: -each.cap_bps)
+    labs_tell = {name: words for lab in in_order for name, words in lab.told.items()}
     return Run(
         run_id=run_id,
         plan_name=plan.name,
@@ -168,10 +172,10 @@ def reap(places: Places) -> tuple[lease.Reaped, ...]:
             from bench.labs import remote_node  # noqa: PLC0415 - paramiko takes its time to import
 
             return remote_node.remove(name)
-        if kind == "pve-vm":
-            from bench.pve import deploying, lab  # noqa: PLC0415 - requests, which most runs need not pay for
+        if kind.startswith("pve-"):
+            from bench.pve import lab  # noqa: PLC0415 - requests, which most runs need not pay for
 
-            return deploying.reap(name, lab.client_of)
+            return lab.reap(kind, name, NetworkGuards())
         raise HostFault(f"{name} is a {kind}, which this nettune does not make", hint="reap with the newer one")
 
     done = lease.reap(places.leases, remove)

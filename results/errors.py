@@ -7,6 +7,8 @@
 Rooms derive their own from these two; only `nettune.__main__` exits.
 """
 
+from collections.abc import Sequence
+
 
 class Fault(Exception):  # noqa: N818 - the base of the tree, never raised itself
     """What was tried, where, and what came back; `hint` is the one thing to do next."""
@@ -22,3 +24,9 @@ class WrongInput(Fault):
 
 class NotAble(Fault):
     """The environment lacks something that the work needs."""
+
+
+def first_of(things: Sequence[object], most: int, *, between: str = ", ") -> str:
+    """The first `most` of them in words, and how many more there are."""
+    more = f" and {len(things) - most} more" if len(things) > most else ""
+    return between.join(str(each) for each in things[:most]) + more

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Sequence
 
-from results.pairs import CompleteBlock, against_current, better
+from results.pairs import CompleteBlock, Pairs, against_current, better
 from results.records import Goal, Guard, GuardResult, GuardWord
 from results.statistics import LARGEST_LOG, Estimate, estimate, smallest_visible
 
+OF_CURRENT = 0.1  # of what a path drops under current: as much as the relative guards allow (docs/adr/0038)
 ALPHA = 0.10  # two-sided: each end of the 90 % interval is a one-sided 95 % bound
 
 
@@ -31,17 +32,26 @@ def _result(guard: Guard, blocks: Sequence[CompleteBlock], arm: str) -> GuardRes
         found = estimate(pairs.logs)
     if found is None:
         return GuardResult(guard.metric, "not resolved", None, None, None, guard.limit, guard.absolute, None)
+    limit = _limit(guard, pairs)
     change, low, high, visible = _in_units(found, relative=not guard.absolute)
     if better(guard.metric) == "lower":
         nearest, farthest = low, high
     else:
         nearest, farthest = -high, -low
     word: GuardWord = "not resolved"
-    if nearest > guard.limit:
+    if nearest > limit:
         word = "harmed"
-    elif farthest <= guard.limit:
+    elif farthest <= limit:
         word = "ok"
-    return GuardResult(guard.metric, word, change, low, high, guard.limit, guard.absolute, visible)
+    return GuardResult(guard.metric, word, change, low, high, limit, guard.absolute, visible)
+
+
+def _limit(guard: Guard, pairs: Pairs) -> float:
+    """A path that loses one packet in a hundred by itself cannot be held to one in ten thousand more."""
+    if not guard.absolute or guard.metric.rpartition(".")[2] != "drops":
+        return guard.limit
+    current = [value for _, _, value in pairs.values]
+    return max(guard.limit, OF_CURRENT * math.fsum(current) / len(current)) if current else guard.limit
 
 
 def _in_units(found: Estimate, *, relative: bool) -> tuple[float, float, float, float | None]:

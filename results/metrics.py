@@ -88,6 +88,22 @@ METRICS: Mapping[str, Metric] = {
             "end is among them",
             "lost, unaccounted",
         ),
+        Metric("ndr", "1/s", "higher", "the largest rate of frames without any loss: the lower bound", "NDR"),
+        Metric("ndr_high", "1/s", "higher", "a rate of frames at which some are lost: NDR's upper bound", "NDR, upper"),
+        Metric("pdr", "1/s", "higher", "the largest rate of frames of which 0.5 % are lost: the lower bound", "PDR"),
+        Metric("pdr_high", "1/s", "higher", "a rate of frames of which more are lost: PDR's upper bound", "PDR, upper"),
+        Metric("pdr_goodput", "bit/s", "higher", "payload sent at PDR's lower bound", "payload at PDR"),
+        Metric("goodput_least", "bit/s", "higher", "goodput of the pair that had the least", "least pair's goodput"),
+        Metric("dropped_packets", "1", "lower", "packets that the nodes' queues dropped in the window", "dropped"),
+        Metric("tcp_efficiency", "1", "higher", "share of the bytes sent that were not sent again", "TCP efficiency"),
+        Metric(
+            "tcp_rtt", "s", "lower", "mean round trip of the streams, by TCP_INFO, over the whole test", "TCP's RTT"
+        ),
+        Metric("outage", "s", "lower", "longest time without a byte of a pair whose leg was taken away", "outage"),
+        Metric("base_rtt", "s", "lower", "the same of one slow stream that is alone on the path", "idle RTT of TCP"),
+        Metric("fairness", "1", "higher", "Jain's index over the pairs' goodputs: 1 where all are equal", "fairness"),
+        Metric("cpu_share", "1", "lower", "busy CPU of the machine as a share of all its CPUs", "share of all CPUs"),
+        Metric("start_skew", "s", "lower", "time between the first and the last start of a trial's pairs", "skew"),
         Metric("out_of_order", "1", "lower", "datagrams that came after a later one, or twice", "out of order"),
         Metric("retransmits", "1", "lower", "TCP segments sent again during the whole test", "retransmits"),
         Metric(

@@ -11,8 +11,10 @@ MINUS = "\u2212"
 DASH = "–"  # stands where there is no number
 
 _SHARES = (
+    "cpu_share",
     "drops",
     "loss",
+    "tcp_efficiency",
     "lost_sender",
     "lost_path",
     "lost_receiver",

@@ -1,18 +1,28 @@
-"""What all tiers share: how hypothesis is used, and of long matrices a sample that is another at each commit."""
+"""What all tiers share: how hypothesis is used, and of long matrices a sample that is another at each commit.
+
+A matrix that runs whole goes on where it was cut short: what has passed at this commit stands in pytest's cache
+(`--cache-clear` begins anew). A run that leaves something behind in the machine's own folders has failed.
+"""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from hypothesis import settings
 
+from tests import own_names, quiet
+
 # No deadline: no test is timed, and on a busy machine the first example waits for an import.
 settings.register_profile("nettune", deadline=None, max_examples=60)
 settings.load_profile("nettune")
 
 Case = TypeVar("Case")
+# Files that take minutes, begun first where several run side by side: the last one would keep the others waiting.
+_LONG = ("vm/test_walk.py", "vm/test_plans.py", "netns/test_apply_matrix.py", "netns/test_lasting.py")
+_KEPT = ("/etc", "/usr/local/bin", "/var/lib")  # of the machine: tests have their own, or leave them as they found them
+_FOUND = pytest.StashKey[frozenset[Path]]()
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -21,9 +31,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--whole", action="store_true", help="all of the matrices of which a sample runs otherwise")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """One of several test processes has the names of its labs to itself."""
+    if hasattr(config, "workerinput"):
+        own_names.take()
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of a file's tests that are marked `sampled(n)` n are left, dealt by the commit; of those chosen by name all."""
-    if config.getoption("whole") or config.getoption("keyword") or any("::" in arg for arg in config.args):
+    """Of a file's tests that are marked `sampled(n)` n are left, dealt by the commit; of those chosen by name all.
+
+    Long files come first, and those of guests, which keep a CPU busy, spread among the others, which wait.
+    """
+    ranks = _ranks({item.path for item in items})
+    items.sort(key=lambda item: ranks[item.path])
+    if config.getoption("keyword") or any("::" in arg for arg in config.args):
+        return
+    if config.getoption("whole"):
+        _leave_out(config, items, {item for item in items if item.nodeid in _passed(config)})
         return
     matrices: dict[tuple[str, int], list[pytest.Item]] = {}
     for item in items:
@@ -32,9 +57,55 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     out: set[pytest.Item] = set()
     for (path, least), matrix in matrices.items():
         out.update(set(matrix) - set(dealt(matrix, least, Path(path).name)))
+    _leave_out(config, items, out)
+
+
+def _ranks(files: Collection[Path]) -> dict[Path, float]:
+    guests = {each for each in files if each.parent.name == "vm"}
+    ranks = {}
+    for kind in (guests, set(files) - guests):
+        listed = sorted(kind, key=lambda each: (_place(each), each))
+        ranks.update({each: (number + 0.5) / len(listed) for number, each in enumerate(listed)})
+    return ranks
+
+
+def _place(file: Path) -> int:
+    return next((number for number, each in enumerate(_LONG) if str(file).endswith(each)), len(_LONG))
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item], out: set[pytest.Item]) -> None:
     if out:
         config.hook.pytest_deselected(items=[item for item in items if item in out])
         items[:] = [item for item in items if item not in out]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Its share of the machine, where several processes test."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    with quiet.share(item.config.cache.mkdir("quiet"), alone=item.get_closest_marker("quiet") is not None):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep what has passed of a matrix that runs whole."""
+    report = yield
+    sampled = item.config.getoption("whole") and item.get_closest_marker("sampled")
+    if sampled and report.when == "call" and report.passed:
+        with _kept(item.config).open("a", encoding="utf-8") as file:
+            file.write(f"{item.nodeid}\n")
+    return report
+
+
+def _kept(config: pytest.Config) -> Path:
+    found: Path = config.cache.mkdir("matrices") / (_commit() or "no-commit")
+    return found
+
+
+def _passed(config: pytest.Config) -> set[str]:
+    return set(_kept(config).read_text(encoding="utf-8").splitlines()) if _kept(config).exists() else set()
 
 
 def dealt(matrix: Sequence[Case], least: int, name: str) -> list[Case]:
@@ -50,3 +121,22 @@ def _commit() -> str:
         return head if name == head else (_ROOT / ".git" / name).read_text(encoding="utf-8").strip()
     except OSError:  # no git, a work tree, or packed references
         return ""
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Remember what there is."""
+    session.stash[_FOUND] = _there()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where something is left behind, the run has failed."""
+    found = session.stash[_FOUND]
+    left = _there() - found
+    if left and not hasattr(session.config, "workerinput"):
+        names = ", ".join(sorted(map(str, left)))
+        session.config.get_terminal_writer().line(f"\nleft behind on this machine: {names}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _there() -> frozenset[Path]:
+    return frozenset(each for folder in _KEPT for each in Path(folder).glob("*"))

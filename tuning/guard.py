@@ -38,9 +38,9 @@ for other in "$root"/*/deadline; do
 done
 mkdir "$folder"
 trap '[ "$?" = 0 ] || { set +e; systemctl stop "nettune-guard-$id.timer"; rm -rf "$folder"; } 2>/dev/null' EXIT
+cat /proc/sys/kernel/random/boot_id >"$folder/boot"
 cat >"$folder/restore"
 [ "$(wc -c <"$folder/restore")" -eq "$size" ]
-cat /proc/sys/kernel/random/boot_id >"$folder/boot"
 read -r now rest </proc/uptime
 echo "$((${now%.*} + seconds))" >"$folder/deadline"
 sync "$folder/restore" "$folder/boot" "$folder/deadline" "$folder" "$root"
@@ -88,15 +88,18 @@ rm -f "$1/$2/deadline"
 rm -rf "$1/$2"
 """
 # A line for each folder: id, state, seconds until its deadline, whether it is of a trial or of a change that is to stay
-# (tuning/applying), whose folder is its record. After a boot nothing of what was changed is left.
+# (tuning/applying), whose folder is its record. After a boot nothing of what was changed is left. Under the lock: a
+# guard that is being armed is no dead run's. One that has no deadline yet was never armed: nothing was written then.
 LEFT = """\
+[ -e "$1/lock" ] || exit 0
+exec 9<"$1/lock"; flock -w 30 9 || exit 75
 read -r now rest </proc/uptime
 read -r boot </proc/sys/kernel/random/boot_id
 for folder in "$1"/*/; do
   folder=${folder%/}
-  [ -e "$folder/restore" ] || continue
+  [ -e "$folder/restore" ] || [ -e "$folder/boot" ] || continue
   of=trial
-  if grep -q '^# nettune applied: ' "$folder/restore"; then
+  if grep -qs '^# nettune applied: ' "$folder/restore"; then
     of=change
     [ ! -e "$folder/confirmed" ] && [ ! -e "$folder/rolled-back" ] && [ ! -e "$folder/restored" ] || continue
   fi
@@ -105,8 +108,10 @@ for folder in "$1"/*/; do
   [ ! -e "$folder/boot" ] || read -r was <"$folder/boot"
   state=armed
   [ -n "$deadline" ] || state=begun
+  [ -e "$folder/deadline" ] || [ -e "$folder/restoring" ] || state=unarmed
   [ ! -e "$folder/restored" ] || state=restored
   [ "$was" = "$boot" ] || state=booted
+  [ "$state" != unarmed ] || of=trial
   echo "${folder##*/} $state $((${deadline:-0} - ${now%.*})) $of"
 done
 """
@@ -120,6 +125,11 @@ until [ -e "$1/$2/restored" ]; do
   sleep 0.1
 done
 cat "$1/$2/log"
+"""
+# What a boot did not undo, where the script knows of any.
+_FILES = """\
+exec 9>>"$1/lock"; flock -w 30 9 || exit 75
+! grep -q '^if .* = files ]' "$1/$2/restore" || /bin/sh "$1/$2/restore" files 9>&-
 """
 _CLOSED = 'rm -f "$1/$2/deadline"; : >"$1/$2/restored"; sync "$1/$2"'  # a boot has undone it
 
@@ -206,7 +216,7 @@ def settled(host: Host) -> tuple[str, ...]:
     Raises NotGuarded where one is armed and its time has not come: somebody may be measuring there.
     """
     said = []
-    for line in host.run(Command(("sh", "-c", LEFT, "sh", ROOT))).require().stdout.splitlines():
+    for line in _left(host):
         guard_id, state, left_s, of = line.split()
         if state == "armed" and int(left_s) > -_LOCK_S:
             raise NotGuarded(
@@ -216,17 +226,35 @@ def settled(host: Host) -> tuple[str, ...]:
         log = ""
         if state in {"armed", "begun"}:  # its watcher was killed
             log = put_back(host, guard_id)
+        if state == "booted":
+            host.run(_told(_FILES, guard_id)).require()
         if of == "change":
             host.run(_told(_CLOSED, guard_id)).require()
         else:
             log = Guard(host, guard_id).disarm()
         failed = [each for each in log.splitlines() if each.startswith("exit ") and not each.startswith("exit 0:")]
-        how = {"restored": "it had put itself back", "booted": "it was booted since, which undid the changes"}.get(
-            state, "it was put back now"
-        )
+        how = _HOW.get(state, "it was put back now")
         more = f" ({len(failed)} lines had nothing to do or failed)" if failed else ""
         said.append(f"on {host.name}: a run ended without undoing its changes (guard {guard_id}): {how}{more}")
     return tuple(said)
+
+
+_HOW = {
+    "restored": "it had put itself back", "booted": "it was booted since, which undid the changes",
+    "unarmed": "it had not come to its first write",
+}  # fmt: skip
+
+
+def _left(host: Host) -> list[str]:
+    outcome = host.run(_told(LEFT))
+    if outcome.returncode == BUSY:
+        raise busy(host)
+    return outcome.require().stdout.splitlines()
+
+
+def busy(host: Host) -> NotGuarded:
+    """What to raise where a script ended with BUSY."""
+    return NotGuarded(f"on {host.name}: its lock was held for {_LOCK_S} s", hint=f"who holds {ROOT}/lock?")
 
 
 def put_back(host: Host, guard_id: str) -> str:
@@ -261,7 +289,7 @@ def _answers(host: Host, commands: Sequence[Command], outcome: Outcome) -> tuple
         raise NotGuarded(f"on {host.name}: nothing was written: less time is left than putting it back would take",
                          hint="--confirm-within gives more")  # fmt: skip
     if outcome.returncode == BUSY:
-        raise NotGuarded(f"on {host.name}: its lock was held for {_LOCK_S} s", hint=f"who holds {ROOT}/lock?")
+        raise busy(host)
     return shell.unpack(commands, outcome)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from bench import plan as plans
 from bench.document import NAME, from_plain
 from bench.facts.hardware import is_virtual
-from bench.labs.guests import STARTED_WITH
+from bench.labs.guests import ANEW
 from bench.labs.lab import Lab
 from bench.plan import Plan, SettingSpec
 from bench.probes.iperf3 import Tcp
@@ -89,7 +89,7 @@ def _left_out(plan: Plan, profile: Profile, labs: Mapping[str, Lab], journal: Jo
         for each in treated.settings:
             (alone,) = treatments({"alone": [each]}, journal)
             # What starts guests anew is asked of guests that were (bench.ready).
-            if each.setting not in STARTED_WITH and (why := alone.refusal(lab, now)):
+            if each.setting not in ANEW and (why := alone.refusal(lab, now)):
                 found.setdefault((each.setting, each.target or ""), {}).setdefault(topology, why)
     return {where: _said(whys, len(labs)) for where, whys in found.items()}
 
@@ -98,7 +98,7 @@ def _between_guests(plan: Plan, lab: Lab) -> bool:
     """Whether the path's ends are virtual machines: made by us, or such that stand."""
     if plan.inventory is not None:
         return any(is_virtual(end.host) for end in lab.endpoints)
-    return plan.guests is not None
+    return plan.guests is not None or plan.deployment is not None
 
 
 def _said(whys: Mapping[str, str], labs: int) -> str:

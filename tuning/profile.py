@@ -12,7 +12,6 @@ from bench import document
 from bench.document import Node
 from bench.labs.lab import Target
 from bench.options import Option, Options, taken
-from results.errors import WrongInput
 from results.json_schema import Schema, listed
 from tuning import fits
 from tuning.bearing import acts_on
@@ -212,11 +211,7 @@ TOP: Options = {
 
 def load(path: Path) -> Profile:
     """The profile in a file. Raises WrongInput naming file, line and key."""
-    try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise WrongInput(f"no profile {path}: {getattr(error, 'strerror', None) or 'it is no text'}") from error
-    return parse(document.read(content, path.name))
+    return parse(document.load(path, f"profile {str(path)!r}"))
 
 
 def parse(root: Node) -> Profile:

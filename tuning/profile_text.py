@@ -5,20 +5,24 @@ A file that a hand has edited is never written over: its first line has a digest
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields
 
 import yaml
 
+from bench.facts.hardware import NO_SPEED, kept_of_nics
+from bench.labs.lab import ENDS
 from results.records import Run
 from tuning import bearing
-from tuning.fits import EVERY_HOST, Fits
+from tuning.fits import ANY_SPEED, EVERY_HOST, Fits, Speed
 from tuning.profile import FORMAT, Profile, ProfileSetting, Rejected
 from tuning.recommend import Advice, Recommendation
 
 _HEAD = "# Written by nettune ({digest}). Applied in the order MTU, offloads, sysctls; `undo` is each one's way back."
 _DIGEST = re.compile(r"# Written by nettune \(([0-9a-f]{12})\)")
 
+_OF_DEVICES = ("device", "queue")
+_SPEEDS_MBPS = (100, 1000, 2500, 5000, 10_000, 25_000, 40_000, 50_000, 100_000, 200_000, 400_000, 800_000)
 _MEASURED_ON = ("kernel", "guest kernel", "cpuinfo", "os", "virtualisation")  # of a run's machine
 
 
@@ -46,15 +50,50 @@ def of_advice(run: Run, advice: Advice) -> Profile:
 
 
 def _measured_on(run: Run, advice: Advice) -> Fits:
-    """The kind of host that it was measured on: its kernel or a later one, virtual or not.
+    """The kind of host that it was measured on: its kernel or a later one, virtual or not, and its NICs.
 
-    That is the guests' where guests were measured and nothing was set between them.
+    That is the guests' where guests were measured and nothing was set between them; of machines that stand their own,
+    each of which tells (bench.facts.hardware.of_run). A NIC's driver and speed are asked for where a setting is of
+    devices: what a ring or a coalescing time does there is the driver's and the link's.
     """
-    guests = "guest kernel" in run.machine and all(each.target != "node" for each in advice.recommendations)
-    kernel = re.search(r"\b([0-9]+)\.([0-9]+)\.", run.machine.get("guest kernel" if guests else "kernel", ""))
-    below = run.machine.get("virtualisation", "absent")
-    virtual = "on" if guests else {"absent": "", "none": "off"}.get(below, "on")
-    return Fits(kernel=f">= {kernel[1]}.{kernel[2]}" if kernel else "", virtual=virtual)
+    machine, targets = run.machine, {each.target for each in advice.recommendations}
+    guests = "guest kernel" in machine and "node" not in targets
+    releases = _each(machine, "kernel", targets) or [machine.get("guest kernel" if guests else "kernel", "")]
+    kernels = [(int(there[1]), int(there[2])) for each in releases
+               if (there := re.search(r"\b([0-9]+)\.([0-9]+)\.", each))]  # fmt: skip
+    below = set(_each(machine, "virtualisation", targets)) or {machine.get("virtualisation", "absent")}
+    words = {{"absent": "", "none": "off"}.get(each, "on") for each in below}
+    virtual = "on" if guests else words.pop() if len(words) == 1 else ""
+    of_devices = {each.target for each in advice.recommendations if bearing.scope(each.setting) in _OF_DEVICES}
+    drivers, speeds = _nics(machine, of_devices)
+    return Fits(
+        kernel=">= {}.{}".format(*min(kernels)) if kernels else "", virtual=virtual, driver=drivers, speed_mbps=speeds
+    )
+
+
+def _each(machine: Mapping[str, str], word: str, targets: Collection[str]) -> list[str]:
+    """What each machine that stands tells of itself, of those that something is set on; [] where none stands."""
+    named = ((re.fullmatch(rf"{word} of (\S+)", key), value) for key, value in machine.items())
+    return [value for found, value in named if found and _acts_there(found[1], targets)]
+
+
+def _nics(machine: Mapping[str, str], targets: Collection[str]) -> tuple[tuple[str, ...], Speed]:
+    """The rules on the NICs of the machines that stand, as far as something is set on them; none where none tells.
+
+    A speed is that of the slowest up to the next that is sold above the fastest; one of a hypervisor's is none.
+    """
+    drivers = {nic: word for nic, word in kept_of_nics(machine, "driver").items() if _acts_there(nic[0], targets)}
+    told = kept_of_nics(machine, "speed")
+    speeds = [int(told[nic]) for nic, word in drivers.items() if nic in told and word not in NO_SPEED]
+    if not speeds:
+        return tuple(sorted(set(drivers.values()))), ANY_SPEED
+    above = next((each for each in _SPEEDS_MBPS if each > max(speeds)), 0)
+    return tuple(sorted(set(drivers.values()))), Speed(min(speeds), above)
+
+
+def _acts_there(host: str, targets: Collection[str]) -> bool:
+    """Whether a setting with one of these targets acts on that host of a run."""
+    return "path" in targets or ("guest" if host in ENDS else "node") in targets
 
 
 def _setting(of: Recommendation, advice: Advice) -> ProfileSetting:

@@ -1,11 +1,11 @@
 """The script that puts one host back, alone: POSIX sh, with the originals in it. Pure; tuning/guard.py arms it.
 
 It waits for its deadline, takes the host's lock, and runs every undo though another failed; its log has each line with
-its exit code. `sh restore now` does not wait; `sh restore look` tells whether the host is well. Nothing is compared
+its exit code. `sh restore now` does not wait; `sh restore look` tells whether the host is well; `sh
+restore files` puts back what a boot did not. Nothing is compared
 afterwards: whoever comes next does that.
 """
 
-import functools
 import itertools
 import re
 import shlex
@@ -17,21 +17,30 @@ from bench.facts.state import device_path, sysctl_path
 from bench.hosts.command import Command
 from tuning.knobs.feature import Feature
 from tuning.knobs.knob import Change
-from tuning.knobs.table import owner
+from tuning.knobs.table import BY_ITSELF, owner
 from tuning.surroundings import repairs
 
 Explains = Callable[[Difference], bool]
 PATIENCE_S = 10  # a link that a driver resets comes back sooner
 
-# Of the lines of `undoing`; $folder has the log.
+# Of the lines of `undoing`; $folder has the log. A disk that takes no log any more (it is full, or failed and was made
+# read-only) must not keep a host from being put back: a redirection that fails would.
 FUNCTIONS = """\
-try() { (eval "$1") >>"$folder/log" 2>&1; echo "exit $?: $1" >>"$folder/log"; }
+logged() { log=$folder/log; (: >>"$log") 2>/dev/null || log=/dev/null; }
+try() { logged; (eval "$1") >>"$log" 2>&1; echo "exit $?: $1" >>"$log"; }
 differs() {
   [ -e "$1" ] || return 1
   wanted=$2; set -- $(cat "$1")
   [ "$*" != "$wanted" ]
 }
 lacks() { ! ip route show table all | sed 's/ expires [^ ]*//; s/ *$//' | grep -Fxq -- "$1"; }
+"""
+_HERE = "@files@\n"
+_FILES = """\
+if [ "${{1:-}}" = files ]; then # after a boot, which has undone all else
+{}
+exit 0
+fi
 """
 # Uptime, not the clock: a host whose time is set meanwhile must not wait for hours, nor restore in mid-trial.
 # $0 is the file itself, in its own folder; the lock lies beside that.
@@ -70,7 +79,9 @@ well() {
     esac
   done
 }
+@files@
 [ "${1:-}" != look ] || { well || { echo "$ill"; exit 1; }; exit 0; }
+logged
 early= since=
 if [ "${1:-}" != now ]; then
   echo -900 2>/dev/null >/proc/self/oom_score_adj
@@ -83,44 +94,51 @@ if [ "${1:-}" != now ]; then
     else
       read -r now rest </proc/uptime
       since=${since:-${now%.*}}
-      [ "$((${now%.*} - since))" -lt "$patience" ] || { early=yes; echo "early: $ill" >>"$folder/log"; }
+      [ "$((${now%.*} - since))" -lt "$patience" ] || { early=yes; echo "early: $ill" >>"$log"; }
     fi
     due
   done
 fi
-exec 9>>"$root/lock"
-locked=yes
-flock -w 60 9 || { locked=; echo "the lock was not to be had in 60 s" >>"$folder/log"; }
+locked=
+[ -e "$root/lock" ] || (: >>"$root/lock") 2>/dev/null
+[ ! -r "$root/lock" ] || { exec 9<"$root/lock"; flock -w 60 9 && locked=yes; }
+logged
+[ -n "$locked" ] || echo "the lock was not to be had in 60 s" >>"$log"
 [ ! -e "$folder/restored" ] || exit 0
 if [ "${1:-}" != now ]; then
   due
   [ "$left" -le 0 ] || [ -n "$early" ] || exec /bin/sh "$0" 9>&-
 fi
 # Who has the lock and finds a restoring that is not over knows that whoever did it is dead: every line may run twice.
-mv "$folder/deadline" "$folder/restoring" 2>/dev/null || [ "${1:-}" = now ] ||
+# A deadline that is still there though it cannot be moved was taken by nobody: its disk takes no writes.
+mv "$folder/deadline" "$folder/restoring" 2>/dev/null || [ "${1:-}" = now ] || [ -e "$folder/deadline" ] ||
   { [ -n "$locked" ] && [ -e "$folder/restoring" ]; } || exit 0
 read -r now rest </proc/uptime
-echo "began at uptime $now" >>"$folder/log"
+echo "began at uptime $now" >>"$log"
 """
 )
 _AFTER = """\
+logged
 read -r now rest </proc/uptime
-echo "ended at uptime $now" >>"$folder/log"
+echo "ended at uptime $now" >>"$log"
 # What is kept over boots (tuning/applying/lasting.sh) would set it again: that takes the lock itself.
 exec 9>&-
-[ ! -e "$folder/keep/sequence" ] || /bin/sh "${root%/*}/boot" unkeep "${folder##*/}" >>"$folder/log" 2>&1
+[ ! -e "$folder/keep/sequence" ] || /bin/sh "${root%/*}/boot" unkeep "${folder##*/}" >>"$log" 2>&1
 : >"$folder/restored"
 sync
 """
 
 
-def script(lines: Iterable[str], about: str = "", looks: Iterable[str] = ()) -> str:
+def script(lines: Iterable[str], about: str = "", looks: Iterable[str] = (), files: Sequence[str] = ()) -> str:
     """The whole file, from `undoing`'s lines; `about` is a comment on its second line.
+
+    `files` are those of the lines whose settings outlive a boot: `sh restore files` runs them alone.
 
     `looks` are watched every second ("carrier:eth0", "lacp:bond0", "ping:192.0.2.1", "listen:22", "quorum"): where
     one is ill for PATIENCE_S the host does not wait for its deadline.
     """
     first, rest = _BEFORE.split("\n", 1)
+    rest = rest.replace(_HERE, _FILES.format("\n".join(files)) if files else "")
     watched = f"looks={shlex.quote(' '.join(looks))} patience={PATIENCE_S}\n"
     return "".join(
         (first, "\n", f"{about}\n" if about else "", watched, rest, *(f"{line}\n" for line in lines), _AFTER)
@@ -227,5 +245,9 @@ def _as_an_addition(command: Command) -> Command:
 def per_host(changes: Sequence[Change], originals: Mapping[str, FactSheet], explains: Explains) -> Mapping[str, str]:
     """The script of every host that is changed."""
     hosts = dict.fromkeys(change.host for change in changes)
-    lines = functools.partial(undoing, changes, explains=explains)
-    return {host: script(lines(original=originals[host])) for host in hosts}
+    outlive = [change for change in changes if owner(change.key).kind in BY_ITSELF]
+    return {
+        host: script(undoing(changes, originals[host], explains),
+                     files=undoing(outlive, originals[host], lambda _: False))
+        for host in hosts
+    }  # fmt: skip

@@ -123,7 +123,7 @@ def values(setting: str, where: Reading) -> dict[str, str]:
     found = {}
     for key, value in where.facts.items():
         parts = key.split("/")
-        of_device = len(parts) > 2 and parts[0] != "cpu"
+        of_device = len(parts) > 2 and parts[0] not in {"cpu", "vnic"}
         if parts[0] == "cpu" and OF_A_MACHINE not in where.facts:
             continue  # a namespace sees the machine's
         if not knob.owns(key) or (of_device and parts[1] not in where.devices):

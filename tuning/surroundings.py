@@ -13,6 +13,9 @@ from bench.facts.state import sysctl_path
 from bench.hosts.command import Command
 from tuning.knobs.feature import wanted_bit
 
+# Until what comes back by itself has: duplicate address detection takes 1 s, up to 2 with its random delay; a NIC that
+# its driver starts anew for a toggle (e1000e, igb, ixgbe) negotiates the link again: 2 to 4 s.
+SETTLE_S = 5.0
 # iproute2 prints these of a route though `ip route add` does not take them; they are the kernel's, not the admin's.
 _ROUTE_STATE = re.compile(r" (linkdown|dead|offload|trap|rt_trap|notify|expires \S+|cache)\b")
 
@@ -24,6 +27,21 @@ def repairs(differences: Sequence[Difference]) -> tuple[Command, ...]:
     """
     ordered = sorted(differences, key=_rank)
     return tuple(command for difference in ordered for command in _repair(difference))
+
+
+def passes(difference: Difference) -> bool:
+    """Whether a difference goes by itself: an address that is being checked, a link that has lost its carrier."""
+    return "tentative" in (difference.after or "") or lost_carrier(difference)
+
+
+def lost_carrier(difference: Difference) -> bool:
+    """Whether a link that is up is without the carrier that it had.
+
+    iproute2 prints NO-CARRIER by IFF_RUNNING, which the kernel takes away up to a second later than IFF_LOWER_UP.
+    """
+    before, after = ((value or "").split() for value in (difference.before, difference.after))
+    well = "LOWER_UP" in before and "NO-CARRIER" not in before and "UP" in after
+    return difference.key.endswith("/flags") and well and ("LOWER_UP" not in after or "NO-CARRIER" in after)
 
 
 def _rank(difference: Difference) -> tuple[int, int, str]:

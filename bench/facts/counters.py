@@ -21,12 +21,16 @@ QUEUES = Command(("tc", "-s", "-j", "qdisc", "show"))
 _TABLE = "/proc/sys/net/netfilter/nf_conntrack_"
 _TRACKING = "/proc/net/stat/nf_conntrack"  # a line for each CPU, in hexadecimal, under a line of names
 CONNECTIONS = Command(("tail", "-v", "-n", "+1", _TABLE + "count", _TABLE + "max", _TRACKING))
+# A frame that found no room in the ring: many drivers count it here and not as rx_fifo_errors. /proc/net/dev has it in
+# its "drop" column, together with what the stack had no use for (net/core/net-procfs.c).
+_MISSED = "/sys/class/net/{}/statistics/rx_missed_errors"
 # Columns of /proc/stat's cpu line (proc(5)); guest and guest_nice are inside user and nice too.
 _CPU = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice")
 _DEVICE = ("rx_bytes", "rx_packets", "rx_errors", "rx_dropped", "rx_fifo", "rx_frame", "rx_compressed", "rx_multicast",
            "tx_bytes", "tx_packets", "tx_errors", "tx_dropped", "tx_fifo", "tx_colls", "tx_carrier",
            "tx_compressed")  # fmt: skip
 USER_HZ = 100  # the unit of /proc/stat on every architecture that Proxmox or Debian run on
+_IDLE_CPUS = 16  # a window is known to 10 ms (/proc/uptime), on each CPU: beyond this many, ticks are the better count
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +48,15 @@ class Counters:
     carriers: Mapping[str, int] = field(default_factory=dict)  # bench.facts.carriers.parse; where asked
 
 
+def missed(devices: Sequence[str]) -> Command:
+    """What a host is asked of NICs that count the frames for which their ring had no room."""
+    return Command(("tail", "-v", "-n", "+1", *(_MISSED.format(each) for each in devices)))
+
+
 def questions(
     hosts: Iterable[Host], beside: Mapping[Host, Sequence[Command]] | None = None
 ) -> dict[Host, tuple[Command, ...]]:
-    """What each host is asked; `beside` has more for some: QUEUES, CONNECTIONS, bench.facts.carriers.question."""
+    """What each host is asked; `beside` has more for some: QUEUES, CONNECTIONS, missed, carriers.question."""
     more = beside or {}
     return {host: (QUESTION, *more.get(host, ())) for host in hosts}
 
@@ -62,6 +71,8 @@ def told(answers: Mapping[Host, Sequence[Outcome]]) -> dict[str, Counters]:
                 found[host.name] = replace(found[host.name], queues=parse_queues(outcome))
             elif carriers.is_question(outcome):
                 found[host.name] = replace(found[host.name], carriers=carriers.parse(outcome))
+            elif outcome.command.argv[-1].endswith("/rx_missed_errors"):
+                found[host.name] = _with_missed(found[host.name], outcome)
             else:
                 found[host.name] = replace(found[host.name], connections=parse_connections(outcome))
     return found
@@ -70,6 +81,16 @@ def told(answers: Mapping[Host, Sequence[Outcome]]) -> dict[str, Counters]:
 def read(hosts: Iterable[Host], beside: Mapping[Host, Sequence[Command]] | None = None) -> dict[str, Counters]:
     """Every host's counters, all asked at the same time; see `questions`. Keyed by host name."""
     return told(ask_everywhere(questions(hosts, beside)))
+
+
+def _with_missed(found: Counters, outcome: Outcome) -> Counters:
+    """The same, with `rx_missed` of those devices that tell it."""
+    devices = dict(found.devices)
+    for path, text in tailed.files(outcome.stdout).items():
+        name = path.split("/")[4]
+        if name in devices and text.strip().isdecimal():
+            devices[name] = {**devices[name], "rx_missed": int(text)}
+    return replace(found, devices=devices)
 
 
 def parse_connections(outcome: Outcome) -> dict[str, int]:
@@ -147,12 +168,19 @@ def growth(before: Counters, after: Counters) -> dict[str, object]:
 
 
 def cores(before: Counters, after: Counters) -> dict[str, float]:
-    """CPU by use, in cores: busy, softirq, system, user (without guests), guest, steal."""
+    """CPU by use, in cores: busy, softirq, system, user (without guests), guest, steal.
+
+    Busy is what idle time leaves of the window where CPUs are few: the kernel measures that at every switch, and only
+    samples the rest at its ticks, which at a few tenths of a core says little of a second (docs/adr/0037).
+    """
     seconds = max(after.uptime_s - before.uptime_s, 1 / USER_HZ)
     ticks = {name: max(0, value) / USER_HZ / seconds for name, value in grown(before.cpu, after.cpu).items()}
     guest = ticks["guest"] + ticks["guest_nice"]
     user = max(0.0, ticks["user"] + ticks["nice"] - guest)
     busy = user + guest + ticks["system"] + ticks["irq"] + ticks["softirq"] + ticks["steal"]
+    count = len(after.each_cpu)
+    if 0 < count <= _IDLE_CPUS and after.each_cpu.keys() == before.each_cpu.keys():
+        busy = max(0.0, count - ticks["idle"] - ticks["iowait"])
     return {"busy": busy, "softirq": ticks["softirq"], "system": ticks["system"], "user": user, "guest": guest,
             "steal": ticks["steal"]}  # fmt: skip
 

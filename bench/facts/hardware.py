@@ -17,6 +17,9 @@ from bench.facts import state
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host
 
+OF_NIC = ("driver", "firmware", "speed")
+# What these tell for a speed is a figure of the hypervisor's, or a constant; they pass what its CPUs can.
+NO_SPEED = ("virtio_net", "vmxnet3", "hv_netvsc", "xen_netfront", "vif", "veth", "tun")
 _DEVICES = "/sys/class/net"
 # A line a device: name, driver, speed, "-" for what it does not tell. Constant text, no parameter.
 NICS = Command(("sh", "-c", """\
@@ -63,7 +66,42 @@ def parse(told: Mapping[str, Outcome]) -> dict[str, str]:
     facts["host/pve"] = "yes" if told["pve"].ok else "no"
     if re.fullmatch(r"[1-9][0-9]*", told["mounts"].stdout.strip()):
         facts["host/mounts"] = "yes"
-    for line in told["nics"].stdout.splitlines():
+    return facts | _nics(told["nics"].stdout)
+
+
+def of_run(host: Host, devices: Sequence[str]) -> dict[str, str]:
+    """What a run keeps of a machine that stands, by name: "kernel of a", "virtualisation of a", "driver of eno1 on a".
+
+    Of each NIC among `devices` driver, firmware and speed (Mbit/s), as far as they tell.
+    """
+    versions = [Command(("ethtool", "-i", each)) for each in devices]
+    asked = (*(QUESTIONS[name] for name in ("release", "virtual", "cpu", "nics")), *versions)
+    release, virtual, cpu, nics, *told = host.run_all(asked)
+    found = {"kernel": release.stdout.strip(), "virtualisation": _below(virtual.stdout.strip(), cpu.stdout)}
+    kept = {f"{word} of {host.name}": value for word, value in found.items() if value}
+    facts = _nics(nics.stdout)
+    for device, answer in zip(devices, told, strict=True):
+        firmware = re.search(r"^firmware-version:[ \t]*(\S.*)$", answer.stdout, re.MULTILINE)
+        if firmware and firmware[1].strip() != "N/A" and f"device/{device}/driver" in facts:
+            facts[f"device/{device}/firmware"] = firmware[1].strip()
+        for word in OF_NIC:
+            if value := facts.get(f"device/{device}/{word}"):
+                kept[f"{word} of {device} on {host.name}"] = value
+    return kept
+
+
+def kept_of_nics(machine: Mapping[str, str], word: str) -> dict[tuple[str, str], str]:
+    """(host, device) -> driver, firmware or speed, of the facts that a run keeps: see of_run."""
+    found = {}
+    for key, value in machine.items():
+        if named := re.fullmatch(rf"{word} of (\S+) on (\S+)", key):
+            found[named[2], named[1]] = value
+    return found
+
+
+def _nics(text: str) -> dict[str, str]:
+    facts: dict[str, str] = {}
+    for line in text.splitlines():
         device, driver, speed, *_ = [*line.split(), "-", "-", "-"]
         facts |= {f"device/{device}/driver": driver} if driver != "-" else {}
         # A link that is down, or a virtio NIC that was told none, reads -1 or 4294967295 (SPEED_UNKNOWN).

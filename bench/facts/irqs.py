@@ -10,7 +10,7 @@ that it does not.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.hosts.command import Command
 
@@ -62,6 +62,16 @@ def parse(text: str) -> dict[str, str]:
 def writing(key: str, cpus: str) -> Command:
     """What lets these CPUs serve the interrupt of a fact."""
     return Command(("sh", "-c", _WRITE, "irq", key.split("/")[2], cpus))
+
+
+def chosen(key: str, facts: Mapping[str, str]) -> bool:
+    """Whether a fact is which of the CPUs that may serve an interrupt does: no file sets that.
+
+    The kernel moves it once an interrupt comes, and refuses (EBUSY) until the last move has ended: on an idle NIC not.
+    """
+    name, _, last = key.rpartition("/")
+    known = key.startswith("irq/") and last == "on" and {name, key} <= facts.keys()
+    return known and {*cpus_of(facts[key])} <= {*cpus_of(facts[name])}
 
 
 def queue(key: str) -> int | None:

@@ -48,9 +48,12 @@ def asked(host: Host, ours: Collection[str] = ()) -> Riding:
         )
     addresses, four, six, texts = host.run_all(roles.QUESTIONS)
     try:
-        stack = Stack(roles.links(roles.rows(addresses.require().stdout)))
+        links = roles.links(roles.rows(addresses.require().stdout))
         tables = roles.rows(four.require().stdout), roles.rows(six.stdout)
         by = roles.routes(*tables)
+        if roles.untold(links):
+            links = roles.tunnelled(links, by, roles.rows(host.run(roles.TUNNELLED).require().stdout))
+        stack = Stack(links)
         begun = roles.began(stack, by, tailed.files(texts.stdout), told)
         port = told[3] if told else ""
         return Riding(stack, roles.resolved(stack, begun, ours=ours), roles.gateways(*tables), port)

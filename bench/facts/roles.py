@@ -7,7 +7,7 @@ every device below it. `bench/labs/hosts.py` asks QUESTIONS and CONNECTION; the 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any, Literal, get_args
 
@@ -35,8 +35,10 @@ QUESTIONS: tuple[Command, ...] = (
     Command(("ip", "-j", "-6", "route", "show")),
     Command(("tail", "-v", "-n", "+1", *_FILES)),  # those that are not there are left out
 )
+# What a VXLAN device lies on is not in QUESTIONS where it has no `dev`, as Proxmox VE makes them: who it sends to is.
+TUNNELLED = Command(("bridge", "-j", "fdb", "show"))
 # What a guest's or container's end of a link is: tap100i0 (tun), veth100i0, fwpr100p0 (veth), vnet0 (tun).
-_GUEST_KINDS = frozenset({"tun", "veth"})
+GUEST_KINDS = frozenset({"tun", "veth"})
 _BRIDGES = frozenset({"bridge", "openvswitch"})
 _PRIVATE_KINDS = frozenset({"macvlan", "macvtap", "ipvlan", "ipvtap"})
 
@@ -154,6 +156,21 @@ def links(rows: Sequence[Mapping[str, Any]]) -> tuple[Link, ...]:  # Any: JSON
     return tuple(found)
 
 
+def untold(found: Iterable[Link]) -> frozenset[str]:
+    """The VXLAN devices of which it is not told what they lie on."""
+    return frozenset(link.name for link in found if link.kind == "vxlan" and not link.below)
+
+
+def tunnelled(found: Iterable[Link], by: Routes, fdb: Sequence[Mapping[str, Any]]) -> tuple[Link, ...]:  # Any: JSON
+    """The same links, VXLAN devices on those by which their remotes are reached. `fdb`: what TUNNELLED answers."""
+    of = untold(found := tuple(found))
+    below: dict[str, list[str]] = {}
+    for row in fdb:
+        if row.get("ifname") in of and "dst" in row:
+            below.setdefault(str(row["ifname"]), []).extend(by.towards(str(row["dst"])))
+    return tuple(replace(link, below=tuple(dict.fromkeys(below.get(link.name, link.below)))) for link in found)
+
+
 def routes(*tables: Sequence[Mapping[str, Any]]) -> Routes:  # Any: JSON
     """`ip -j route show` and `ip -j -6 route show`, in that order."""
     hops = []
@@ -185,7 +202,7 @@ def began(stack: Stack, by: Routes, told: Mapping[str, str], ssh: Sequence[str])
     found += [
         Role(link.name, "guests", f"{link.name} ({link.kind}) belongs to a guest or container")
         for link in stack.links.values()
-        if link.kind in _PRIVATE_KINDS or (link.kind in _GUEST_KINDS and _is_bridged(stack, link))
+        if link.kind in _PRIVATE_KINDS or (link.kind in GUEST_KINDS and _is_bridged(stack, link))
     ]
     return tuple(dict.fromkeys(found))
 

@@ -29,6 +29,28 @@ def device_of(key: str) -> str:
     return "" if device in _EVERYBODYS else device
 
 
+def lasting(facts: Mapping[str, str], remade: Container[str]) -> dict[str, str]:
+    """Without the MACs of devices that are made anew, and what is kept under them: each time they are others."""
+    return {
+        key: value
+        for key, value in facts.items()
+        if device_of(key) not in remade or not (key.startswith("fdb/") or re.fullmatch(r"link/[^/]+/address", key))
+    }
+
+
+def but_anew(facts: Mapping[str, str]) -> dict[str, str]:
+    """Without what a guest that is made once more has anew: MACs, addresses that follow from them, and leases."""
+    return {
+        key: value
+        for key, value in facts.items()
+        if not (
+            re.match(r"fdb/|link/[^/]+/address$|address/[^/]+/fe80:|route/(local|anycast) fe80:", key)
+            or (key.startswith("address/") and "dynamic True" in value)
+            or (key.startswith("route/") and " proto dhcp" in key)
+        )
+    }
+
+
 def within(facts: Mapping[str, str], devices: Container[str]) -> dict[str, str]:
     """The facts of these devices, and those of the whole host."""
     return {key: value for key, value in facts.items() if not (device := device_of(key)) or device in devices}

@@ -19,8 +19,10 @@ Keys are paths whose first word is the kind of fact:
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
+
+from bench.facts import scope
 
 
 @dataclass(frozen=True)  # no slots: the digest is kept once it is known
@@ -55,6 +57,11 @@ class Difference:
 
 
 Sheets = Mapping[str, FactSheet]  # by host name
+
+
+def comparable(kept: Mapping[str, Mapping[str, str]], anew: Container[str]) -> Sheets:
+    """Facts by host as sheets to compare with those of another stand; `anew` are hosts that were made once more."""
+    return {host: FactSheet(host, scope.but_anew(facts) if host in anew else facts) for host, facts in kept.items()}
 
 
 def differences(before: Sheets, after: Sheets) -> tuple[Difference, ...]:

@@ -7,10 +7,11 @@ an undo restored everything. It takes one round trip per host (about 16 ms in a 
 import functools
 import json
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from bench.facts import coalescing, cpus, irqs, ruleset
+from bench.facts import coalescing, cpus, irqs, pve_firewall, ruleset, vm_nics
 from bench.facts.sheet import FactSheet
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host, ask_everywhere
@@ -58,6 +59,14 @@ _LONG_NAMES = {
 }
 
 
+# Their answer is told by its text alone: the exit code is 1 where one file is not there.
+_OF_FILES: Mapping[Sequence[str], Callable[[str], dict[str, str]]] = {
+    cpus.QUESTION.argv: cpus.parse,
+    pve_firewall.QUESTION.argv: pve_firewall.parse,
+    pve_firewall.BACKEND.argv: pve_firewall.parse_backend,
+}
+
+
 class Unreadable(NotAble):
     """A tool's answer is not what its parser knows."""
 
@@ -70,12 +79,15 @@ def questions(
     machine: bool = False,
     clocked: bool = False,
     interrupts: bool = False,
+    of_pve: bool = False,
+    vms: Iterable[str] = (),
 ) -> tuple[Command, ...]:
     """The Commands that read a host's state: `devices` are those whose features and queues matter.
 
     `bridges`: it has some; `filters`: its nft ruleset is a part of the path; `machine`: it is one of its own, whose
     devices have rings, channels and coalescing (a veth has not, and each question costs 2 ms); `clocked`: it
-    has CPUs of its own, which a guest has not; `interrupts`: nobody moves those of its devices.
+    has CPUs of its own, which a guest has not; `interrupts`: nobody moves those of its devices; `of_pve`: it is a node
+    of Proxmox VE, whose firewall keeps some sysctls; `vms`: the ids of those there whose virtual NICs matter.
     """
     devices = tuple(devices)
     files = [f"{_DEVICES}{device}/{name}" for device in devices for name in ("queues", *_NAPI)]
@@ -92,6 +104,8 @@ def questions(
         *(coalescing.question(device) for device in devices if machine),
         *((cpus.QUESTION,) if clocked else ()),
         *((irqs.question(devices),) if interrupts and devices else ()),
+        *((pve_firewall.QUESTION, pve_firewall.BACKEND) if of_pve else ()),
+        *(vm_nics.question(each) for each in vms),
     )
 
 
@@ -106,8 +120,12 @@ def read(
     filtered: Container[Host] = (),
     clocked: Container[Host] = (),
     interrupts: Container[str] = (),
+    of_pve: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> dict[str, FactSheet]:
-    """The state of every host (with its devices), all asked at the same time; keyed by host name."""
+    """The state of every host (with its devices), all asked at the same time; keyed by host name.
+
+    `of_pve`: by host the VMs that matter there, for nodes of Proxmox VE.
+    """
     asked = {
         host: questions(
             devices,
@@ -116,6 +134,8 @@ def read(
             machine=not host.local or host in clocked,
             clocked=host in clocked,
             interrupts=host.name in interrupts,
+            of_pve=host.name in of_pve,
+            vms=of_pve.get(host.name, ()),
         )
         for host, devices in hosts.items()
     }
@@ -127,25 +147,23 @@ def parse(outcomes: Sequence[Outcome]) -> dict[str, str]:
     """The flat facts of one host from the Outcomes of `questions`."""
     facts: dict[str, str] = {}
     for outcome in outcomes:
+        if (reader := _OF_FILES.get(outcome.command.argv)) is not None:
+            facts |= reader(outcome.stdout)
+            continue
+        if (of_tool := _OF_TOOLS.get(outcome.command.argv[:2])) is not None:
+            facts |= of_tool(outcome)
+            continue
         match outcome.command.argv:
-            case cpus.QUESTION.argv:
-                facts |= cpus.parse(outcome.stdout)  # it exits with 1 where there is none
             case ("sh", "-c", _, "irqs", *_):
                 facts |= irqs.parse(outcome.stdout)
             case ("grep", *_):
                 facts |= parse_files(outcome.stdout)  # it exits with 2 for an unreadable file: normal in /proc/sys
-            case ("ip", "-d", *_):
-                facts |= parse_identity(outcome)
             case ("ip", "-j", "-6", "rule", *_):
                 facts |= parse_rules("6", _document(outcome))
             case ("ip", "route", *_):
                 # Of routes that a router announced the lifetime is printed, which runs down each second.
                 routes = (re.sub(r" expires \S+", "", line) for line in _lines(outcome))
                 facts |= dict.fromkeys((f"route/{line}" for line in routes), "present")
-            case ("tc", *_):
-                facts |= parse_qdiscs(_lines(outcome))
-            case ("nft", *_):
-                facts |= ruleset.facts(outcome.require().stdout)
             case ("bridge", *_):
                 facts |= parse_fdb(_document(outcome))
             case ("ethtool", option, *_, device):
@@ -237,6 +255,8 @@ def parse_links(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:  # Any: JS
         facts |= {
             f"{kind}/{device}/{word}": str(options[word]) for word in LINK_OPTIONS.get(kind, ()) if word in options
         }
+        if kind == "bond" and options.get("primary"):
+            facts[f"bond/{device}/primary"] = str(options["primary"])
         for entry in row.get("addr_info", ()):
             said = (f"{field} {entry[field]}" for field in _ADDRESS_FIELDS if field in entry)
             facts[f"address/{device}/{entry.get('local')}/{entry.get('prefixlen')}"] = " ".join(said)
@@ -326,3 +346,11 @@ def _rows(outcome: Outcome, text: str) -> list[dict[str, Any]]:  # Any: JSON
 
 def _lines(outcome: Outcome) -> list[str]:
     return [line.rstrip() for line in outcome.require().stdout.splitlines() if line.strip()]
+
+
+_OF_TOOLS: Mapping[Sequence[str], Callable[[Outcome], dict[str, str]]] = {
+    ("ip", "-d"): parse_identity,
+    ("tc", "qdisc"): lambda outcome: parse_qdiscs(_lines(outcome)),
+    ("qm", "pending"): vm_nics.parse,
+    ("nft", "-s"): lambda outcome: dict(ruleset.facts(outcome.require().stdout)),
+}

@@ -5,6 +5,7 @@ NotAble
     CommandFailed      it ran and exited with another code than 0
     Overdue            its deadline passed; its process group was killed
     Unreachable        the host itself is gone
+    OtherHostKey       another machine answers in its place
 """
 
 import shlex
@@ -118,6 +119,10 @@ class Overdue(HostFault):
 
 class Unreachable(HostFault):
     """The host itself does not answer."""
+
+
+class OtherHostKey(HostFault):
+    """Who answers there is not the machine whose host key is known."""
 
 
 def ended(returncode: int) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import paramiko
 
-from bench.hosts.command import HostFault, Unreachable
+from bench.hosts.command import HostFault, OtherHostKey, Unreachable
 from bench.hosts.known_hosts import HostKey, Known, entry_name, known
 from bench.hosts.local import POLL_MOST_MS
 from bench.hosts.login import Dial, Login, Stream
@@ -57,8 +57,11 @@ class Pipe:
         """All of it; raises Unreachable."""
         try:
             self._channel.sendall(data)
-        except (OSError, EOFError) as error:
-            raise Unreachable(f"on {self._whose}: the SSH connection took no more: {error}") from error
+        except TimeoutError as error:
+            raise Unreachable(f"on {self._whose}: the SSH connection took nothing for {CHANNEL_S:g} s") from error
+        except (OSError, EOFError) as error:  # paramiko's EOFError has no words
+            why = str(error) or "it ended"
+            raise Unreachable(f"on {self._whose}: the SSH connection was lost while it was sent to: {why}") from error
 
     def finish(self) -> None:
         """Its standard input ends."""
@@ -239,7 +242,7 @@ class Connection:
                 hint=f"compare it with `ssh-keygen -lf` of the key on that machine; then `ssh-keyscan` adds {entry}",
             )
         listed = ", ".join(str(each) for each in expected.accepted)
-        raise HostFault(
+        raise OtherHostKey(
             f"{said}, expected is {listed} ({where})",
             hint="another machine answers there. If it was installed anew: "
             + (

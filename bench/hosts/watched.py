@@ -90,8 +90,13 @@ class Watch:
         """One more load runs: with the first the nodes begin to look."""
         self._loads += 1
         if self._loads == 1:
-            asked = ((node, self.looks.get(node.name, ())) for node in self.nodes)
-            self._jobs = [node.start(watching(Command(("sh", "-c", _WAITS)), looks)) for node, looks in asked if looks]
+            try:
+                for node in self.nodes:
+                    if looks := self.looks.get(node.name, ()):
+                        self._jobs.append(node.start(watching(Command(("sh", "-c", _WAITS)), looks)))
+            except BaseException:
+                self.ended()  # a load that a node does not look after is not begun, and the next one begins anew
+                raise
 
     def ended(self) -> None:
         """One load less; with the last the nodes need not look any more."""
@@ -106,7 +111,9 @@ class Watch:
         """True once a node has seen trouble."""
         for job in self._jobs:
             if job.finished():
-                self.note(job.wait())
+                outcome = job.wait()
+                self.note(outcome)
+                self.seen = self.seen or f"on {outcome.host}: the watch itself ended"
         return bool(self.seen)
 
     @property

@@ -20,13 +20,13 @@ from bench.hosts.host import Host
 from bench.images import build
 from bench.images.build import Kind
 from bench.images.disk import DISK, DISK_KIND
-from bench.images.squash import INITRD, KERNEL, LAB_KIND, ROOT
+from bench.images.squash import INITRD, KERNEL, LAB_KIND, NICS_KIND, ROOT
 from results.errors import NotAble
 
 _MANIFEST = "manifest.json"
 _UNFINISHED = "building-"
 _KEY_LENGTH = 16
-KINDS = (LAB_KIND, DISK_KIND)
+KINDS = (LAB_KIND, NICS_KIND, DISK_KIND)
 
 
 @dataclass(frozen=True, slots=True)

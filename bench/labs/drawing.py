@@ -79,12 +79,14 @@ def drawing(topology: Topology, of: Deployed | None = None) -> str:
 
 
 def _of_proxmox(topology: Topology, of: Deployment) -> str:
-    """Two VMs, and between them what their net0 asks for."""
+    """Two VMs, and between them what their measured NIC asks for."""
     words = tuple(f"{key} {value}" for key, value in topology.net)
-    addresses = topology.addresses or of.addresses
-    shown = [("VM a", (addresses[0], f"on {of.placed[0]}")), ("node", words[:_SHOWN]),
-             ("VM b", (addresses[1], f"on {of.placed[1]}"))]  # fmt: skip
-    title = f"{topology.name}: {addresses[0]} to {addresses[1]}"
+    words += (f"b's bridge {topology.peer}",) if topology.peer else ()
+    words += (f"{topology.rules} rules",) if topology.rules else ()
+    first, second = topology.addresses
+    shown = [("VM a", (first, f"on {of.placed[0]}")), ("node", words[:_SHOWN]),
+             ("VM b", (second, f"on {of.placed[1]}"))]  # fmt: skip
+    title = f"{topology.name}: {first} to {second}"
     return _row(shown, title, f"VMs of a Proxmox VE, made for it, MTU {topology.mtu}")
 
 

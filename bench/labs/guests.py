@@ -13,10 +13,11 @@ from typing import Literal, get_args
 from bench.hosts.command import Command
 from bench.hosts.login import Login
 
-Model = Literal["virtio-net", "vmxnet3"]  # what both QEMU and Debian's cloud kernel have; e1000e it lacks
+Model = Literal["virtio-net", "vmxnet3", "e1000", "e1000e", "rtl8139"]
 MODELS: tuple[str, ...] = get_args(Model)
+PHYSICAL: tuple[Model, ...] = ("e1000", "e1000e", "rtl8139")  # Debian's cloud kernel has no driver of these
 Accelerator = Literal["kvm", "tcg"]
-_DEVICES = {"virtio-net": "virtio-net-pci", "vmxnet3": "vmxnet3"}
+_DEVICES: Mapping[str, str] = {"virtio-net": "virtio-net-pci"}  # a model whose device has another name
 QEMU = "qemu-system-x86_64"
 VERSION = Command((QEMU, "--version"))
 CONTROL = "mgmt0"  # the name of the control NIC inside
@@ -25,10 +26,18 @@ CONTROL_MAC = "52:54:00:6e:74:01"  # of every guest: each is alone on its user n
 USUAL_MTU = 9000  # the least that a guest's NIC can be set to: host_mtu caps what the driver takes
 QUEUES_MOST = 16
 RINGS = (256, 1024)  # receive entries that QEMU takes, a power of two; transmit ones stay 256 (hw/net/virtio-net.c)
+# What QEMU's virtio-net offers its driver and can be told not to (virtio_net_properties in hw/net/virtio-net.c).
+WITHHELD = ("csum", "guest_csum", "gso", "guest_tso4", "guest_tso6", "guest_ecn", "host_tso4", "host_tso6", "host_ecn",
+            "mrg_rxbuf", "event_idx")  # fmt: skip
 RING = 256  # receive entries where nothing is said
 FOR_EVER_S = 1e9
 # Settings of a plan that QEMU takes at its start alone, and the option of ours behind each.
 STARTED_WITH: Mapping[str, str] = {"vm-queues": "queues", "vm-rx-queue-size": "ring", "vm-host-mtu": "host_mtu"}
+# Of a plan's settings on virtual NICs: those for which guests are started anew, whoever starts them, and those that a
+# running guest's NIC takes (of Proxmox VE alone). The backend of a node's firewall plugs a VM in at its start.
+BACKEND = "pve-nftables"
+ANEW = (*STARTED_WITH, "vm-model", BACKEND)
+LIVE = ("vm-rate", "vm-firewall")
 # What TCG translated is found again by its virtual address (tb_lookup compares pc), so that every start of a program at
 # a random address is translated anew: 45 ms in place of 11 (n = 30 each). What guards a processor that is none, clears
 # pages and asks about every file that is opened costs a fifth more: reading a guest's state takes 267 ms, not 213, and
@@ -46,9 +55,10 @@ class Guests:
     queues: int = 1  # receive and transmit queues of each measured NIC, and of its tap
     ring: int = 0  # entries of the receive ring; 0: QEMU's own default (256)
     host_mtu: int = 0  # the largest MTU that a guest's NIC takes; 0: 9000, or the topology's where that is larger
+    nic_off: tuple[str, ...] = ()  # of WITHHELD: what the measured NICs do not offer
     nodes: bool = False  # the nodes between the endpoints are guests too, on Debian's kernel
     node: Login | None = None  # the machine that they stand on, and all between them; None: this one
-    settings: tuple[str, ...] = ()  # of STARTED_WITH: what a plan's treatments start them anew with
+    settings: tuple[str, ...] = ()  # of ANEW and LIVE: what a plan's treatments change
 
     @property
     def tap_queues(self) -> int:
@@ -60,6 +70,7 @@ class Guests:
         """As reports have it."""
         more = [f"{self.queues} queues"] if self.queues > 1 else []
         more += [f"ring {self.ring}"] if self.ring else []
+        more += [f"without {', '.join(self.nic_off)}"] if self.nic_off else []
         return ", ".join([f"{self.cpus} CPU", f"{self.memory_mb} MB", self.nic, *more])
 
 
@@ -145,11 +156,12 @@ def _nic(guests: Guests, machine: Machine, cable: Cable, name: str) -> list[str]
     # queue of two, and QEMU detaches the other.
     back += [f"queues={guests.tap_queues}"] if guests.tap_queues > 1 else []
     back += ["vhost=on"] if machine.vhost and guests.nic == "virtio-net" else []
-    front = [f"{_DEVICES[guests.nic]},netdev={name},mac={cable.mac},romfile="]
+    front = [f"{_DEVICES.get(guests.nic, guests.nic)},netdev={name},mac={cable.mac},romfile="]
     if guests.nic == "virtio-net":
         # One a queue, control, configuration.
         front += ["mq=on", f"vectors={2 * guests.queues + 2}"] if guests.queues > 1 else []
         front += [f"rx_queue_size={guests.ring}"] if guests.ring else []
+        front += [f"{word}=off" for word in guests.nic_off]
         # 802.3ad runs on full duplex links alone (bond_3ad.c: ad_update_actor_keys); virtio says "unknown" by itself.
         front += ["speed=10000", "duplex=full"] if guests.nodes else []
         front += [f"host_mtu={_host_mtu(guests, machine.mtu)}"]

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.facts import irqs, riding, roles, tailed
+from bench.facts import hardware, irqs, riding, roles, tailed
 from bench.facts.riding import Riding
 from bench.facts.roles import Role, Stack
 from bench.hosts.command import Command
@@ -33,13 +33,7 @@ _NOTES = (
 
 def notes(share_pct: float) -> tuple[str, ...]:
     """What is true of all results from here; `share_pct` of a shared link was load's at most, 0: no link was shared."""
-    if not share_pct:
-        return _NOTES
-    held = (
-        f"Load was held to {share_pct:g} % of the link, because others use it. A rate that reached its limit "
-        '(the trial is flagged "capped") is no capacity, and two arms that reached it need not be equal.'
-    )
-    return (*_NOTES, held)
+    return (*_NOTES, sharing.note(share_pct)) if share_pct else _NOTES
 
 
 @contextlib.contextmanager
@@ -62,7 +56,7 @@ def standing(topology: Topology, inventory: Inventory, *, trial_s: float, share_
             check_route(bare[here.name], here, there)
         up = {}
         for machine in inventory.machines:
-            up[machine.name] = _devices_fit(bare[machine.name], machine, topology)
+            up[machine.name] = devices_fit(bare[machine.name], machine, topology)
             if not share_pct:
                 _not_shared(machine, told[machine.name].stack, told[machine.name].ridden)
         hosts, loads = _loaded(inventory, bare, told, up, share_pct)
@@ -111,18 +105,19 @@ def _loaded(
         through = passed(machine, known.stack)
         nics = sharing.hardware(known.stack, through)
         files = tailed.files(host.run(sharing.question(nics)).stdout)
+        facts |= hardware.of_run(host, nics)
         near = sharing.near(host, nics, files) if machine.address else sharing.Near()
         hosts[name] = Watched(host, pin=sharing.pin(near), watch=watch)
         facts |= {f"load on {name}": near.why} if near.why else {}
         if share_pct:
-            found = sharing.speed(machine, nics, files)
+            found = sharing.speed(machine, nics, files, leaves=bool(machine.address))
             slowest = min((each for each in (slowest, found) if each), key=lambda each: each.mbps, default=None)
             up = [each for each in through if each in carrier[name]]
             watched[name] = sharing.looks(host, machine, up, known.gateways, others.get(name, []))
             facts[f"watched on {name}"] = sharing.in_words(watched[name])
     cap_bps = slowest.mbps * 1e6 * share_pct / 100 if slowest else 0.0
     if slowest:
-        facts["max share"] = f"{share_pct:g} %: {cap_bps / 1e6:g} of {slowest.mbps} Mbit/s ({slowest.whose})"
+        facts["max share"] = sharing.share(share_pct, slowest)
     return hosts, _Loads(cap_bps, watch, facts)
 
 
@@ -182,7 +177,7 @@ def _devices_there(host: Host, machine: Machine, stack: Stack) -> None:
                 )
 
 
-def _devices_fit(host: Host, machine: Machine, topology: Topology) -> frozenset[str]:
+def devices_fit(host: Host, machine: Machine, topology: Topology) -> frozenset[str]:
     """Every named device has carrier, and room for the plan's packets; all with carrier. Raises LabBroken."""
     rows = _rows(host.run(Command(("ip", "-j", "link", "show"))).require().stdout, host)
     links = {str(row.get("ifname")): row for row in rows}

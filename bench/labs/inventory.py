@@ -12,11 +12,10 @@ from bench.facts.roles import WORDS
 from bench.hosts.login import Login
 from bench.labs import logins
 from bench.labs.lab import ENDS
-from results.errors import WrongInput
 
 _DEVICE = re.compile(r"[^/\s]{1,15}")  # IFNAMSIZ - 1; dev_valid_name in net/core/dev.c
 _HINT = "ends: {a: {ssh: ssh://root@pve1, device: enp1s0, address: 192.0.2.1}, b: {…}}"
-_SHARED = ("allow", "speed_mbps", "watch")
+SHARED = ("allow", "speed_mbps", "watch")
 _MBPS_MOST = 1_000_000
 
 
@@ -64,14 +63,8 @@ class Inventory:
 
 def load(path: Path) -> Inventory:
     """The inventory in a file. Raises WrongInput naming file, line and key."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise WrongInput(
-            f"no inventory {str(path)!r}: {getattr(error, 'strerror', None) or 'it is no text'}",
-            hint="a path is relative to the folder that nettune runs in; docs/hosts.md has an example",
-        ) from error
-    return parse(document.read(text, path.name), folder=path.parent)
+    hint = "a path is relative to the folder that nettune runs in; docs/hosts.md has an example"
+    return parse(document.load(path, f"inventory {str(path)!r}", hint=hint), folder=path.parent)
 
 
 def parse(root: Node, *, folder: Path) -> Inventory:
@@ -97,7 +90,7 @@ def parse(root: Node, *, folder: Path) -> Inventory:
 
 
 def _end(name: str, node: Node, folder: Path) -> Machine:
-    members = node.mapping((*logins.KEYS, "device", "below", "address", *_SHARED))
+    members = node.mapping((*logins.KEYS, "device", "below", "address", *SHARED))
     for key in ("ssh", "device", "address"):
         if key not in members:
             node.wrong(f"end {name} has no {key!r}", hint=_HINT)
@@ -110,22 +103,24 @@ def _end(name: str, node: Node, folder: Path) -> Machine:
     if found.is_loopback or found.is_multicast or found.is_unspecified or found.is_link_local:
         address.wrong(f"{found} is of no use between hosts")
     devices = (_device(members["device"]), *below)
-    return _machine(name, members, folder, devices, str(found))
+    return machine(name, members, folder, devices, str(found))
 
 
 def _node(name: str, node: Node, folder: Path) -> Machine:
-    members = node.mapping((*logins.KEYS, "devices", *_SHARED))
+    members = node.mapping((*logins.KEYS, "devices", *SHARED))
     for key in ("ssh", "devices"):
         if key not in members:
             node.wrong(f"node {name} has no {key!r}", hint="{ssh: ssh://root@pve1, devices: [vmbr0, tap100i0]}")
     devices = tuple(_device(each) for each in members["devices"].items())
     if not devices:
         members["devices"].wrong("a node without a device is on no path")
-    return _machine(name, members, folder, devices, "")
+    return machine(name, members, folder, devices, "")
 
 
-def _machine(name: str, members: Mapping[str, Node], folder: Path, devices: tuple[str, ...], address: str) -> Machine:
-    """What ends and nodes have alike."""
+def machine(
+    name: str, members: Mapping[str, Node], folder: Path, devices: tuple[str, ...] = (), address: str = ""
+) -> Machine:
+    """The machine of an entry: how it is reached, and SHARED, which ends, nodes and those of a cluster have alike."""
     speed = members["speed_mbps"].integer(1, _MBPS_MOST, "Mbit/s") if "speed_mbps" in members else 0
     watch = tuple(_watched(each) for each in members["watch"].items()) if "watch" in members else ()
     return Machine(name, logins.login(members, folder), devices, address, _allowed(members), speed, watch)

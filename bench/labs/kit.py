@@ -12,6 +12,7 @@ from bench.hosts.host import Host
 from bench.images import cache as images
 from bench.images.recipe import CMDLINE
 from bench.images.seed import archive
+from bench.images.squash import LAB_KIND, NICS_KIND
 from bench.labs import guests as machines
 from bench.labs.guests import Accelerator, Guests, Machine
 from bench.labs.site import Here, Site, opened
@@ -47,9 +48,11 @@ def prepared(guests: Guests, *, cache: Path, local: Host, say: Callable[[str], N
             raise NotAble(
                 f"{where}/dev/net/tun cannot be written: guests hang on taps", hint="run it as root; modprobe tun"
             )
-        image = site.image(images.built(cache, local, say), say)
+        kind = NICS_KIND if guests.nic in machines.PHYSICAL else LAB_KIND
+        image = site.image(images.built(cache, local, say, kind), say)
         version = told.stdout.splitlines()[0]
-        kept = cache / (f"accelerator-{node.address}-{node.port}.json" if node else "accelerator.json")
+        words = ["accelerator", *([node.address, str(node.port)] if node else [])]
+        kept = cache / f"{'-'.join(words if kind is LAB_KIND else [*words, kind.name])}.json"
         accelerator = chosen(site.host, image, kept, version, say, site)
         vhost = accelerator == "kvm" and site.host.run(Command(("test", "-w", "/dev/vhost-net"))).ok
     return Kit(guests, image, accelerator, vhost)

@@ -10,7 +10,7 @@ from bench.facts.sheet import FactSheet, Sheets
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host, ask_everywhere, begun
 from bench.labs.cable import Ends
-from bench.labs.restarting import Restarting, Wanted
+from bench.labs.restarting import Restarts, Wanted
 from bench.labs.topology import Topology
 from results.errors import NotAble
 
@@ -60,8 +60,12 @@ class Lab:
     guard_s: float = 0.0
     roles: Mapping[str, Sequence[Role]] = field(default_factory=dict)
     scope: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    made: frozenset[str] = frozenset()  # names of hosts that we made all the same: they need no guard
+    remade: frozenset[str] = frozenset()  # devices that each start of a guest makes anew, with other MACs
     interrupts: frozenset[str] = frozenset()  # names of hosts on which the CPUs of a NIC's interrupts are facts
-    restarting: Restarting | None = None  # where a plan's treatments start its guests anew
+    # By name, hosts whose firewall of Proxmox VE keeps some sysctls, with the ids of VMs there whose NICs matter.
+    of_pve: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    restarting: Restarts | None = None  # where a plan's treatments start its guests anew
     # Of a shared link: bit/s that load may take each way (0: no limit), and what its watch saw, in words ("": nothing).
     cap_bps: float = 0.0
     trouble: Callable[[], str] = str
@@ -94,6 +98,11 @@ class Lab:
     def hosts(self) -> tuple[Host, ...]:
         """Endpoints first, then nodes."""
         return (*(end.host for end in self.endpoints), *self.nodes)
+
+    @property
+    def guarded(self) -> tuple[Host, ...]:
+        """The hosts that stood before us: each change there has a guard."""
+        return tuple(host for host in self.hosts if host.name not in self.made) if self.guard_s else ()
 
     def end(self, name: str) -> Endpoint:
         """The endpoint of that name; KeyError when the lab has none."""
@@ -144,8 +153,9 @@ class Lab:
             by_host,
             bridged=self.nodes,
             filtered=self.nodes if self.topology.filters else (),
-            clocked=self.hosts if self.guard_s else (),  # machines that already stand: their CPUs are real
+            clocked=self.guarded,  # machines that already stand: their CPUs are real
             interrupts=self.interrupts,
+            of_pve=self.of_pve,
         )
         if self.restarting is not None:
             started = {name: self.restarting.facts(name) for name in sheets}
@@ -168,7 +178,8 @@ class Lab:
         return {**sheets, **{name: self._scoped(name, facts) for name, facts in found.items()}}
 
     def _scoped(self, host: str, facts: Mapping[str, str]) -> FactSheet:
-        return FactSheet(host, scope.within(facts, self.scope[host]) if self.scope else facts)
+        told = scope.within(facts, self.scope[host]) if host in self.scope else facts
+        return FactSheet(host, scope.lasting(told, self.remade) if self.remade else told)
 
     def restart(self, wanted: Wanted) -> None:
         """Start these guests anew with that, or all of them as they are. Raises NotAble with a guest's console."""

@@ -156,7 +156,7 @@ def reap(folder: Path, remove: Remove) -> tuple[Reaped, ...]:
     Leases of living runs are left alone. A lease whose removal fails stays on disk and is reported.
     """
     done = []
-    for path in sorted(folder.glob("*.jsonl")):
+    for path in sorted(folder.glob("*.jsonl"), key=_written_at, reverse=True):  # VMs before the network they are on
         try:
             file = path.open("r+", encoding="utf-8")
         except FileNotFoundError:
@@ -173,6 +173,14 @@ def reap(folder: Path, remove: Remove) -> tuple[Reaped, ...]:
                 continue  # released between opening and locking it
             done.append(_reap_one(path, remove))
     return tuple(done)
+
+
+def _written_at(path: Path) -> tuple[int, str]:
+    """When it last promised something; 0 where it was released meanwhile."""
+    try:
+        return path.stat().st_mtime_ns, path.name
+    except FileNotFoundError:
+        return 0, path.name
 
 
 def _reap_one(path: Path, remove: Remove) -> Reaped:

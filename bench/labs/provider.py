@@ -20,7 +20,8 @@ from bench.labs.kit import Kit, prepared
 from bench.labs.lab import Endpoint, Lab
 from bench.labs.site import Here, Site, opened
 from bench.labs.topology import Topology
-from bench.pve.deployment import Deployment
+from bench.pve.deployment import Deployment, reached
+from bench.pve.guarding import Guards
 
 _PACKAGES = {"tc": "iproute2", "nft": "nftables"}
 
@@ -187,16 +188,20 @@ class Hosts(_Elsewhere):
 
 @dataclass(frozen=True, slots=True)
 class Proxmox(_Elsewhere):
-    """The endpoints are VMs that Proxmox VE makes for the lab."""
+    """The endpoints are VMs that Proxmox VE makes for the lab; `guards`: of networks that are made for them."""
 
     of: Deployment
+    trial_s: float
+    guards: Guards | None = None
+    say: Callable[[str], None] = lambda _: None
+    share_pct: float = 0.0  # as of Hosts
 
     @property
     def notes(self) -> tuple[str, ...]:
         """See Provider.notes."""
         from bench.pve import lab  # noqa: PLC0415 - requests and paramiko, as for Qemu
 
-        return (lab.NOTE,)
+        return lab.notes(self.of, self.share_pct)
 
     @property
     def facts(self) -> Mapping[str, str]:
@@ -207,7 +212,12 @@ class Proxmox(_Elsewhere):
         """See Provider.standing."""
         from bench.pve import lab  # noqa: PLC0415 - as above
 
-        return lab.standing(topology, self.of, leases_folder=leases_folder)
+        return lab.standing(topology, self.of, leases_folder=leases_folder, trial_s=self.trial_s, guards=self.guards,
+                            say=self.say, share_pct=self.share_pct)  # fmt: skip
+
+    def machine(self, lab: Lab, local: Host) -> Host:
+        """See Provider.machine: a node that is reached shows the kernel and CPUs under the VMs."""
+        return lab.machine if lab.nodes and lab.machine else local
 
 
 def provided(
@@ -218,12 +228,13 @@ def provided(
     local: Host,
     say: Callable[[str], None],
     share_pct: float = 0.0,
+    guards: Guards | None = None,
 ) -> Provider:
     """The provider of a plan; for guests the image is built here where it is not there. Raises NotAble."""
     if isinstance(of, Inventory):
         return Hosts(of, trial_s, share_pct)
     if isinstance(of, Deployment):
-        return Proxmox(of)
+        return Proxmox(of, trial_s, guards, say, share_pct)
     return Namespaces() if of is None else Qemu(prepared(of, cache=cache, local=local, say=say))
 
 
@@ -234,10 +245,11 @@ def imagined(topology: Topology, of: Deployed | None) -> Lab:
         ends = tuple(Endpoint(hosts[each.name], each.devices[0], each.address) for each in of.ends)
         return Lab(topology, ends, tuple(hosts[each.name] for each in of.nodes), ())
     if isinstance(of, Deployment):
-        plain = [each.partition("/")[0] for each in topology.addresses or of.addresses]
-        return Lab(
-            topology, tuple(Endpoint(Local(name), "eth0", each) for name, each in zip("ab", plain, strict=True)), (), ()
-        )
+        plain = [each.partition("/")[0] for each in topology.addresses]
+        there = reached(of.cluster)
+        nodes = tuple(Local(each) for each in dict.fromkeys(of.nodes) if each in there)
+        ends = tuple(Endpoint(Local(name), "eth0", each) for name, each in zip("ab", plain, strict=True))
+        return Lab(topology, ends, nodes, ())
     if of is None:
         return namespaces.imagined(topology)
     plan = _drawn(topology, of)

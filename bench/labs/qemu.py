@@ -6,7 +6,6 @@ path runs on Debian's kernel, whatever this machine's own lacks.
 
 import contextlib
 import functools
-import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -20,6 +19,7 @@ from bench.hosts.ssh import Ssh, connected
 from bench.images.recipe import CMDLINE
 from bench.images.seed import seed
 from bench.labs import guests as machines
+from bench.labs import keys
 from bench.labs import lease as leases
 from bench.labs import standing as stood
 from bench.labs.blueprint import Blueprint, drawn_up
@@ -36,7 +36,6 @@ from bench.labs.site import Room, Site, opened
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
 from bench.labs.veths import of_pairs
-from results.errors import NotAble
 
 _BOOT_S: Mapping[Accelerator, float] = {"kvm": 30.0, "tcg": 90.0}  # a guest alone takes 4 s under TCG
 _ATTEMPTS = 2  # one start in fifty hangs before its first line (microvm; q35 was not seen to)
@@ -65,7 +64,7 @@ def standing(topology: Topology, kit: Kit, *, leases_folder: Path) -> Iterator[L
         opened(kit.guests.node) as site,
         leases.held(leases_folder) as lease,
         site.rooms(lease, cabled.rooms) as found,
-        _folder(lease, leases_folder.parent / "guests" / lease.lease_id) as folder,
+        keys.folder(lease, leases_folder) as folder,
         contextlib.ExitStack() as stack,
     ):
         netns = {name: each.netns for name, each in found.items()}
@@ -114,28 +113,16 @@ def _restartable(
 
 
 @contextlib.contextmanager
-def _folder(lease: leases.Lease, path: Path) -> Iterator[Path]:
-    """Keys and seeds of the guests, for root alone."""
-    lease.note("folder", str(path))
-    with _writing(path):
-        path.mkdir(mode=0o700, parents=True)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
 def alone(kit: Kit, *, leases_folder: Path, drives: Sequence[Path] = ()) -> Iterator[Ssh]:
     """One guest that is on no path: a machine of its own with Debian's kernel. Raises LabBroken as `standing`."""
     with (
         opened(kit.guests.node) as site,
         leases.held(leases_folder) as lease,
         site.rooms(lease, (PATCH,)) as found,
-        _folder(lease, leases_folder.parent / "guests" / lease.lease_id) as folder,
+        keys.folder(lease, leases_folder) as folder,
     ):
         found[PATCH].run(Command(("ip", "link", "set", "lo", "up"))).require(HINT)
-        client = _client(folder)
+        client = keys.client(folder)
         machine, host_key = _seeded(kit, (folder, site), client, ("node", _FIRST_PORT), (), 1500)
         with _started(replace(machine, drives=tuple(drives)), kit, found[PATCH], host_key) as guest:
             guest.wait()
@@ -143,28 +130,10 @@ def alone(kit: Kit, *, leases_folder: Path, drives: Sequence[Path] = ()) -> Iter
                 yield ssh
 
 
-def _client(folder: Path) -> KeyPair:
-    """The key that logs in to every guest of a lab; its private half lies in the folder."""
-    client = KeyPair.made()
-    with _writing(folder / "client"):
-        (folder / "client").touch(mode=0o600)
-        (folder / "client").write_bytes(client.private)
-    return client
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        hint = "is the disk full? NETTUNE_STATE names another place"
-        raise NotAble(f"{path} cannot be written: {error.strerror}", hint=hint) from error
-
-
 def _machines(cabled: Cabling, kit: Kit, private: tuple[Path, Site], mtu: int) -> Iterator[tuple[Machine, str]]:
     """Each guest about to be started, its seed written, with its public host key."""
     folder, site = private
-    client = _client(folder)
+    client = keys.client(folder)
     for number, name in enumerate(cabled.guests):
         nics = [Cable(nic, mac(name, nic), tap) for nic, tap in cabled.nics(name)]
         machine, host_key = _seeded(kit, private, client, (name, _FIRST_PORT + number), nics, mtu)

@@ -2,19 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from ipaddress import ip_interface, ip_network
+from ipaddress import ip_network
 from typing import cast
 
 from bench.document import Node
-from bench.labs import rulesets
+from bench.labs import rulesets, vm_paths
 from bench.labs.addressing import PREFIX_4, PREFIX_6, Network, NoRoom
 from bench.labs.blueprint import drawn_up
 from bench.labs.lab import ENDS
 from bench.labs.topology import BOND_MODES, IPV6_LEAST_MTU, KINDS, MTU_RANGE, PVE, STANDING, Kind, Shape, Topology
+from bench.labs.vm_paths import CIDR
 from bench.options import Option, Options, number, switch, taken, whole, word
 from results.json_schema import Schema, mapping
-
-_CIDR: Schema = {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]{1,3}$"}
 
 
 def _net(node: Node, version: int = 0) -> Network:
@@ -31,7 +30,7 @@ def _net(node: Node, version: int = 0) -> Network:
 
 def _prefix(version: int, default: str) -> Option[str]:
     about = f"IPv{version} subnets are planned from it"
-    return Option({**_CIDR, "description": about, "examples": [default]}, lambda n: str(_net(n, version)), default)
+    return Option({**CIDR, "description": about, "examples": [default]}, lambda n: str(_net(n, version)), default)
 
 
 def _subnets(node: Node) -> tuple[tuple[str, Network], ...]:
@@ -47,28 +46,6 @@ def _subnets(node: Node) -> tuple[tuple[str, Network], ...]:
 
 def _vlans(node: Node) -> tuple[tuple[str, int], ...]:
     return tuple((end, each.integer(1, 4094, "(a VLAN's id)")) for end, each in node.mapping(ENDS).items())
-
-
-_DEVICE = r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$"  # pve-iface (PVE::JSONSchema), and what a kernel takes
-
-
-def _device(node: Node) -> str:
-    if not re.fullmatch(_DEVICE, node.text()):
-        node.wrong(f"{node.text()!r} names no bridge", hint="vmbr0, or an SDN vnet")
-    return node.text()
-
-
-def pair(node: Node) -> tuple[str, ...]:
-    """Two addresses of one subnet, with prefix length."""
-    found = []
-    for each in node.items():
-        try:
-            found.append(ip_interface(each.text()))
-        except ValueError:
-            each.wrong(f"{each.text()!r} is no address with a prefix length", hint="192.0.2.10/24")
-    if len(found) != 2 or found[0].ip == found[1].ip or found[0].network != found[1].network:
-        node.wrong("two addresses of one subnet belong here", hint="[192.0.2.10/24, 192.0.2.11/24]")
-    return tuple(map(str, found))
 
 
 _SYSCTL = r"net\.(ipv4|ipv6|core)\.[a-z0-9_]+"  # of the namespace: no device has one by its own name here
@@ -112,7 +89,7 @@ _FIXED: Options = {
     "subnets": Option(
         {
             "type": "object",
-            "properties": {end: {"anyOf": [_CIDR, {"type": "array", "items": _CIDR}]} for end in ENDS},
+            "properties": {end: {"anyOf": [CIDR, {"type": "array", "items": CIDR}]} for end in ENDS},
             "additionalProperties": False,
             "description": "an endpoint's subnet in place of a planned one",
         },
@@ -173,21 +150,10 @@ OPTIONS: Mapping[str, Options] = {  # by kind
     "nat": {"forward": switch("b is inside and the node forwards ports to it; off: a is inside, masqueraded"),
             **_COMMON, **_SHAPED, **_FIXED},
     "firewall": {**_RULES, **_BRIDGED, **_FIXED},
-    PVE: {
-        "bridge": Option({"type": "string", "pattern": _DEVICE, "description": "vmbr0, or an SDN vnet"}, _device, ""),
-        "addresses": Option({"type": "array", "items": _CIDR, "minItems": 2, "maxItems": 2,
-                             "description": "of its two VMs; the lab's when not given"}, pair, ()),
-        "tag": whole(1, 4094, "(a VLAN's id)", 0, "of the VMs' ports; none when not given"),
-        "firewall": switch("the port passes Proxmox's firewall (firewall=1)"),
-        "model": word(("virtio", "e1000", "e1000e", "vmxnet3", "rtl8139"), "virtio"),
-        "queues": whole(1, 64, "queues", 0, "of each VM's NIC (virtio)"),
-        "rate": whole(1, 100_000, "MB/s", 0, "MB/s that a port is held to"),
-        "mtu": whole(*MTU_RANGE, "bytes", 1500, "of the VMs' NICs (provider proxmox)"),
-    },
+    PVE: vm_paths.OPTIONS,
     STANDING: {"mtu": whole(*MTU_RANGE, "bytes", 1500, "that the path must have (provider hosts)")},
 }  # fmt: skip
-_REQUIRED = {"vlan": ("id",), PVE: ("bridge",)}
-_BARE = tuple(kind for kind in (*KINDS, STANDING, PVE) if kind not in _REQUIRED)  # need no option: a word will do
+_BARE = tuple(kind for kind in (*KINDS, STANDING) if kind != "vlan")  # need no option: a word will do
 
 
 def topologies(node: Node) -> tuple[Topology, ...]:
@@ -198,10 +164,8 @@ def topologies(node: Node) -> tuple[Topology, ...]:
         if "kind" not in members:
             item.wrong("a topology needs a kind")
         word_of = members["kind"].text()
-        for key in _REQUIRED.get(word_of, ()):
-            if key not in members:
-                example = "vmbr0" if key == "bridge" else "10"
-                item.wrong(f"a {word_of} needs its {key}", hint=f"{{kind: {word_of}, {key}: {example}}}")
+        if word_of == "vlan" and "id" not in members:
+            item.wrong("a vlan needs its id", hint="{kind: vlan, id: 10}")
         bare = not isinstance(item.value, dict)
         kind = members["kind"].choice(_BARE if bare else (*KINDS, STANDING, PVE))
         if not bare:
@@ -220,19 +184,7 @@ def _made(kind: Kind, members: Mapping[str, Node], item: Node) -> Topology:
     if kind == STANDING:
         return Topology(kind, given["mtu"], members["name"].name() if "name" in members else "")
     if kind == PVE:
-        label = members["name"].name() if "name" in members else ""
-        if given["queues"] and given["model"] != "virtio":
-            members["queues"].wrong(f"{given['model']} has one queue", hint="model: virtio")
-        told = {
-            "bridge": given["bridge"],
-            "model": given["model"] if given["model"] != "virtio" else "",
-            "tag": given["tag"],
-            "firewall": int(given["firewall"]),
-            "queues": given["queues"],
-            "rate": given["rate"],
-        }
-        return Topology(kind, given["mtu"], label, addresses=given["addresses"],
-                        net=tuple((key, str(value)) for key, value in told.items() if value))  # fmt: skip
+        return vm_paths.made(given, members, item)
     shape = Shape(*(given.get(key, 0.0) for key in _SHAPED))
     if shape.reorder_pct and not shape.delay_ms:
         members["reorder_pct"].wrong("packets can overtake only where there is a delay", hint="give delay_ms too")
@@ -322,7 +274,7 @@ def schemas(name: Schema) -> list[Schema]:
         *(
             mapping(
                 {"kind": {"const": kind}, "name": name, **{key: each.schema for key, each in OPTIONS[kind].items()}},
-                optional=("name", *(key for key in OPTIONS[kind] if key not in _REQUIRED.get(kind, ()))),
+                optional=("name", *(key for key in OPTIONS[kind] if (kind, key) != ("vlan", "id"))),
             )
             for kind in OPTIONS
         ),

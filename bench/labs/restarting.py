@@ -10,6 +10,22 @@ from results.errors import NotAble
 Wanted = Mapping[str, Mapping[str, str]]  # by guest: facts `vm/…` and the values that they shall have
 
 
+class Restarts(Protocol):
+    """Who changes what a lab's guests have outside of themselves, and starts them anew where that takes it."""
+
+    def facts(self, host: str) -> Mapping[str, str]:
+        """What of a host can be changed so, as it is; nothing for one that is no guest."""
+        ...
+
+    def restart(self, wanted: Wanted) -> None:
+        """Guests with these facts; where one does not come up, all are as they were before. Raises NotAble."""
+        ...
+
+    def fresh(self) -> None:
+        """Start every guest anew with what it has. Raises NotAble."""
+        ...
+
+
 class Startable(Protocol):
     """A guest that can be ended and begun again."""
 

@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.facts.hardware import NO_SPEED, kept_of_nics
 from bench.facts.roles import Link, Stack
 from bench.hosts.command import Command
 from bench.hosts.host import Host
-from bench.labs.inventory import Machine
+from bench.labs.inventory import Inventory, Machine
 from bench.labs.standing import LabBroken
 
 SHARE_RANGE = (1.0, 90.0)  # per cent
@@ -48,29 +49,46 @@ def hardware(stack: Stack, passed: Sequence[str]) -> tuple[str, ...]:
     return tuple(each for each in passed if not stack.links[each].kind)
 
 
-def speed(machine: Machine, nics: Sequence[str], told: Mapping[str, str]) -> Speed | None:
-    """Of an end or node; None for a node that passes load between devices of the kernel alone.
+def speed(machine: Machine, nics: Sequence[str], told: Mapping[str, str], *, leaves: bool) -> Speed | None:
+    """Of a machine that load leaves, or else passes; None where it passes devices of the kernel alone.
 
-    What the inventory states wins. Otherwise every NIC must tell its speed: a veth's 10000 is a constant of the kernel
-    (drivers/net/veth.c), virtio tells -1. Raises LabBroken naming the device.
+    What the machine's entry states wins. Otherwise every NIC must tell its speed: a veth's 10000 is a constant of the
+    kernel (drivers/net/veth.c), virtio tells -1. Raises LabBroken naming the device.
     """
     if machine.speed_mbps:
-        return Speed(machine.speed_mbps, f"{machine.name}'s speed_mbps of the inventory")
+        return Speed(machine.speed_mbps, f"{machine.name}'s speed_mbps, as its entry states")
     found = []
     for each in nics:
         text = told.get(_DEVICE.format(each, "speed"), "").strip()
         if not text.isdecimal() or not int(text):
             raise _unknown(machine, each, f"tells no speed ({text or 'nothing'})")
         found.append(Speed(int(text), f"{each} on {machine.name}"))
-    if not found and machine.address:
+    if not found and leaves:
         raise _unknown(machine, machine.devices[0], "has no NIC below it whose speed could be trusted")
     return min(found, key=lambda each: each.mbps) if found else None
+
+
+def path_mbps(inventory: Inventory, kept: Mapping[str, str]) -> int:
+    """Mbit/s that the slowest machine of a path can pass at most, by the facts that a run keeps; 0: none tells.
+
+    The ports of a bond below an end carry the traffic together; of a node each named device carries all of it.
+    """
+    speeds, drivers = (kept_of_nics(kept, word) for word in ("speed", "driver"))
+    found = []
+    for machine in inventory.machines:
+        own = [int(speed) for (host, _), speed in speeds.items() if host == machine.name]
+        made_up = any(host == machine.name and driver in NO_SPEED for (host, _), driver in drivers.items())
+        if machine.speed_mbps:
+            found.append(machine.speed_mbps)
+        elif own and not made_up:
+            found.append(sum(own) if machine.address else min(own))
+    return min(found, default=0)
 
 
 def _unknown(machine: Machine, device: str, why: str) -> LabBroken:
     return LabBroken(
         f"on {machine.name}: {device} {why}, so nobody knows what share of it a load takes",
-        hint=f"in the inventory, of {machine.name}: speed_mbps: 1000, or what the link really carries",
+        hint=f"in the entry of {machine.name}: speed_mbps: 1000, or what the link really carries",
     )
 
 
@@ -128,6 +146,19 @@ def looks(
     found = [f"carrier:{each}" for each in up]
     found += [f"ping:{each}" for each, answer in zip(asked, answers, strict=True) if answer.ok]
     return tuple(dict.fromkeys((*found, *(("quorum",) if QUORATE.search(quorum.stdout) else ()))))
+
+
+def share(share_pct: float, of: Speed) -> str:
+    """As a run keeps it: `30 %: 300 of 1000 Mbit/s (eth0 on a)`."""
+    return f"{share_pct:g} %: {of.mbps * share_pct / 100:g} of {of.mbps} Mbit/s ({of.whose})"
+
+
+def note(share_pct: float) -> str:
+    """What is true of results whose load was held to that share."""
+    return (
+        f"Load was held to {share_pct:g} % of the link, because others use it. A rate that reached its limit "
+        '(the trial is flagged "capped") is no capacity, and two arms that reached it need not be equal.'
+    )
 
 
 def in_words(watched: Sequence[str]) -> str:

@@ -1,13 +1,14 @@
 """Topology: the path between endpoints as data. `reading` makes it of a plan, `blueprint` the commands of it."""
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from bench.labs.addressing import PREFIX_4, PREFIX_6, Network
+from bench.pve.new_network import NewNetwork
 
 Kind = Literal["direct", "bridge", "vlan", "bond", "routed", "nat", "firewall", "standing", "pve"]
 STANDING = "standing"  # what is there already, between machines of an inventory
-PVE = "pve"  # between VMs of a Proxmox VE, by what their net0 asks for
+PVE: Final = "pve"  # between VMs of a Proxmox VE, by what their net0 asks for
 KINDS: tuple[str, ...] = tuple(kind for kind in get_args(Kind) if kind not in {STANDING, PVE})  # that a lab builds
 IPV6_LEAST_MTU = 1280  # RFC 8200, section 5: on a link below it there is no IPv6
 MTU_RANGE = (576, 65535)  # RFC 791's smallest reassembly size; IPv4's largest packet
@@ -70,8 +71,14 @@ class Topology:
     rules: int = 0
     hook: Hook = "bridge"
     sysctls: tuple[tuple[str, str], ...] = ()  # that the endpoints begin with, under every arm
-    net: tuple[tuple[str, str], ...] = ()  # of a VM's net0, in the words of Proxmox VE's API
-    addresses: tuple[str, ...] = ()  # of its two VMs, in place of the lab's
+    net: tuple[tuple[str, str], ...] = ()  # of a VM's measured NIC, in the words of Proxmox VE's API
+    peer: str = ""  # the bridge of b's, where it is not a's
+    gateway: str = ""  # by which a reaches b on another subnet, and b reaches a
+    addresses: tuple[str, ...] = ()  # of its two VMs, with prefix length: the probes'
+    reached: tuple[str, ...] = ()  # by which its VMs are reached on the management network; () by those
+    device: str = ""  # of its VMs, passed through, that is measured in place of net0
+    inner: tuple[str, ...] = ()  # addresses of what is measured in place of net0: that device, or `vlan_id` on net0
+    create: NewNetwork | None = None  # the network that its VMs are on is made for it
 
     @property
     def name(self) -> str:
@@ -80,6 +87,8 @@ class Topology:
 
     def _unusual(self) -> list[str]:
         words = [value if key == "bridge" else f"{key}{value}" for key, value in self.net]
+        words += [f"peer-{self.peer}"] if self.peer else []
+        words += [self.device] if self.device else []
         words += [str(self.vlan_id)] if self.vlan_id else []
         words += [f"{end}{vlan}" for end, vlan in self.vlans]
         words += [self.bond_mode, f"{self.legs}legs"] if self.legs else []

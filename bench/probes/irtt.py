@@ -40,21 +40,27 @@ def client(pair: Pair, train: Train) -> Command:
 
 
 def parse(outcome: Outcome, raw: Mapping[str, str], train: Train) -> Trips:
-    """The round trips of irtt's JSON document. Raises ToolBroke or ProbeFailed."""
+    """The round trips of irtt's JSON document, one at least. Raises ToolBroke or ProbeFailed."""
+    found = trips(outcome, raw, train)
+    if not found.times_s:
+        raise ProbeFailed(f"on {outcome.host}: none of {found.lost} packets came back", raw=raw)
+    return found
+
+
+def trips(outcome: Outcome, raw: Mapping[str, str], train: Train) -> Trips:
+    """The same, also where nothing came back. Raises ToolBroke, or ProbeFailed where its server was not met."""
     said = (outcome.stderr or outcome.stdout).strip()[:200]
     try:
         document = json.loads(outcome.stdout)
-        trips = document["round_trips"]
-        if not isinstance(trips, list):
+        sent = document["round_trips"]
+        if not isinstance(sent, list):
             raise TypeError
     except (ValueError, TypeError, KeyError, RecursionError):
         if outcome.returncode > 0 and not outcome.stdout.strip():
             raise ProbeFailed(f"on {outcome.host}: irtt exited with {outcome.returncode}: {said}", raw=raw) from None
         raise ToolBroke(f"on {outcome.host}: irtt printed no JSON document but {said!r}", raw=raw) from None
-    times_s = [value / 1e9 for value in (_rtt_ns(trip) for trip in trips) if value is not None]
-    if not times_s:
-        raise ProbeFailed(f"on {outcome.host}: none of {len(trips)} packets came back", raw=raw)
-    return Trips(times_s, len(trips) - len(times_s), train.duration_s)
+    times_s = [value / 1e9 for value in (_rtt_ns(trip) for trip in sent) if value is not None]
+    return Trips(times_s, len(sent) - len(times_s), train.duration_s)
 
 
 TOOL = Tool(

@@ -23,6 +23,7 @@ from bench.probes.frames import KINDS, Station, framed, seen
 from bench.probes.path_mtu import addresses
 from bench.probes.probe import Measured, Pair, ProbeFailed, ToolBroke
 from results.checks import reason
+from results.errors import first_of
 from results.records import Sample
 
 _SEND = """\
@@ -116,8 +117,10 @@ class Isolation:
         def sample(metric: str, value: float) -> Sample:
             return Sample(self.name, metric, value, "1", "-", "-", self.traffic_s)
 
-        reasons = [f"{len(leaks)} of {len(planned)} frames passed: {_some(leaks)}"] if leaks else []
-        reasons += [f"nothing is proven of {_some(unproven)}: the twin did not arrive either"] if unproven else []
+        reasons = [f"{len(leaks)} of {len(planned)} frames passed: {first_of(leaks, _TOLD)}"] if leaks else []
+        reasons += (
+            [f"nothing is proven of {first_of(unproven, _TOLD)}: the twin did not arrive either"] if unproven else []
+        )
         return Measured(
             (sample("leaks", len(leaks)), sample("kept_apart", apart), sample("held", float(held))),
             {"frames": json.dumps({"leaks": leaks, "unproven": unproven, "kept apart": apart, "sent": len(planned)})},
@@ -219,11 +222,6 @@ def _witnessed(lab: Lab, stations: Mapping[str, Station], captures: Mapping[str,
                 waiting.discard(name)
         if waiting and time.monotonic() > deadline:
             raise ProbeFailed(f"{', '.join(sorted(waiting))} saw nothing of the other end of the same VLAN")
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
-    return f"{', '.join(names[:_TOLD])}{more}"
 
 
 OPTIONS: Options = {}

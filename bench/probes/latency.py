@@ -11,7 +11,7 @@ from bench.options import Options, nested, number, whole, word
 from bench.probes import irtt, load, sockperf
 from bench.probes.load import Load
 from bench.probes.probe import Measured, Pair, ProbeFailed, serving
-from bench.probes.trips import P99_SAMPLES, Tool, Train, histogram_bin, percentile, unindented
+from bench.probes.trips import P99_SAMPLES, Tool, Train, histogram_bin, percentiles, unindented
 from results.records import Histogram, Sample
 
 _TOOLS: Mapping[str, Tool] = {"irtt": irtt.TOOL, "sockperf": sockperf.TOOL}
@@ -118,13 +118,8 @@ class Latency:
             sample("rtt_mean", sum(ordered) / len(ordered), "s"),
             sample("loss", trips.lost / sent, "1"),
         ]
-        flags: tuple[str, ...] = ()
-        for metric, share, least in (("rtt_p50", 0.50, 1), ("rtt_p99", 0.99, P99_SAMPLES)):
-            value = percentile(ordered, trips.lost, share)
-            if value is None:
-                flags = (*flags, f"{metric} is beyond the lost packets")
-            elif sent >= least:
-                samples.append(sample(metric, value, "s"))
+        found, flags = percentiles(ordered, trips.lost)
+        samples += [sample(metric, value, "s") for metric, value in found.items()]
         counts = Counter(histogram_bin(value) for value in ordered)
         return Measured(tuple(samples), raw, (Histogram(self.name, "rtt", "s", dict(counts)),), flags)
 

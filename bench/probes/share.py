@@ -13,12 +13,14 @@ from bench.labs.topology import Topology
 from bench.probes.iperf3 import Tcp
 from bench.probes.latency import Latency
 from bench.probes.probe import Probe
+from bench.probes.rate import Rate
 from bench.probes.requests import Requests
 from bench.probes.udp import Udp
 from results.errors import NotAble
 
 # Beside an IP packet on Ethernet: preamble 8, header 14, checksum 4, gap 12 (IEEE 802.3).
 _FRAME_BYTES = 38
+_GAP_BYTES = 20  # of them the preamble and the gap, which no frame size counts
 _IP_BYTES = {4: 20, 6: 40}
 _UDP_BYTES = 8
 _TCP_BYTES = 32  # with the timestamps that Linux sends
@@ -54,6 +56,12 @@ def held(probe: Probe, cap_bps: float, topology: Topology) -> Probe:
             if probe.rate_mbit > payload_mbit:
                 raise _above(probe, f"{probe.rate_mbit:g} Mbit/s", cap_bps, f"rate_mbit={math.floor(payload_mbit)}")
             return probe if probe.rate_mbit else replace(probe, rate_mbit=payload_mbit, capped=True)
+        case Rate():
+            bps = probe.most_fps * (probe.frame_bytes + _GAP_BYTES) * 8
+            if bps > cap_bps:
+                most = math.floor(cap_bps / bps * probe.most_mbit)
+                what = f"its search begins at {bps / 1e6:.4g} Mbit/s on the wire"
+                raise _above(probe, what, cap_bps, f"most_mbit={most}")
         case Latency():
             bps = wire_bytes(probe.size_bytes, topology) * 8 / probe.interval_s
             if bps > cap_bps:

@@ -7,7 +7,7 @@ from typing import Any
 from bench.document import Node, nearest
 from bench.labs.lab import ENDS
 from bench.options import Options, taken, word
-from bench.probes import failover, isolation, latency, path_mtu, requests, tcp_options, udp
+from bench.probes import failover, isolation, latency, path_mtu, rate, requests, tcp_options, udp
 from bench.probes.probe import Probe
 from bench.schedule import PROBES_AT_MOST
 from results.json_schema import Schema, mapping
@@ -25,6 +25,7 @@ class Kind:
 PROBES: Mapping[str, Kind] = {
     "tcp": Kind(tcp_options.OPTIONS, tcp_options.read),
     "udp": Kind(udp.OPTIONS, udp.read),
+    "rate": Kind(rate.OPTIONS, rate.read),
     "latency": Kind(latency.OPTIONS, latency.read),
     "rr": Kind(requests.OPTIONS, requests.read_rr),
     "crr": Kind(requests.OPTIONS, requests.read_crr),

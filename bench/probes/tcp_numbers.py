@@ -68,18 +68,39 @@ class _Way:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """One process's documents, and when its test began on the common clock: between `since_s` and `until_s`."""
+class Began:
+    """When a test began on a common clock, which iperf3 does not say: between `since_s` and `until_s`."""
 
-    client: Document
-    server: Document
     since_s: float
     until_s: float
 
     @property
-    def began_s(self) -> float:
+    def at_s(self) -> float:
         """The middle of what is open."""
         return (self.since_s + self.until_s) / 2
+
+    @property
+    def error_s(self) -> float:
+        """Half of what is open."""
+        return (self.until_s - self.since_s) / 2
+
+    def off(self, seconds: float) -> "Began":
+        """The same where the clock may be off by so much."""
+        return Began(self.since_s - seconds, self.until_s + seconds)
+
+
+def began(client: Document, started_s: float, ended_s: float) -> Began:
+    """Of a client that was started and seen to end then: not before it was, nor after its end less what it reports."""
+    return Began(started_s, max(started_s, ended_s - rows(client)[-1].end_s))
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One process's documents, and when its test began on the common clock."""
+
+    client: Document
+    server: Document
+    began: Began
 
     @property
     def lasts_s(self) -> float:
@@ -141,7 +162,7 @@ def numbers(ran: Sequence[Ran], asked: Asked, ends: tuple[str, str]) -> Numbers:
         add("retransmits", float(sum(resent)), "1", "sender", asked.traffic_s)
     flags = [flag for each in received for flag in each.flags] + ["generator-bound"] * bound
     if len(read) > 1:
-        error_s = max(each.until_s - each.since_s for each in read) / 2
+        error_s = max(each.began.error_s for each in read)
         add("alignment", error_s, "s", "client", span_s)
         if error_s > _ALIGNED_S:
             flags.append(f"the starts of the processes are known to ±{error_s:.2f} s only")
@@ -156,19 +177,18 @@ def _read(ran: Sequence[Ran], raw: Mapping[str, str]) -> list[_Read]:
     """The documents. Clients first: one that reports an error is the cause, its server only has nothing to say."""
     clients = [parse(each.client, raw) for each in ran]
     servers = [parse(each.server, raw) for each in ran]
-    read = []
-    for each, client, server in zip(ran, clients, servers, strict=True):
-        until_s = each.ended_s - rows(client)[-1].end_s
-        read.append(_Read(client, server, each.started_s, max(each.started_s, until_s)))
-    return read
+    return [
+        _Read(client, server, began(client, each.started_s, each.ended_s))
+        for each, client, server in zip(ran, clients, servers, strict=True)
+    ]
 
 
 def _window(read: Sequence[_Read], asked: Asked, raw: Mapping[str, str]) -> tuple[float, float]:
     """When the measured window begins and ends: for one process since its start, for several on the common clock."""
     if len(read) == 1:
         return asked.warmup_s, asked.warmup_s + asked.duration_s
-    first_s = max(each.began_s for each in read) + asked.warmup_s
-    last_s = min(first_s + asked.duration_s, *(each.began_s + each.lasts_s for each in read))
+    first_s = max(each.began.at_s for each in read) + asked.warmup_s
+    last_s = min(first_s + asked.duration_s, *(each.began.at_s + each.lasts_s for each in read))
     if last_s - first_s < asked.duration_s / 2:
         raise ToolBroke(
             f"{asked.name}: all {len(read)} processes ran together for only {max(0.0, last_s - first_s):.2f} s of the "
@@ -197,7 +217,7 @@ def _cut(
         mine = whole(found, first_s, last_s)
         mark = ""
         if len(read) > 1:
-            mine = parts(found, first_s - one.began_s, last_s - one.began_s)
+            mine = parts(found, first_s - one.began.at_s, last_s - one.began.at_s)
             mark = f" in process {index}"
         span_s = sum(row.end_s - row.start_s for row in mine)
         if span_s < asked.duration_s / 2:

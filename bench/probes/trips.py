@@ -49,6 +49,18 @@ def percentile(ordered: Sequence[float], lost: int, share: float) -> float | Non
     return ordered[rank - 1] if rank <= len(ordered) else None
 
 
+def percentiles(ordered: Sequence[float], lost: int) -> tuple[dict[str, float], tuple[str, ...]]:
+    """rtt_p50 and rtt_p99 as far as so many packets carry them, and flags of those that lie beyond the lost ones."""
+    found, flags = dict[str, float](), list[str]()
+    for metric, share, least in (("rtt_p50", 0.50, 1), ("rtt_p99", 0.99, P99_SAMPLES)):
+        value = percentile(ordered, lost, share)
+        if value is None:
+            flags.append(f"{metric} is beyond the lost packets")
+        elif len(ordered) + lost >= least:
+            found[metric] = value
+    return found, tuple(flags)
+
+
 def unindented(text: str) -> str:
     """The same text without what indents its lines: of irtt's JSON that is two thirds, kept with every trial.
 

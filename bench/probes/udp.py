@@ -92,13 +92,18 @@ class Udp:
 
     def measure(self, pair: Pair) -> Measured:
         """One test between the pair. See Probe.measure."""
+        made = self.ran(pair)
+        return self.measured(made.client, made.server, pair)
+
+    def ran(self, pair: Pair) -> Ran:
+        """What both ends printed of one test. Raises ProbeFailed where the client hangs, or as `serving` does."""
         with serving(pair.server.host, self.server_command(pair), port=pair.server_port, protocol="tcp") as running:
             try:
                 client = pair.client.host.run(self.client_command(pair))
             except Overdue as error:
                 raise ProbeFailed(str(error), raw=raw_of([Ran(error.outcome, running.stop())])) from error
             server = ended(running, client.elapsed_s + _EXCHANGE_S) if client.ok else running.stop()
-        return self.measured(client, server, pair)
+        return Ran(client, server)
 
     def commands(self, pair: Pair) -> tuple[tuple[str, Command], ...]:
         """See Probe.commands."""

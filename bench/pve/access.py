@@ -21,6 +21,10 @@ _FINGERPRINT = re.compile(r"(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{64
 _HINT = "api: https://pve1:8006, token: nettune@pve!bench, secret_file: ~/.config/nettune/pve, fingerprint: AA:BB:…"
 
 
+class NoSecret(WrongInput):
+    """The file of an access is right, and its secret is not there: perhaps there is no token yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """`who`: a token (user@realm!name) or a user (user@realm). `fingerprint`: SHA-256 of the certificate, or ""."""
@@ -54,13 +58,7 @@ def parse(root: Node, folder: Path) -> Access:
     match = _API.fullmatch(given["api"].text())
     if match is None or not 0 < int(match["port"] or PORT) < 65536:
         given["api"].wrong(f"{given['api'].text()!r} is no address of an API", hint="https://pve1:8006")
-    if ("token" in given) == ("user" in given):
-        root.wrong("it needs one of 'token' and 'user'", hint=_HINT)
-    kind, pattern = ("token", _TOKEN) if "token" in given else ("user", _USER)
-    who = given[kind].text()
-    if not pattern.fullmatch(who):
-        like = "nettune@pve!bench" if kind == "token" else "nettune@pve"
-        given[kind].wrong(f"{who!r} is no {kind}", hint=f"{like}; its secret has a file of its own: secret_file")
+    who = whose(root)
     fingerprint = given["fingerprint"].text() if "fingerprint" in given else ""
     if fingerprint and not _FINGERPRINT.fullmatch(fingerprint):
         given["fingerprint"].wrong(
@@ -75,18 +73,41 @@ def parse(root: Node, folder: Path) -> Access:
                   str((folder / ca_file).expanduser()) if ca_file else "")  # fmt: skip
 
 
+def whose(root: Node) -> str:
+    """The token or user of a document; no secret is read. Raises WrongInput naming line and key."""
+    given = root.mapping()
+    if ("token" in given) == ("user" in given):
+        root.wrong("it needs one of 'token' and 'user'", hint=_HINT)
+    kind, pattern = ("token", _TOKEN) if "token" in given else ("user", _USER)
+    who = given[kind].text()
+    if not pattern.fullmatch(who):
+        like = "nettune@pve!bench" if kind == "token" else "nettune@pve"
+        given[kind].wrong(f"{who!r} is no {kind}", hint=f"{like}; its secret has a file of its own: secret_file")
+    return who
+
+
 def _secret(root: Node, named: Node | None, folder: Path) -> str:
+    try:
+        mode, text = _kept(root, named, folder)
+    except WrongInput as error:
+        raise NoSecret(str(error), hint=error.hint) from None
+    if mode & 0o077 and named is not None:
+        path = (folder / Path(named.text()).expanduser()).resolve()
+        raise WrongInput(f"{path} can be read by others than its owner", hint=f"chmod 600 {path}")
+    if not text or len(text.split()) != 1:
+        kept = repr(named.text()) if named else f"${SECRET}"
+        (named or root).wrong(f"{kept} holds no secret: one word is expected")
+    return text
+
+
+def _kept(root: Node, named: Node | None, folder: Path) -> tuple[int, str]:
+    """Mode of the file, 0 for the environment, and what stands there. Raises WrongInput where nothing does."""
     if named is None:
         if found := os.environ.get(SECRET, "").strip():
-            return found
+            return 0, found
         root.wrong("there is no secret", hint=f"secret_file: a file with mode 600, or ${SECRET}")
     path = (folder / Path(named.text()).expanduser()).resolve()
     try:
-        mode, text = path.stat().st_mode, path.read_text(encoding="utf-8").strip()
+        return path.stat().st_mode, path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         named.wrong(f"cannot read {named.text()!r}: {getattr(error, 'strerror', None) or 'it is no text'}")
-    if mode & 0o077:
-        raise WrongInput(f"{path} can be read by others than its owner", hint=f"chmod 600 {path}")
-    if not text or len(text.split()) != 1:
-        named.wrong(f"{named.text()!r} holds no secret: one word is expected")
-    return text

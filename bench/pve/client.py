@@ -1,8 +1,10 @@
 """Client: calls that are tried again where that may help, and tasks that are waited for to their end."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +14,7 @@ from bench.pve.wire import Parameters, Reply, Wire
 
 _TRIES = 6
 _FIRST_S, _MOST_S = 0.5, 8.0  # between tries; between looks at a task a tenth of the first, growing
+_STOPPED_S = 10.0
 _LOG_LINES = 500
 _TAIL_LINES = 4
 NONE: Parameters = MappingProxyType({})
@@ -48,6 +51,10 @@ class Client:
         """As `post`."""
         return self.whole("DELETE", path, parameters).data
 
+    def upload(self, path: str, fields: Parameters, file: Path, name: str) -> Any:  # Any: JSON
+        """The answer of a form with a file, which is there under `name`. Raises PveFault; it is not tried again."""
+        return self._wire.upload(path, fields, file, name).data
+
     def whole(self, method: str, path: str, parameters: Parameters = NONE) -> Reply:
         """The answer with what stands beside its data.
 
@@ -81,6 +88,7 @@ class Client:
                 break
             if time.monotonic() > until:
                 self.stop(node, upid)
+                self._over(node, upid)
                 raise TaskFailed(
                     call, upid, f"it did not end within {within_s:g} s and was stopped", self._tail(node, upid)
                 )
@@ -116,6 +124,13 @@ class Client:
                     raise
             self._sleep(_FIRST_S)
         raise AssertionError("the last try returns or raises")
+
+    def _over(self, node: str, upid: str) -> None:
+        """A task that was stopped takes back what it began, and says so: a while is waited for that."""
+        until = time.monotonic() + _STOPPED_S
+        with contextlib.suppress(PveFault):
+            while time.monotonic() < until and self._state(node, upid).get("status") != "stopped":
+                self._sleep(_FIRST_S)
 
     def _tail(self, node: str, upid: str) -> str:
         try:

@@ -1,163 +1,262 @@
-"""A Lab of two VMs that Proxmox VE makes for it: deployed, reached by SSH with the host key that its agent told."""
+"""A Lab of two guests that Proxmox VE makes for it, VMs or containers: deployed, reached over SSH, seen to be up."""
 
 import contextlib
-import json
-import tempfile
+import functools
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
+from typing import Any
 
 from bench.hosts.command import Command, HostFault
+from bench.hosts.host import Host
+from bench.hosts.local import Local
 from bench.hosts.login import Login
-from bench.hosts.ssh import Ssh, connected
-from bench.labs.keys import KeyPair
+from bench.labs import keys, sharing
+from bench.labs.guests import BACKEND
 from bench.labs.lab import ENDS, Endpoint, Lab, PathDevice
 from bench.labs.standing import LabBroken, check
 from bench.labs.topology import Topology
+from bench.pve import containers, deploying, images, networks, nodes, preflight, shells
 from bench.pve.client import Client
-from bench.pve.deploying import deployed
-from bench.pve.deployment import Cluster, Deployment, load, net
+from bench.pve.deploying import KINDS, deployed
+from bench.pve.deployment import DHCP, Cluster, Deployment, load, net
 from bench.pve.errors import PveFault
-from bench.pve.machines import Made, Wanted
-from bench.pve.wire import Https, Value
+from bench.pve.guarding import Guards
+from bench.pve.machines import Made
+from bench.pve.ownership import WORDS
+from bench.pve.reached import Nic, free, inner, leased, nic, reached, tells, unshared
+from bench.pve.shells import NodeShells
+from bench.pve.vnics import Vnics
+from bench.pve.wanted import Wanted
+from bench.pve.wire import Https
 from results.errors import NotAble
 
-_HOST_KEY = ("cat", "/etc/ssh/ssh_host_ed25519_key.pub")
-_READY_S, _UP_S = 300.0, 30.0  # a first boot with cloud-init, a minute on a busy node; then its addresses
+_UP_S = 30.0  # for addresses, once the guest answers
+_SETTLED_S = 300.0
 # cloud-init may go on long after sshd answers, and would be measured too.
 _SETTLED = "command -v cloud-init >/dev/null || exit 0; cloud-init status --wait >/dev/null; true"
-NOTE = (
-    "Measured between test VMs that Proxmox VE made for it and removed again. Of the node and of what else it carries "
-    "only the VMs' own view is in the numbers: its settings were neither read nor turned."
-)
+_End = tuple[Endpoint, Nic]
+_THROUGH = "the guests are reached through their node (jump: on)"
+_NOTE = "Measured between test VMs that Proxmox VE made for it and removed again."
 
 
-def client_of(path: Path) -> Client:
-    """A Client of the cluster in a file. Raises WrongInput."""
-    return Client(Https(load(path).access))
+def notes(of: Deployment, share_pct: float = 0.0) -> tuple[str, ...]:
+    """What a result from here says of other machines, and what it cannot."""
+    held = (sharing.note(share_pct),) if share_pct else ()
+    return (_NOTE, *nodes.notes(of.placed, load(of.cluster)), *held)
+
+
+def reap(kind: str, line: str, guards: Guards) -> bool | str:
+    """Remove what a line of a dead run's lease names; False where nothing of ours is there. `guards`: for networks.
+
+    Raises PveFault, HostFault, WrongInput; NotAble for a kind that this version does not make.
+    """
+
+    def cluster_at(path: Path) -> Client:
+        return Client(Https(load(path).access))
+
+    if kind in KINDS:
+        return deploying.reap(kind, line, cluster_at)
+    if kind in images.KINDS:
+        return images.reap(kind, line, cluster_at, lambda path: shells.opened(load(path).nodes))
+    if kind == networks.KIND:
+        return networks.reap(line, lambda path: way_of(path, guards))
+    raise NotAble(f"{line} is a {kind}, which this nettune does not make", hint="reap with the newer one")
+
+
+def way_of(path: Path, guards: Guards) -> networks.Way:
+    """The way to the cluster in a file. Raises WrongInput."""
+    cluster = load(path)
+    return networks.Way(Client(Https(cluster.access)), cluster.nodes, guards)
 
 
 @contextlib.contextmanager
-def standing(topology: Topology, of: Deployment, *, leases_folder: Path) -> Iterator[Lab]:
-    """The Lab; its VMs are gone when the block ends. Raises PveFault, LabBroken, HostFault."""
+def standing(
+    topology: Topology, of: Deployment, *, leases_folder: Path, trial_s: float, guards: Guards | None = None,
+    say: Callable[[str], None] = lambda _: None, share_pct: float = 0.0,
+) -> Iterator[Lab]:  # fmt: skip
+    """The Lab; its guests are gone when the block ends, and networks that were made for them. `guards`: for those.
+
+    `say` is told what is about to be applied for them.
+    `trial_s` is the longest that one trial may take: a node puts itself back later than that. With `share_pct` load
+    may pass links that others use, at most at that share of the slowest.
+    Raises PveFault, LabBroken, HostFault, NotAble.
+    """
     cluster = load(of.cluster)
     client = Client(Https(cluster.access))
-    addresses = topology.addresses or of.addresses
-    pair = KeyPair.made()
-    with tempfile.TemporaryDirectory(prefix="nettune-pve-") as folder, contextlib.ExitStack() as stack:
-        key = Path(folder, "key")
-        key.touch(mode=0o600)
-        key.write_bytes(pair.private)
-        wanted = [
-            Wanted(f"nettune-{end}", node, of.source, of.storage, net(topology), pair.public, address, of.gateway,
-                   of.cores, of.memory_mb, of.pool)
-            for end, node, address in zip(ENDS, of.placed, addresses, strict=False)
-        ]  # fmt: skip
-        made = stack.enter_context(deployed(client, wanted, leases_folder=leases_folder, cluster=of.cluster))
-        ends = []
-        for end, vm, address in zip(ENDS, made, addresses, strict=False):
-            plain = str(ip_interface(address).ip)
-            login = Login(plain, keys=(key,), pinned=_host_key(client, vm), jump=_jump(of, cluster, vm.node))
-            host = stack.enter_context(_reached(end, login, vm))
-            host.run(Command(("sh", "-c", _SETTLED), deadline_s=_READY_S))
-            ends.append(Endpoint(host, _device(client, vm, host), plain))
+    with keys.leased(leases_folder) as folder, contextlib.ExitStack() as stack:
+        pair, key = keys.client(folder), folder / keys.CLIENT
+        by = stack.enter_context(shells.opened(cluster.nodes))
+        preflight.refuse(client, of, topology, cluster.nodes)
+        evaluated(client, topology)
+        _free(topology, of, by)
+        sources = dict.fromkeys(of.nodes, of.source)
+        if of.source.startswith("/"):
+            brought = images.brought(client, by, Path(of.source), of.image_storage, of.nodes,
+                                     leases_folder=leases_folder, cluster=of.cluster)  # fmt: skip
+            sources = dict(stack.enter_context(brought))
+        nets = stack.enter_context(_networks(topology, of, client, cluster, guards, leases_folder, say))
+        made = stack.enter_context(
+            deployed(client, wanted(topology, of, sources, pair.public), leases_folder=leases_folder,
+                     cluster=of.cluster, by=by)
+        )  # fmt: skip
+        told = {"Proxmox VE": str(client.get("/version").get("version", "")), **networks.told(nets)}
+        found: list[_End] = []
+        taken: list[str] = []
+        for end, vm, address in zip(ENDS, made, _reached_by(topology), strict=False):
+            host = _entered(stack, client, by, of, key, (end, vm, address), taken)
+            config = client.get(f"{vm.path}/config")
+            found.append(measured(topology, host, vm, config, len(found)))
+            told |= told_of(vm, config, found[-1][1])
+            told |= {f"firewall of {vm.node}": _backend(client, vm.node)} if "firewall" in dict(topology.net) else {}
+        ends = tuple(each for each, _ in found)
+        _routed(topology, ends)
         lab = Lab(
             topology=topology,
-            endpoints=tuple(ends),
+            endpoints=ends,
             nodes=(),
             path=tuple(PathDevice(each.host, each.device) for each in ends),
             machine=ends[0].host,
-            told=_told(client, made),
+            told=told,
         )
         check(lab, within_s=_UP_S)
         _mtu_is(lab)
-        yield lab
+        for mine, other in ((0, 1), (1, 0)):
+            unshared(ends[mine].host, ends[mine].device, ends[other].address, found[other][1].mac, str(made[other]))
+        if of.settings and (of.settings != (BACKEND,) or all(vm.kind == "qemu" for vm in made)):
+            settle = functools.partial(_settled, lab, of.ready_s)
+            lab = replace(lab, restarting=Vnics(client, dict(zip(ENDS, made, strict=False)), settle))
+        yield stack.enter_context(
+            nodes.seen(lab, made, cluster, trial_s=trial_s, settings=of.settings, share_pct=share_pct)
+        )
 
 
-def _host_key(client: Client, vm: Made) -> str:
-    """The VM's public host key, by its agent: a way that nobody on the VM's network is on. Raises LabBroken."""
-    path, until = f"/nodes/{vm.node}/qemu/{vm.vmid}/agent", time.monotonic() + _READY_S
-    said = ""
-    while time.monotonic() < until:
-        try:
-            text = _run(client, path, _HOST_KEY, until)
-        except PveFault as error:
-            said = error.said
-            if "No QEMU guest agent configured" in said:
-                break
-            time.sleep(1.0)
-            continue
-        if words := text.split():
-            return " ".join(words[:2])
-        said = f"{' '.join(_HOST_KEY)} printed nothing"
-        time.sleep(1.0)
-    raise LabBroken(
-        f"VM {vm.vmid} ({vm.name}) on {vm.node} does not tell its host key by its agent in {_READY_S:g} s: {said}",
-        hint="is qemu-guest-agent in the template, and is guest-exec allowed there? "
-             f"The VM's console: qm terminal {vm.vmid}",
-    )  # fmt: skip
+def _entered(
+    stack: contextlib.ExitStack, client: Client, by: NodeShells, of: Deployment, key: Path,
+    guest: tuple[str, Made, str], taken: list[str],
+) -> Host:  # fmt: skip
+    """A guest over SSH, at its address or its lease's; `taken` are those of the guests before, and then this one's."""
+    end, vm, address = guest
+    lease = functools.partial(leased, client, vm, of.ready_s) if address == DHCP else None
+    at = lease() if lease else str(ip_interface(address).ip)
+    if at in taken:
+        hint = "one machine id, one lease: /etc/machine-id of the template is to be empty"
+        raise LabBroken(f"{vm} and the other VM have one lease, {at}", hint=hint)
+    taken.append(at)
+    login = Login(at, keys=(key,), jump=jump(of, by, vm.node))
+    return stack.enter_context(reached(end, vm, login, tells(client, by, vm, of.ready_s), of.ready_s, lease))
 
 
-def _run(client: Client, path: str, argv: tuple[str, ...], until: float) -> str:
-    """What a command prints in a VM. Raises PveFault."""
-    command: Value = argv
-    try:
-        started = client.post(f"{path}/exec", {"command": command})
-    except PveFault as error:
-        if error.status != 400:
-            raise
-        started = client.post(f"{path}/exec", {"command": " ".join(argv)})  # Proxmox VE 7 takes one word
-    while True:
-        status = client.get(f"{path}/exec-status", {"pid": int(started["pid"])})
-        if status.get("exited") or time.monotonic() > until:
-            return str(status.get("out-data", "")) if not status.get("exitcode") else ""
-        time.sleep(0.2)
-
-
-def _jump(of: Deployment, cluster: Cluster, node: str) -> Login | None:
-    if not of.jump:
-        return None
-    if node not in cluster.nodes:
-        raise NotAble(f"the VMs are reached through {node}, and the cluster's file has no SSH of it",
-                      hint=f"nodes: {{{node}: {{ssh: ssh://root@{node}}}}}")  # fmt: skip
-    return cluster.nodes[node]
-
-
-@contextlib.contextmanager
-def _reached(end: str, login: Login, vm: Made) -> Iterator[Ssh]:
-    """A Host over SSH, once it answers. Raises LabBroken naming VM and address."""
-    until = time.monotonic() + _READY_S
-    with contextlib.ExitStack() as stack:
+def _settled(lab: Lab, ready_s: float) -> None:
+    """The VMs are up again, and what they do at their start is over. Raises LabBroken, NotAble."""
+    until = time.monotonic() + ready_s
+    for end in lab.endpoints:
         while True:
             try:
-                host = stack.enter_context(connected(end, login))
+                end.host.run(Command(("sh", "-c", _SETTLED), deadline_s=_SETTLED_S)).require()
                 break
             except HostFault as error:
                 if time.monotonic() > until:
-                    raise LabBroken(
-                        f"VM {vm.vmid} ({vm.name}) on {vm.node} is not reached at {login.address}: {error}",
-                        hint="is that address free and routed from here? `jump: on` goes through the node",
-                    ) from error
+                    raise LabBroken(f"VM {end.host.name} was started anew, and is not reached: {error}") from error
             time.sleep(1.0)
-        yield host
+    check(lab, within_s=_UP_S)
 
 
-def _device(client: Client, vm: Made, host: Ssh) -> str:
-    """The device that is the VM's net0, by its MAC. Raises LabBroken."""
-    config = client.get(f"/nodes/{vm.node}/qemu/{vm.vmid}/config")
-    words = dict(word.partition("=")[::2] for word in str(config.get("net0", "")).split(","))
-    macs = {value.lower() for value in words.values() if value.count(":") == 5}
-    rows = json.loads(host.run(Command(("ip", "-j", "link", "show"))).require().stdout or "[]")
-    found = [str(row["ifname"]) for row in rows if str(row.get("address", "")).lower() in macs]
-    if len(found) != 1:
-        said = f"in VM {vm.vmid} is no device with the MAC of its net0 ({', '.join(macs) or 'none'})"
-        raise LabBroken(said, hint="does a bond or bridge in the template take it over? net0 itself is measured")
-    return found[0]
+def measured(topology: Topology, host: Host, vm: Made, config: Mapping[str, Any], number: int) -> _End:
+    """An endpoint once its first boot is over, and the NIC that it is measured by. Raises LabBroken, HostFault."""
+    host.run(Command(("sh", "-c", _SETTLED), deadline_s=_SETTLED_S))
+    address = topology.addresses[number]
+    found = nic(host, vm, config, f"net{vm.nic}")
+    if topology.inner:
+        address = topology.inner[number]
+        found = inner(host, vm, config, found, topology, address)
+    return Endpoint(host, found.device, str(ip_interface(address).ip)), found
+
+
+def _networks(
+    topology: Topology,
+    of: Deployment,
+    client: Client,
+    cluster: Cluster,
+    guards: Guards | None,
+    leases_folder: Path,
+    say: Callable[[str], None],
+) -> AbstractContextManager[tuple[networks.Made, ...]]:
+    asked = networks.wanted(topology, of.placed)
+    if not asked:
+        return contextlib.nullcontext(())
+    if guards is None:
+        raise LabBroken(f"{topology.name} makes a network, and whoever stands it gives no guards for the nodes")
+    way = networks.Way(client, cluster.nodes, guards, say)
+    return networks.standing(way, asked, leases_folder=leases_folder, cluster=of.cluster)
+
+
+def wanted(topology: Topology, of: Deployment, sources: Mapping[str, str], key: str) -> list[Wanted]:
+    """The guests a and b of a path; `sources`: by node, what they are made of; `key`: public, of whoever logs in."""
+    return [
+        Wanted(f"nettune-{end}", node, sources[node], of.storage, _nics(topology, of, number), key, of.gateway,
+               of.cores, of.memory_mb, of.pool, cpus, of.ready_s, topology.rules)
+        for number, (end, node, cpus) in enumerate(zip(ENDS, of.placed, of.pinned, strict=False))
+    ]  # fmt: skip
+
+
+def _nics(topology: Topology, of: Deployment, number: int) -> tuple[tuple[str, str], ...]:
+    """Of the guest with that number: the one by which it is reached, where it has one for that; the measured one."""
+    measured = (net(topology, ENDS[number]), topology.addresses[number])
+    if not of.management:
+        return (measured,)
+    tag = f",tag={of.management_tag}" if of.management_tag else ""
+    return (f"virtio,bridge={of.management}{tag}", topology.reached[number]), measured
+
+
+def _reached_by(topology: Topology) -> tuple[str, ...]:
+    return topology.reached or topology.addresses
+
+
+def evaluated(client: Client, topology: Topology) -> None:
+    """Raises NotAble where the rules of a guest's firewall would be none: the cluster's is off."""
+    if topology.rules and not int(client.get("/cluster/firewall/options").get("enable") or 0):
+        raise NotAble("the cluster's firewall is off: a VM's rules would not be evaluated",
+                      hint="Datacenter, Firewall, Options; see first that it lets you in; or no rules")  # fmt: skip
+
+
+def _routed(topology: Topology, ends: Sequence[Endpoint]) -> None:
+    """A's way to b where that is on another network; b answers whoever stands there for a. Raises HostFault."""
+    if topology.peer:
+        a, b = ends
+        a.host.run(Command(("ip", "route", "replace", b.address, "via", topology.gateway, "dev", a.device))).require()
+
+
+def _backend(client: Client, node: str) -> str:
+    """What evaluates its rules."""
+    try:
+        options = client.get(f"/nodes/{node}/firewall/options")
+    except PveFault as error:
+        return f"not seen: {error.said}"
+    return "nftables" if int(options.get("nftables") or 0) else "iptables"
+
+
+def _free(topology: Topology, of: Deployment, by: NodeShells) -> None:
+    """Nobody has the guests' addresses, as far as it answers a ping. Raises LabBroken."""
+    local = Local()
+    if of.leased:  # its server sees to that
+        return
+    for end, node, address in zip(ENDS, of.placed, _reached_by(topology), strict=False):
+        run = local.run if not of.jump else functools.partial(by.run, node, why=_THROUGH)
+        free({f"nettune-{end}": str(ip_interface(address).ip)}, run)
+
+
+def jump(of: Deployment, by: NodeShells, node: str) -> Login | None:
+    """The node by which a guest on it is reached. Raises NotAble where its SSH is not known."""
+    return by.login(node, _THROUGH) if of.jump else None
 
 
 def _mtu_is(lab: Lab) -> None:
-    """The VMs' NICs have the plan's MTU. Raises LabBroken."""
+    """The guests' NICs have the plan's MTU. Raises LabBroken."""
     sheets = lab.read()
     for each in lab.path:
         actual = sheets[each.host.name].facts.get(f"link/{each.device}/mtu")
@@ -166,20 +265,38 @@ def _mtu_is(lab: Lab) -> None:
             raise LabBroken(said, hint="does cloud-init or the template set another one?")
 
 
-def _told(client: Client, made: tuple[Made, ...]) -> Mapping[str, str]:
-    """What the run keeps of the cluster: versions, and each VM's place and NIC."""
-    facts = {"Proxmox VE": str(client.get("/version").get("version", ""))}
-    for vm in made:
-        config = client.get(f"/nodes/{vm.node}/qemu/{vm.vmid}/config")
-        facts[f"VM {vm.name}"] = f"{vm.vmid} on {vm.node}, {config.get('cores')} CPUs, {config.get('net0')}"
-        facts |= {f"VM {vm.name} warned": "; ".join(vm.notes)} if vm.notes else {}
-    return facts
+def told_of(vm: Made, config: Mapping[str, Any], measured: Nic) -> Mapping[str, str]:  # Any: JSON
+    """What the run keeps of a guest: its place, its CPUs and NIC, what of it is measured, and what is not."""
+    word = WORDS[vm.kind]
+    cpus = f"{config.get('cores')} CPUs" + (f" on CPUs {config['affinity']}" if config.get("affinity") else "")
+    nics = "; ".join(f"{key} {value}" for key, value in sorted(config.items()) if re.fullmatch(r"net\d+", key))
+    facts = {f"{word} {vm.name}": f"{vm.vmid} on {vm.node}, {cpus}, {nics}"}
+    passed = ", ".join(f"{key}={value}" for key, value in sorted(config.items()) if key.startswith("hostpci"))
+    if measured.told not in nics:
+        facts[f"{word} {vm.name} measured"] = f"{measured.device}: {measured.told}"
+    elif passed:
+        facts[f"{word} {vm.name} not measured"] = f"what is passed through to it ({passed}): name it as `device`"
+    return facts | ({f"{word} {vm.name} warned": "; ".join(vm.notes)} if vm.notes else {})
 
 
 def commands(topology: Topology, of: Deployment) -> list[tuple[str, str]]:
     """(node, line) of what would be asked of the API, for `--dry-run`."""
-    said = f"clone template {of.source}" if of.source.isdigit() else f"import {of.source} to {of.storage}"
-    return [
-        (node, f"{said}: nettune-{end}, {of.cores} CPUs, {of.memory_mb} MB, net0 {net(topology)}, address {address}")
-        for end, node, address in zip(ENDS, of.placed, topology.addresses or of.addresses, strict=False)
-    ]
+    said = f"import {of.source} to {of.storage}"
+    if of.source.isdigit():
+        said = f"clone template {of.source}"
+    elif containers.archive(of.source):
+        said = f"unpack {of.source} to {of.storage}"
+    elif of.source.startswith("/"):
+        said = f"bring {of.source} to {of.image_storage} or the node, import it to {of.storage}"
+    found = networks.commands(topology, of.placed)
+    for number, each in enumerate(wanted(topology, of, dict.fromkeys(of.nodes, of.source), "")):
+        nics = {f"net{n}": f"{nic}, address {address}" for n, (nic, address) in enumerate(each.nics)}
+        nics = containers.nics(each) if containers.archive(of.source) else nics
+        pinned = f" on CPUs {each.affinity}" if each.affinity else ""
+        sized = f"{of.cores} CPUs{pinned}, {of.memory_mb} MB"
+        told = ", ".join(f"{key} {nic}" for key, nic in nics.items())
+        found.append((each.node, f"{said}: {each.name}, {sized}, {told}"))
+        if topology.inner:
+            what = f"VLAN {topology.vlan_id} on net0" if topology.vlan_id else f"{topology.device}, passed through"
+            found.append((each.name, f"{what}: address {topology.inner[number]}"))
+    return found

@@ -1,230 +1,199 @@
-"""Test VMs: made from an image or a template, started, and removed; never one that is not ours.
-
-A VM is ours where two things agree: its id stands in our lease file, and its own configuration carries that lease's id.
-An id is on disk before the VM is asked for: what a dead run left behind is found, and what somebody else made meanwhile
-under the same id is not touched.
-"""
+"""Test guests of one kind or the other, made of an image or a template and started; whose they are: ownership.py."""
 
 import re
 import secrets
-import time
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
+from bench.hosts.command import Command
+from bench.pve import containers, errors, ownership
 from bench.pve.client import Client
-from bench.pve.errors import PveFault, TaskFailed
-from bench.pve.wire import Value
+from bench.pve.errors import PveFault, Refused, TaskFailed
+from bench.pve.ownership import WORDS, Kind
+from bench.pve.shells import NodeShells
+from bench.pve.wanted import Origin, Wanted
+from bench.pve.wire import Parameters, Value
 
-MARK = "made by nettune, lease "
-_TAG = "nettune"
-_CREATE_S, _START_S, _STOP_S, _DELETE_S = 900.0, 120.0, 60.0, 300.0
-_UNLOCKED_S = 120.0  # for a clone or create that goes on in the cluster though who asked for it is gone
-_TRIES = 8  # for an id that somebody else took between the question and the VM
+Answer = TypeVar("Answer")
+
+_CREATE_S = 900.0
+_TRIES = 8  # for an id that somebody else took between the question and the guest
+_YOUNG = {"ciupgrade"}  # Proxmox VE 7 upgrades no packages at the first boot
+_UNKNOWN = "not defined in schema"  # PVE::JSONSchema
 _TAKEN = re.compile(r"already exists|config file .* exists", re.IGNORECASE)
-_GONE = re.compile(r"does not exist|no such VM|unable to find configuration file", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A VM as it is to be.
-
-    source    "9000" clones that template; "local:import/nettune.qcow2" imports that image
-    net       net0 as the API takes it, without a MAC
-    address   "192.0.2.10/24", or "" for DHCP; `gateway` "" for none
-    key       a public key, as authorized_keys has it, for root
-    """
-
-    name: str
-    node: str
-    source: str
-    storage: str
-    net: str
-    key: str
-    address: str = ""
-    gateway: str = ""
-    cores: int = 2
-    memory_mb: int = 1024
-    pool: str = ""
 
 
 class Ids(Protocol):
     """The ids of one lease."""
 
-    def claim(self, node: str, lowest: int) -> int:
+    def claim(self, kind: Kind, node: str, lowest: int) -> int:
         """One from there on that is no sibling's; on disk when it returns."""
         ...
 
-    def theirs(self, node: str, vmid: int) -> None:
+    def theirs(self, kind: Kind, node: str, vmid: int) -> None:
         """Somebody else had it first."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A VM that runs; `notes` are warnings of its tasks."""
+    """A guest that runs; `nic` is the number of the measured one, `notes` are warnings of its tasks."""
 
+    kind: Kind
     node: str
     vmid: int
     name: str
     notes: tuple[str, ...] = ()
+    nic: int = 0
+
+    @property
+    def path(self) -> str:
+        """In the API."""
+        return ownership.path(self.kind, self.node, self.vmid)
+
+    def __str__(self) -> str:
+        return f"{WORDS[self.kind]} {self.vmid} ({self.name}) on {self.node}"
 
 
-def make(client: Client, wanted: Wanted, lease_id: str, ids: Ids) -> Made:
-    """A VM that is started. Raises PveFault; what was begun stands in the lease, and `remove` takes it away."""
-    vmid = _created(client, wanted, lease_id, ids)
-    path = f"/nodes/{wanted.node}/qemu/{vmid}"
-    started = client.done(f"start VM {vmid} ({wanted.name})", client.post(f"{path}/status/start"), _START_S)
-    return Made(wanted.node, vmid, wanted.name, started.notes)
+def make(client: Client, wanted: Wanted, origin: Origin, lease_id: str, ids: Ids, shells: NodeShells) -> Made:
+    """A guest that is started. Raises PveFault, HostFault; what was begun stands in the lease, to be removed by it."""
+    vmid, notes = _created(client, wanted, origin, lease_id, ids, shells)
+    made = Made(origin.kind, wanted.node, vmid, wanted.name, nic=len(wanted.nics) - 1)
+    with errors.doing(f"the firewall of {made}"):
+        _filtered(client, f"{made.path}/firewall", wanted.rules)
+    if wanted.affinity:  # "only root can set 'affinity' config", and no token is root
+        why = "only root on the node may pin a VM to CPUs (affinity)"
+        shells.run(wanted.node, Command(("qm", "set", str(vmid), "--affinity", wanted.affinity)), why).require()
+    with errors.doing(f"start {made}"):
+        started = client.done(f"start {made}", client.post(f"{made.path}/status/start"), wanted.ready_s)
+    if origin.kind == "lxc" and origin.home:
+        containers.let_in(shells, made.node, vmid, wanted.key)
+    return replace(made, notes=(*notes, *started.notes))
 
 
-def remove(client: Client, node: str, vmid: int, lease_id: str) -> bool:
-    """The VM is gone with its disks; False where there is none, or where it is another's. Raises PveFault.
+def _filtered(client: Client, path: str, rules: int) -> None:
+    """The VM's firewall on, with so many rules that no packet matches, each of them evaluated."""
+    for number in range(rules):  # RFC 5737: nobody sends from there
+        client.post(f"{path}/rules", {"type": "in", "action": "DROP", "enable": 1, "proto": "tcp",
+                                      "source": "203.0.113.0/24", "dport": str(20_000 + number)})  # fmt: skip
+    if rules:
+        client.put(f"{path}/options", {"enable": True, "policy_in": "ACCEPT", "policy_out": "ACCEPT"})
 
-    `node` is where it was made; it is removed where it is.
+
+def origin(client: Client, source: str) -> Origin:
+    """What a source makes, and where it is. Raises PveFault where there is no such template."""
+    if not source.isdigit():
+        return Origin("lxc" if containers.archive(source) else "qemu")
+    for row in client.get("/cluster/resources", {"type": "vm"}):
+        if row.get("vmid") == int(source):
+            kind: Kind = "lxc" if row.get("type") == "lxc" else "qemu"
+            if not row.get("template"):
+                tool = "pct" if kind == "lxc" else "qm"
+                raise PveFault("GET /cluster/resources", 0, f"{WORDS[kind]} {source} is no template",
+                               hint=f"{tool} template {source}, or name another one")  # fmt: skip
+            return Origin(kind, str(row["node"]))
+    raise PveFault("GET /cluster/resources", 0, f"there is no template {source}, or it may not be seen",
+                   hint=f"pveum acl modify /vms/{source} needs VM.Clone and VM.Audit")  # fmt: skip
+
+
+def _created(client: Client, wanted: Wanted, of: Origin, lease_id: str, ids: Ids, shells: NodeShells
+             ) -> tuple[int, tuple[str, ...]]:  # fmt: skip
+    """Its id, and the warnings of the task that made it.
+
+    Of several that ask at once one gets an id, and the others ask for the next.
     """
-    at = _found(client, node, vmid, lease_id)
-    if not at:
-        return False
-    path = f"/nodes/{at}/qemu/{vmid}"
-    state = client.get(f"{path}/status/current")
-    if state.get("status") != "stopped":
-        client.done(f"stop VM {vmid}", client.post(f"{path}/status/stop"), _STOP_S)
-    config = client.get(f"{path}/config")
-    if not _marked(config, lease_id):  # asked once more right before: ids are given out again
-        return False
-    if str(config.get("protection", 0)) not in {"0", ""}:  # a template's, which a clone copies
-        client.put(f"{path}/config", {"protection": False})
-    # Not destroy-unreferenced-disks: of another VM that had this id once, a disk may be left that is somebody's.
-    client.done(f"remove VM {vmid}", client.delete(path, {"purge": True}), _DELETE_S)
-    return True
-
-
-def _created(client: Client, wanted: Wanted, lease_id: str, ids: Ids) -> int:
-    """Its id. Of several that ask at once one gets an id, and the others ask for the next."""
     for number in range(1, _TRIES + 1):
         lowest = int(client.get("/cluster/nextid")) + (secrets.randbelow(8 * number) if number > 1 else 0)
-        vmid = ids.claim(wanted.node, lowest)
+        vmid = ids.claim(of.kind, wanted.node, lowest)
         try:
-            _asked_for(client, wanted, vmid, lease_id)
+            with errors.doing(f"make {WORDS[of.kind]} {vmid} ({wanted.name}) on {wanted.node}"):
+                notes = _asked_for(client, wanted, of, vmid, lease_id, shells)
         except PveFault as error:
             again = (
                 isinstance(error, TaskFailed) and error.passes
             )  # a storage's lock; what was begun is taken back there
-            taken = _TAKEN.search(str(error)) and not _is_ours(client, wanted.node, vmid, lease_id)
+            taken = _TAKEN.search(str(error)) and not ownership.is_ours(client, of.kind, wanted.node, vmid, lease_id)
             if number == _TRIES or not (again or taken):
                 raise
             if taken:
-                ids.theirs(wanted.node, vmid)
+                ids.theirs(of.kind, wanted.node, vmid)
             continue
-        return vmid
+        return vmid, notes
     raise AssertionError("the last try returns or raises")
 
 
-def _asked_for(client: Client, wanted: Wanted, vmid: int, lease_id: str) -> None:
-    call = f"make VM {vmid} ({wanted.name}) on {wanted.node}"
-    if not wanted.source.isdigit():
-        disks: dict[str, Value] = {
-            "vmid": vmid, "name": wanted.name, "ostype": "l26", "scsihw": "virtio-scsi-pci",
-            "scsi0": f"{wanted.storage}:0,import-from={wanted.source}", "boot": "order=scsi0", "serial0": "socket",
-            "ide2": f"{wanted.storage}:cloudinit", **({"pool": wanted.pool} if wanted.pool else {}),
-        }  # fmt: skip
-        given = {**disks, **_settings(wanted, lease_id)}
-        client.done(call, client.post(f"/nodes/{wanted.node}/qemu", given), _CREATE_S)
-        return
-    clone: dict[str, Value] = {
-        "newid": vmid, "name": wanted.name, "description": f"{MARK}{lease_id}",
-        **({"pool": wanted.pool} if wanted.pool else {}),
-    }  # fmt: skip
-    home = _home(client, int(wanted.source))
-    if home != wanted.node:
-        clone["target"] = wanted.node
-    client.done(call, client.post(f"/nodes/{home}/qemu/{wanted.source}/clone", clone), _CREATE_S)
-    # Asked for at once and not as a task: nothing of it needs the VM to run.
-    client.put(f"/nodes/{wanted.node}/qemu/{vmid}/config", _settings(wanted, lease_id))
+def _asked_for(client: Client, wanted: Wanted, of: Origin, vmid: int, lease_id: str, shells: NodeShells
+               ) -> tuple[str, ...]:  # fmt: skip
+    """The warnings of the task that makes it."""
+    call = f"make {WORDS[of.kind]} {vmid} ({wanted.name}) on {wanted.node}"
+    pooled: dict[str, Value] = {"pool": wanted.pool} if wanted.pool else {}
+    place = ownership.path(of.kind, wanted.node, vmid)
+    whose = ownership.words(lease_id)
+    if of.home:
+        named = "hostname" if of.kind == "lxc" else "name"
+        clone = {"newid": vmid, named: wanted.name, "description": whose["description"], **pooled}
+        if of.home != wanted.node:
+            clone["target"] = wanted.node
+        template = ownership.path(of.kind, of.home, int(wanted.source))
+        done = client.done(call, client.post(f"{template}/clone", clone), _CREATE_S)
+        settings = containers.settings(wanted) if of.kind == "lxc" else _settings(wanted)
+        # Asked for at once and not as a task: nothing of it needs the guest to run.
+        _understood(lambda known: client.put(f"{place}/config", known), {**settings, **whose})
+        return done.notes
+    if of.kind == "lxc":
+        given = {"vmid": vmid, **containers.anew(wanted), **containers.settings(wanted), **whose, **pooled}
+        return client.done(call, client.post(f"/nodes/{wanted.node}/lxc", given), _CREATE_S).notes
+    given = {"vmid": vmid, **_anew(wanted), **_settings(wanted), **whose, **pooled}
+    upid = _understood(lambda known: client.post(f"/nodes/{wanted.node}/qemu", known), given)
+    done = client.done(call, upid, _CREATE_S)
+    if wanted.from_file:
+        _imported(client, wanted, vmid, shells)
+    return done.notes
 
 
-def _settings(wanted: Wanted, lease_id: str) -> dict[str, Value]:
-    """What a VM of an image and one of a template have alike."""
-    way = f"ip={wanted.address}" if wanted.address else "ip=dhcp"
+def _understood(send: Callable[[Parameters], Answer], given: Parameters) -> Answer:
+    """What was sent, without those options of Proxmox VE 8 that the one there does not know."""
+    try:
+        return send(given)
+    except Refused as error:
+        if not error.fields.keys() <= _YOUNG or any(_UNKNOWN not in why for why in error.fields.values()):
+            raise
+        return send({key: value for key, value in given.items() if key not in error.fields})
+
+
+def _anew(wanted: Wanted) -> dict[str, Value]:
+    """What a VM has that is no clone."""
+    disk: dict[str, Value] = {"scsi0": f"{wanted.storage}:0,import-from={wanted.source}", "boot": "order=scsi0"}
     return {
-        "cores": wanted.cores, "memory": wanted.memory_mb, "agent": "enabled=1", "net0": wanted.net,
-        "tags": f"{_TAG};{_TAG}-{lease_id}", "description": f"{MARK}{lease_id}",
+        "name": wanted.name, "ostype": "l26", "scsihw": "virtio-scsi-pci", "serial0": "socket",
+        "ide2": f"{wanted.storage}:cloudinit", **({} if wanted.from_file else disk),
+    }  # fmt: skip
+
+
+def _imported(client: Client, wanted: Wanted, vmid: int, shells: NodeShells) -> None:
+    """A disk from a file on the node, where the API of that version has no import. Raises PveFault, HostFault."""
+    command = Command(("qm", "importdisk", str(vmid), wanted.source, wanted.storage), deadline_s=_CREATE_S)
+    shells.run(wanted.node, command, "this Proxmox VE takes an image by its node's SSH alone").require()
+    place = f"{ownership.path('qemu', wanted.node, vmid)}/config"
+    config = client.get(place)
+    disk = next((str(value) for key, value in sorted(config.items()) if re.fullmatch(r"unused\d+", key)), "")
+    if not disk:
+        raise PveFault(f"GET {place}", 0, f"after `{command.brief}` VM {vmid} on {wanted.node} has no unused disk")
+    client.put(place, {"scsi0": disk, "boot": "order=scsi0"})
+
+
+def _settings(wanted: Wanted) -> dict[str, Value]:
+    """What a VM of an image and one of a template have alike."""
+    nics: dict[str, Value] = {}
+    for number, (net, address) in enumerate(wanted.nics):
+        way = f"{'ip6' if ':' in address else 'ip'}={address}"
+        gateway = f",{'gw6' if ':' in address else 'gw'}={wanted.gateway}" if wanted.gateway and not number else ""
+        nics |= {f"net{number}": net, f"ipconfig{number}": f"{way}{gateway}"}
+    return {
+        "cores": wanted.cores, "memory": wanted.memory_mb, "agent": "enabled=1", **nics,
         "protection": False, "ciuser": "root", "ciupgrade": 0,
-        "ipconfig0": way + (f",gw={wanted.gateway}" if wanted.gateway else ""),
         # URL-encoded by us, once more by the form: the API wants it so (format `urlencoded`).
         "sshkeys": quote(wanted.key.strip(), safe=""),
     }  # fmt: skip
-
-
-def _home(client: Client, template: int) -> str:
-    """The node that a template is on. Raises PveFault where there is none."""
-    for row in client.get("/cluster/resources", {"type": "vm"}):
-        if row.get("vmid") == template:
-            if not row.get("template"):
-                raise PveFault("GET /cluster/resources", 0, f"VM {template} is no template",
-                               hint=f"qm template {template}, or name another one")  # fmt: skip
-            return str(row["node"])
-    raise PveFault("GET /cluster/resources", 0, f"there is no template {template}, or it may not be seen",
-                   hint=f"pveum acl modify /vms/{template} needs VM.Clone and VM.Audit")  # fmt: skip
-
-
-def _is_ours(client: Client, node: str, vmid: int, lease_id: str) -> bool:
-    """False where somebody else has the id."""
-    try:
-        return _marked(client.get(f"/nodes/{node}/qemu/{vmid}/config"), lease_id)
-    except PveFault:
-        return False  # on another node of the cluster, or not ours to see
-
-
-def _found(client: Client, node: str, vmid: int, lease_id: str) -> str:
-    """The node on which our VM is; "" where there is none of ours. Waits for one that is still being made.
-
-    Raises PveFault where there is one that may be ours and that may not be seen, or that does not come to its end.
-    """
-    until = time.monotonic() + _UNLOCKED_S
-    while True:
-        try:
-            config = client.get(f"/nodes/{node}/qemu/{vmid}/config")
-        except PveFault as error:
-            # A clone to another node, or one that was moved, is not where it was asked for; rights by a pool are
-            # none to an id that is not in it.
-            if not (_GONE.search(error.said) or error.status == 403):
-                raise
-            elsewhere = _elsewhere(client, node, vmid, error)
-            if not elsewhere:
-                return ""
-            node = elsewhere
-            continue
-        # While it is being made its configuration is empty but for the lock, and says nothing of whose it is.
-        lock = config.get("lock")
-        if lock not in {"clone", "create"}:
-            return node if _marked(config, lease_id) else ""
-        if time.monotonic() > until:
-            raise PveFault(f"GET /nodes/{node}/qemu/{vmid}/config", 0, f"VM {vmid} is still locked ({lock})",
-                           hint="once that is over: nettune lab reap")  # fmt: skip
-        time.sleep(0.5)
-
-
-def _elsewhere(client: Client, node: str, vmid: int, error: PveFault) -> str:
-    """The other node that has the id; "" where the id is free. Raises `error` where it has one that we do not see."""
-    try:
-        client.get("/cluster/nextid", {"vmid": vmid})  # whoever logs in may ask
-    except PveFault as taken:
-        if taken.status not in {400, 500} or taken.passes:
-            raise
-        rows = client.get("/cluster/resources", {"type": "vm"})
-        found = next((str(row.get("node")) for row in rows if row.get("vmid") == vmid), "")
-        if not found or found == node:
-            raise error from taken
-        return found
-    return ""
-
-
-def _marked(config: object, lease_id: str) -> bool:
-    """Our words with our lease, whose id nobody guesses, and no tag of another lease. A clone has its template's."""
-    if not isinstance(config, dict):
-        return False
-    tags = set(re.split(r"[;, ]+", str(config.get("tags", ""))))
-    others = {each for each in tags if each.startswith(f"{_TAG}-")} - {f"{_TAG}-{lease_id}"}
-    return str(config.get("description", "")).strip() == f"{MARK}{lease_id}" and not others

@@ -1,26 +1,36 @@
 """What a plan asks of a cluster, and whether it is there: privileges, node, storage, bridge, template, pool, agent.
 
-And the commands by which an administrator makes a user, role, pool and token that may do just that. Source of the
-privileges: `pveum` of pve-access-control, and the `permissions` of each call in the API's schema.
+The privileges, and the commands that give them: privileges.py.
 """
 
-import shlex
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, cast
 
+from bench.hosts.login import Login
 from bench.labs.topology import Topology
-from bench.pve import errors
+from bench.pve import containers, errors, network_check, node_check, privileges, room, strangers
 from bench.pve.client import Client
 from bench.pve.deployment import Deployment
 from bench.pve.errors import PveFault
+from bench.pve.ownership import WORDS, Kind
+from results.errors import NotAble
 
 Word = Literal["there", "missing", "not seen"]
-ROLE = "NettuneBench"
-_VMS = ("VM.Allocate", "VM.Audit", "VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk",
-        "VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options", "VM.PowerMgmt")  # fmt: skip
+_USUAL_MTU = 1500
+_NOBODY: Mapping[str, Login] = MappingProxyType({})
+_Nodes = Mapping[str, Mapping[str, Any]]  # Any: JSON
+_DRIVE = re.compile(r"(ide|sata|scsi|virtio|efidisk|tpmstate|mp)\d+|rootfs")
 
-_POOL = ("Pool.Allocate", "Pool.Audit")
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Of a bridge: the largest MTU in bytes, and the first tag or trunk, "tag 100"."""
+
+    mtu: int
+    tagged: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,105 +43,255 @@ class Row:
     command: str = ""
 
 
-def checked(client: Client, of: Deployment, topologies: Sequence[Topology], who: str) -> tuple[Row, ...]:
-    """All of it, in the order in which an administrator sets it up. Raises PveFault where the API does not answer."""
+def checked(
+    client: Client, of: Deployment, topologies: Sequence[Topology], who: str, logins: Mapping[str, Login] = _NOBODY,
+    turned: Sequence[str] = (),
+) -> tuple[Row, ...]:  # fmt: skip
+    """All of it, in the order in which an administrator sets it up; `logins` are those of nodes with their own SSH.
+
+    `turned`: the treatments that turn a node itself.
+
+    Raises PveFault where the API does not answer.
+    """
     version = str(client.get("/version").get("version", ""))
     rows = [Row(f"Proxmox VE {version}", "there"), *_privileges(client, of, topologies, who, _major(version))]
-    for node in dict.fromkeys(of.nodes):
-        rows += [_node(client, node), _storage(client, node, of)]
-        rows += [_bridge(client, node, dict(each.net)["bridge"], each) for each in topologies]
-    rows += [_source(client, of), *([_pool(client, of.pool)] if of.pool else [])]
+    ground = _ground(client, of, topologies, logins)
+    rows += [row for row in ground if row != Row(row.what, "there") or not row.what.startswith("SSH of ")]
+    asked = [*node_check.shells(of.nodes, logins, turned)]
+    asked += [each for node in dict.fromkeys(of.nodes) for each in node_check.bonds(client, node, topologies)]
+    rows += [_row(each) for each in asked]
+    rows.append(_source(client, of))
+    rows += [_firewall(client)] if any(each.rules for each in topologies) else []
+    rows += [_pool(client, of.pool)] if of.pool else []
+    if any(each.create for each in topologies):
+        rows += [_row(each) for each in network_check.asked(client, topologies, of.placed, logins)]
     return tuple(dict.fromkeys(rows))
 
 
-def setup(of: Deployment, topologies: Sequence[Topology], who: str, version: int) -> tuple[str, ...]:
-    """The commands, for root on a node, that make who may do just what the plan asks for. Pure."""
-    user, _, token = who.partition("!")
-    lines = [f"pveum pool add {of.pool}"] if of.pool else []
-    lines += [f"pveum user add {user}", f"pveum user token add {user} {token or 'bench'} --privsep 1"]
-    roles: dict[tuple[str, ...], str] = {}
-    whom = (f"--users {user}", f"--tokens {shlex.quote(who if token else f'{user}!bench')}")
-    for path, privileges in _wanted(of, topologies, version).items():
-        if privileges not in roles:
-            roles[privileges] = f"{ROLE}{len(roles) + 1}"
-            lines.append(f"pveum role add {roles[privileges]} --privs {shlex.quote(' '.join(privileges))}")
-        lines += [f"pveum acl modify {path} --roles {roles[privileges]} {each}" for each in whom]
-    return tuple(dict.fromkeys(lines))
+def _row(asked: network_check.Asked) -> Row:
+    what, word, why, command = asked
+    return Row(what, cast("Word", word), why, command)
 
 
-def _wanted(of: Deployment, topologies: Sequence[Topology], version: int) -> Mapping[str, tuple[str, ...]]:
-    """Path -> privileges."""
-    vms = (*_VMS, *_agent(version))
-    wanted: dict[str, tuple[str, ...]] = {f"/pool/{of.pool}": (*vms, *_POOL)} if of.pool else {"/vms": vms}
-    if of.source.isdigit():
-        wanted[f"/vms/{of.source}"] = ("VM.Audit", "VM.Clone")
-    wanted[f"/storage/{of.storage}"] = ("Datastore.AllocateSpace", "Datastore.Audit")
+def of_pairs(client: Client, of: Deployment, places: Sequence[tuple[str, str]]) -> tuple[Row, ...]:
+    """What many pairs ask for beside: room, and nodes without guests of others. Raises PveFault."""
+    rows = []
+    names = tuple(dict.fromkeys(node for place in places for node in place))
+    checks: tuple[tuple[str, Callable[[], object], str], ...] = (
+        (f"room for {len(places)} pairs", lambda: room.check(client, of, places), ""),
+        (f"{', '.join(names)} without guests of others",
+         lambda: strangers.checked(client, names, shared_host=False), "nettune capacity … --shared-host"),
+    )  # fmt: skip
+    for what, check, command in checks:
+        try:
+            check()
+        except PveFault:
+            raise
+        except NotAble as error:
+            rows.append(Row(what, "missing", str(error), command))
+        else:
+            rows.append(Row(what, "there"))
+    return tuple(rows)
+
+
+def setup(client: Client, of: Deployment, topologies: Sequence[Topology], who: str) -> tuple[str, ...]:
+    """As privileges.setup, by what the cluster says of itself. Raises PveFault."""
+    version = _major(str(client.get("/version").get("version", "")))
+    return privileges.setup(of, topologies, who, version, zones(client), storages(client, of))
+
+
+def refuse(client: Client, of: Deployment, topology: Topology, shells: Collection[str]) -> None:
+    """Before anything is made: raises NotAble for the first thing that is not there. What is not seen may be there."""
+    for row in _ground(client, of, (topology,), shells):
+        if row.word == "missing":
+            raise NotAble(f"{row.what}: {row.why}", hint=row.command or "nettune pve check says all that is missing")
+
+
+def _ground(client: Client, of: Deployment, topologies: Sequence[Topology], shells: Collection[str]) -> list[Row]:
+    """What the guests stand on: nodes, their CPUs, storage, bridges and SSH."""
+    kind, rows, disks = _kind(client, of), [], storages(client, of)
+    known: _Nodes = {str(row.get("node")): row for row in client.get("/nodes")}
+    made = {dict(each.net)["bridge"] for each in topologies if each.create}
+    bridges = {name: asked for name, asked in _bridges(of, topologies) if name not in made}
+    if of.leased and kind == "lxc":
+        rows.append(Row("addresses of containers", "missing", "they are planned, not DHCP's: no agent tells them",
+                        "addresses: two for each path"))  # fmt: skip
+    for node in dict.fromkeys(of.nodes):
+        found = _node(known, node)
+        rows.append(found)
+        if found.word == "there":
+            rows += _cpus(known, node, of, kind)
+            rows += [_storage(client, node, each, kind) for each in disks]
+            rows += _shell(node, of, kind, shells)
+            rows += _on(client, node, bridges)
+    return rows
+
+
+def _kind(client: Client, of: Deployment) -> Kind:
+    """What the source makes; VMs where that cannot be seen."""
     if not of.source.isdigit():
-        wanted[f"/storage/{of.source.partition(':')[0]}"] = ("Datastore.AllocateSpace", "Datastore.Audit")
-    if version >= 8:  # before, whoever may configure a VM's network may use any bridge
-        for each in topologies:
-            wanted[f"/sdn/zones/localnetwork/{dict(each.net)['bridge']}"] = ("SDN.Use",)
-    return wanted
+        return "lxc" if containers.archive(of.source) else "qemu"
+    row = _resource(client, of.source) or {}
+    return "lxc" if row.get("type") == "lxc" else "qemu"
 
 
-def _agent(version: int) -> tuple[str, ...]:
-    return ("VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted") if version >= 9 else ("VM.Monitor",)
+def _resource(client: Client, vmid: str) -> Mapping[str, Any] | None:  # Any: JSON
+    rows = client.get("/cluster/resources", {"type": "vm"})
+    return next((row for row in rows if str(row.get("vmid")) == vmid), None)
+
+
+def zones(client: Client) -> Mapping[str, str]:
+    """The zone of each SDN vnet that may be seen; none where there is no SDN."""
+    try:
+        return {str(row["vnet"]): str(row["zone"]) for row in client.get("/cluster/sdn/vnets")}
+    except (PveFault, KeyError):
+        return {}
+
+
+def storages(client: Client, of: Deployment) -> tuple[str, ...]:
+    """Those on which the guests' disks are made: the template's own where it is cloned; the plan's where not seen."""
+    row = _resource(client, of.source) if of.source.isdigit() else None
+    if row is None:
+        return (of.storage,)
+    try:
+        config = client.get(f"/nodes/{row['node']}/{row.get('type', 'qemu')}/{of.source}/config")
+    except PveFault:
+        return (of.storage,)
+    drives = [str(value) for key, value in sorted(config.items()) if _DRIVE.fullmatch(key)]
+    # A CD is the same one; a cloud-init drive is made anew on the template's storage.
+    own = [
+        each.partition(":")[0] for each in drives if ":" in each and ("media=cdrom" not in each or "cloudinit" in each)
+    ]
+    return tuple(dict.fromkeys(own)) or (of.storage,)
+
+
+def _bridges(of: Deployment, topologies: Sequence[Topology]) -> tuple[tuple[str, _Asked], ...]:
+    """Each with what NICs on it ask of it."""
+    tag = f"tag {of.management_tag}" if of.management_tag else ""
+    asked = {of.management: _Asked(0, tag)} if of.management else {}
+    for each in topologies:
+        given = dict(each.net)
+        words = next((f"{key} {given[key]}" for key in ("tag", "trunks") if key in given), "")
+        mtu = 0 if each.device else each.mtu  # net0 is then the way in alone
+        for name in (given["bridge"], each.peer):
+            if name:
+                known = asked.get(name, _Asked(0, ""))
+                asked[name] = _Asked(max(known.mtu, mtu), known.tagged or words)
+    return tuple(asked.items())
 
 
 def _privileges(client: Client, of: Deployment, topologies: Sequence[Topology], who: str, version: int) -> list[Row]:
     rows = []
-    for path, privileges in _wanted(of, topologies, version).items():
+    asked = privileges.wanted(of, topologies, version, zones(client), storages(client, of))
+    for path, names in asked.items():
         held: Any = client.get("/access/permissions", {"path": path})  # Any: JSON
         above = held if isinstance(held, dict) else {}
-        mine = {name for at, names in above.items() if at == "/" or f"{path}/".startswith(f"{at}/") for name in names}
-        missing = [each for each in privileges if each not in mine]
+        mine = {name for at, held in above.items() if at == "/" or f"{path}/".startswith(f"{at}/") for name in held}
+        missing = [each for each in names if each not in mine]
         what = f"privileges on {path}"
-        if not missing:
+        if missing:
+            command = "\n".join(privileges.given(path, names, who, version))
+            rows.append(Row(what, "missing", ", ".join(missing), command))
+        else:
             rows.append(Row(what, "there"))
-            continue
-        user = who.partition("!")[0]
-        command = f"pveum acl modify {path} --roles ROLE-WITH-{'+'.join(missing)} --users {user}" + (
-            f" --tokens {shlex.quote(who)}" if "!" in who else "")  # fmt: skip
-        rows.append(Row(what, "missing", ", ".join(missing), command))
     return rows
 
 
-def _node(client: Client, node: str) -> Row:
-    states = {str(row.get("node")): row.get("status") for row in client.get("/nodes")}
-    if node not in states:
-        return Row(f"node {node}", "missing", f"the cluster has {', '.join(sorted(states))}")
-    online = states[node] == "online"
-    return Row(f"node {node}", "there" if online else "missing", "" if online else f"it is {states[node]}")
+def _firewall(client: Client) -> Row:
+    """The cluster's, without which no rule of a VM is evaluated."""
+    what = "the cluster's firewall"
+    try:
+        options = client.get("/cluster/firewall/options")
+    except PveFault as error:
+        return Row(what, "not seen", error.said)
+    if int(options.get("enable") or 0):
+        return Row(what, "there")
+    return Row(what, "missing", "it is off, so that a VM's rules would not be evaluated: Datacenter, Firewall, "
+               "Options; see first that it lets you in")  # fmt: skip
 
 
-def _storage(client: Client, node: str, of: Deployment) -> Row:
-    what = f"storage {of.storage} on {node}"
+def _node(known: _Nodes, node: str) -> Row:
+    if node not in known:
+        return Row(f"node {node}", "missing", f"the cluster has {', '.join(sorted(known))}")
+    state = known[node].get("status")
+    online = state == "online"
+    return Row(f"node {node}", "there" if online else "missing", "" if online else f"it is {state}")
+
+
+def _cpus(known: _Nodes, node: str, of: Deployment, kind: Kind) -> list[Row]:
+    """More than the node has, and the VM does not start; [] where they are fine, or not seen."""
+    count = int(known[node].get("maxcpu") or 0)
+    named = [int(each) for cpus in of.affinity for each in re.split("[,-]", cpus)]
+    what = f"CPUs of {node}"
+    if kind == "lxc" and named:
+        return [Row(what, "missing", "Proxmox VE pins no container to CPUs of a choice: leave `affinity` out")]
+    if count and kind == "qemu" and of.cores > count:
+        return [Row(what, "missing", f"it has {count}, and a VM is to have {of.cores} (cores)")]
+    if count and named and max(named) >= count:
+        return [Row(what, "missing", f"it has 0 to {count - 1}, and a VM is to be pinned to {max(named)} (affinity)")]
+    return []
+
+
+def _shell(node: str, of: Deployment, kind: Kind, shells: Collection[str]) -> list[Row]:
+    """Its SSH, where something goes over it."""
+    whys = (
+        (of.jump, "the guests are reached through it (jump: on)"),
+        (bool(of.affinity), "only root there may pin a VM to CPUs (affinity)"),
+        (kind == "lxc", "a container tells its host key through its node (pct exec)"),
+    )
+    why = next((words for wanted, words in whys if wanted), "")
+    if not why:
+        return []
+    what = f"SSH of {node}"
+    if node in shells:
+        return [Row(what, "there")]
+    return [Row(what, "missing", f"{why}; in the cluster's file: nodes: {{{node}: {{ssh: ssh://root@{node}}}}}")]
+
+
+def _storage(client: Client, node: str, name: str, kind: Kind) -> Row:
+    what = f"storage {name} on {node}"
     try:
         rows = client.get(f"/nodes/{node}/storage", {"enabled": 1})
     except PveFault as error:
         return Row(what, "not seen", error.said)
-    found = next((row for row in rows if row.get("storage") == of.storage), None)
+    found = next((row for row in rows if row.get("storage") == name), None)
     if found is None:
         return Row(what, "missing", f"there are {', '.join(str(row.get('storage')) for row in rows) or 'none'}")
-    if "images" not in str(found.get("content", "")).split(","):
-        return Row(what, "missing", f"it takes no disks of VMs (content {found.get('content')})",
-                   f"pvesm set {of.storage} --content images,{found.get('content')}")  # fmt: skip
+    content, needed = str(found.get("content", "")), "rootdir" if kind == "lxc" else "images"
+    if needed not in content.split(","):
+        return Row(what, "missing", f"it takes no disks of {WORDS[kind]}s (content {content})",
+                   f"pvesm set {name} --content {needed},{content}")  # fmt: skip
     return Row(what, "there") if found.get("active", 1) else Row(what, "missing", "it is not active")
 
 
-def _bridge(client: Client, node: str, bridge: str, topology: Topology) -> Row:
-    what = f"bridge {bridge} on {node}"
+def _on(client: Client, node: str, bridges: Mapping[str, _Asked]) -> list[Row]:
+    """The bridges of a node."""
+    if not bridges:
+        return []
     try:
         rows = client.get(f"/nodes/{node}/network", {"type": "any_bridge"})
     except PveFault as error:
-        return Row(what, "not seen", error.said)
+        return [Row(f"bridge {name} on {node}", "not seen", error.said) for name in bridges]
+    return [_bridge(rows, node, name, asked) for name, asked in bridges.items()]
+
+
+def _bridge(rows: Sequence[Mapping[str, Any]], node: str, bridge: str, asked: _Asked) -> Row:
+    what = f"bridge {bridge} on {node}"
     found = next((row for row in rows if row.get("iface") == bridge), None)
     if found is None:
         known = ", ".join(str(row.get("iface")) for row in rows)
         return Row(what, "missing", f"there are {known or 'none that may be seen'}")
-    mtu = int(found.get("mtu") or 1500)
-    if mtu < topology.mtu:
-        return Row(what, "missing", f"its MTU of {mtu} is below the plan's {topology.mtu}: a VM would not start")
+    mtu = int(found.get("mtu") or 0)  # none is its ports', or an SDN zone's: not in this answer
+    if 0 < mtu < asked.mtu:
+        return Row(what, "missing", f"its MTU of {mtu} is below the plan's {asked.mtu}: a VM would not start")
+    tagged = asked.tagged if found.get("type") == "bridge" and not found.get("bridge_vlan_aware") else ""
+    if tagged:
+        why = f"it is not VLAN-aware, and the path has {tagged}"
+        if tagged.startswith("tag"):  # PVE::Network::activate_bridge_vlan
+            why += f": Proxmox VE would make a bridge {bridge}v{tagged.split()[1]} and a VLAN device there, which stay"
+        return Row(what, "missing", f"{why}. In the node's network: bridge-vlan-aware yes")
+    if not mtu and asked.mtu > _USUAL_MTU:
+        return Row(what, "not seen", f"its configuration says no MTU, and the plan's is {asked.mtu}")
     return Row(what, "there")
 
 
@@ -140,25 +300,44 @@ def _source(client: Client, of: Deployment) -> Row:
 
 
 def _image(client: Client, of: Deployment) -> Row:
+    if of.source.startswith("/"):
+        return _upload(client, of)
     store, _, volume = of.source.partition(":")
+    content = "vztmpl" if containers.archive(of.source) else "import"
     what = f"image {of.source}"
     try:
-        rows = client.get(f"/nodes/{of.nodes[0]}/storage/{store}/content", {"content": "import"})
+        rows = client.get(f"/nodes/{of.nodes[0]}/storage/{store}/content", {"content": content})
     except PveFault as error:
         return Row(what, "not seen", error.said)
     if any(str(row.get("volid")) == of.source for row in rows):
         return Row(what, "there")
-    return Row(what, "missing", f"{store} has no {volume}", "nettune image build --disk, and upload its qcow2 there")
+    made = "nettune image build --disk, and upload its qcow2 there"
+    command = f"pveam download {store} {volume.rpartition('/')[2]}" if content == "vztmpl" else made
+    return Row(what, "missing", f"{store} has no {volume}", command)
+
+
+def _upload(client: Client, of: Deployment) -> Row:
+    """A storage of the first node that takes images by the API; else it goes over the node's SSH."""
+    what = f"storage {of.image_storage} for an image"
+    rows = client.get(f"/nodes/{of.nodes[0]}/storage", {"enabled": 1})
+    content = next((str(row.get("content", "")) for row in rows if row.get("storage") == of.image_storage), "")
+    if "import" in content.split(","):
+        return Row(what, "there")
+    why = "it takes no images to import (content 'import', Proxmox VE 8.4): the image goes over the node's SSH"
+    return Row(what, "not seen", why, f"pvesm set {of.image_storage} --content import,{content}" if content else "")
 
 
 def _template(client: Client, of: Deployment) -> Row:
     what = f"template {of.source}"
-    rows = client.get("/cluster/resources", {"type": "vm"})
-    found = next((row for row in rows if str(row.get("vmid")) == of.source), None)
+    found = _resource(client, of.source)
     if found is None:
         return Row(what, "not seen", "there is none, or VM.Audit on it is missing")
+    kind: Kind = "lxc" if found.get("type") == "lxc" else "qemu"
     if not found.get("template"):
-        return Row(what, "missing", f"VM {of.source} is no template", f"qm template {of.source}")
+        tool = "pct" if kind == "lxc" else "qm"
+        return Row(what, "missing", f"{WORDS[kind]} {of.source} is no template", f"{tool} template {of.source}")
+    if kind == "lxc":
+        return Row(what, "there")
     try:
         config = client.get(f"/nodes/{found['node']}/qemu/{of.source}/config")
     except errors.Forbidden as error:

@@ -1,11 +1,15 @@
 """Requests to the API over HTTPS: one certificate or authority that is known, a deadline, whole answers."""
 
+import io
+import os
+import secrets
 import ssl
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import IO, Any, Protocol
 from urllib.parse import quote
 
 import requests
@@ -14,10 +18,12 @@ from requests.adapters import HTTPAdapter
 from bench.pve import errors
 from bench.pve.access import Access
 from bench.pve.errors import PveFault
+from results.errors import NotAble
 
 Value = str | int | bool | Sequence[str]
 Parameters = Mapping[str, Value]
 CONNECT_S, ANSWER_S = 10.0, 60.0  # a call that the cluster passes on to another node takes up to 30 s (pveproxy)
+_UPLOADED_S = 600.0  # from the last byte to the answer: pveproxy copies the file meanwhile
 _TICKET_S = 3600.0  # of the two hours that one lasts
 
 
@@ -34,6 +40,10 @@ class Wire(Protocol):
 
     def call(self, method: str, path: str, parameters: Parameters) -> Reply:
         """One request. Raises PveFault."""
+        ...
+
+    def upload(self, path: str, fields: Parameters, file: Path, name: str) -> Reply:
+        """A file in a form, every field before it. Raises PveFault; NotAble where it cannot be read."""
         ...
 
 
@@ -59,16 +69,22 @@ class Https:
             self._ticket = None
         return self._sent(call, method, path, parameters, self._headers(write=method != "GET"))
 
-    def upload(self, path: str, fields: Mapping[str, str], file: Any, name: str) -> Reply:  # Any: a file that is open
-        """A file as the form that the API wants: every field before the file."""
+    def upload(self, path: str, fields: Parameters, file: Path, name: str) -> Reply:
+        """See Wire.upload. The file is read as it is sent, and has its length before: the API takes no chunks."""
         call = f"POST {path}"
+        pairs = [pair for key, value in fields.items() for pair in _pairs(key, value)]
         try:
-            answer = self._session.post(
-                self._access.url + path, data=dict(fields), files={"filename": (name, file)},
-                headers=self._headers(write=True), timeout=(CONNECT_S, 3600.0), allow_redirects=False,
-            )  # fmt: skip
+            with file.open("rb") as opened:
+                form = _Form(pairs, opened, name)
+                answer = self._session.post(
+                    self._access.url + quote(path, safe="/:@!%"), data=form, allow_redirects=False,
+                    headers={**self._headers(write=True), "Content-Type": form.content_type},
+                    timeout=(CONNECT_S, _UPLOADED_S),
+                )  # fmt: skip
         except requests.RequestException as error:
             raise _unreachable(call, self._access, error) from error
+        except OSError as error:
+            raise NotAble(f"cannot read {file}: {error.strerror}") from error
         return _reply(call, answer)
 
     def _sent(self, call: str, method: str, path: str, parameters: Parameters, headers: Mapping[str, str]) -> Reply:
@@ -152,6 +168,36 @@ class _Signed(HTTPAdapter):
         super().init_poolmanager(*args, ssl_context=context, **kwargs)
 
 
+class _Form:
+    """multipart/form-data (RFC 7578) of some fields and one open file, read piece by piece."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]], file: IO[bytes], name: str) -> None:
+        boundary = secrets.token_hex(16)
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        said = "".join(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n' for key, value in pairs
+        )
+        said += f'--{boundary}\r\nContent-Disposition: form-data; name="filename"; filename="{name}"\r\n'
+        said += "Content-Type: application/octet-stream\r\n\r\n"
+        parts = (io.BytesIO(said.encode()), file, io.BytesIO(f"\r\n--{boundary}--\r\n".encode()))
+        self._length = len(said.encode()) + os.fstat(file.fileno()).st_size + len(boundary) + 8
+        self._parts: list[IO[bytes]] = list(parts)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes]:  # requests streams what can be iterated
+        return iter(lambda: self.read(1 << 16), b"")
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most that many; b"" at the end."""
+        while self._parts:
+            if piece := self._parts[0].read(size):
+                return piece
+            self._parts.pop(0)
+        return b""
+
+
 def _pairs(name: str, value: Value) -> list[tuple[str, str]]:
     """An array is its name again and again; a switch is 0 or 1."""
     if isinstance(value, bool):
@@ -181,12 +227,12 @@ def _unreachable(call: str, access: Access, error: requests.RequestException) ->
     text = str(error)
     if "Fingerprints did not match" in text:
         said = f"the certificate of {access.host} is not the one with the fingerprint that is pinned"
-        return errors.Unreachable(call, 0, said, hint="was it renewed? On the node: openssl x509 -noout -fingerprint "
+        return errors.NotTrusted(call, 0, said, hint="was it renewed? On the node: openssl x509 -noout -fingerprint "
                                   "-sha256 -in /etc/pve/local/pve-ssl.pem (or pveproxy-ssl.pem)")  # fmt: skip
     if isinstance(error, requests.exceptions.SSLError):
         said = f"the certificate of {access.host} is signed by nobody who is known here"
         hint = "fingerprint: of the node's certificate, or ca_file: its /etc/pve/pve-root-ca.pem"
-        return errors.Unreachable(call, 0, said, hint=hint)
+        return errors.NotTrusted(call, 0, said, hint=hint)
     if isinstance(error, requests.Timeout):
         return errors.Unreachable(call, 0, f"no answer from {access.host}:{access.port} in time")
     return errors.Unreachable(call, 0, f"{access.host}:{access.port} cannot be reached",

@@ -137,8 +137,16 @@ def planted_row(ground: Ground, searches: int, processes: int, seed: int) -> Row
     }
 
 
-def regret_rows(ground: Ground, surface: Surface, what: str, searches: int, processes: int, seed: int) -> list[Row]:
-    """How much of the best configuration's worth is missed, after as many trials."""
+def regret_rows(
+    ground: Ground,
+    surface: Surface,
+    what: str,
+    searches: int,
+    processes: int,
+    seed: int,
+    pooled: dict[str, list[float]],
+) -> list[Row]:
+    """How much of the best configuration's worth is missed, after as many trials; `pooled` gets each search's."""
     task = Task(ground, surface, range(0), f"regret/{seed}/{ground.name}/{what}", peers=True)
     found = many(task, searches, processes)
     chosen = {"nettune": [told.own for told in found]}
@@ -147,6 +155,7 @@ def regret_rows(ground: Ground, surface: Surface, what: str, searches: int, proc
     for name, sets in chosen.items():
         missed = [best - surface.worth(on) for on in sets]
         error = statistics.stdev(missed) / math.sqrt(len(missed)) if len(missed) > 1 else 0.0
+        pooled.setdefault(name, []).extend(missed)
         rows.append(
             {
                 "noise": ground.name,
@@ -188,11 +197,14 @@ def main() -> None:
         printed("planted: 3 %, 10 %, two of 5 % that harm each other, 6 % that costs 50 % of p99", rows["planted"])
     if "regret" in tables:
         searches = max(10, chosen.replays // 10)
-        rows["regret"] = []
+        rows["regret"], pooled = [], dict[str, list[float]]()
         for ground in made:
             for what, surface in (("with p99", PLANTED), ("goodput alone", GOODPUT_ALONE)):
-                found = regret_rows(ground, surface, what, searches, chosen.processes, chosen.seed)
+                found = regret_rows(ground, surface, what, searches, chosen.processes, chosen.seed, pooled)
                 printed("regret after equal trials, all of one length", found)
                 rows["regret"] += found
+        printed("regret over all of these surfaces", [
+            {"by": name, "searches": str(len(missed)), "mean regret": f"{100 * statistics.fmean(missed):.2f} %"}
+            for name, missed in pooled.items()])  # fmt: skip
     print(f"\n{time.monotonic() - started:.0f} s")
     kept(chosen.json, {"benchmark": "search", "seed": chosen.seed, **rows})

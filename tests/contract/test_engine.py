@@ -198,6 +198,7 @@ class TestLibiperf(EngineContract):
 _ALIKE = math.log(1.1)
 
 
+@pytest.mark.quiet
 @pytest.mark.netns
 def test_both_engines_agree_within_a_tenth(lab: Lab) -> None:
     """The executable twice and libiperf once a block, in random order: what libiperf does may be less than 10 %.

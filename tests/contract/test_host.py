@@ -77,7 +77,7 @@ class HostContract:
     @pytest.fixture
     def through(self, tmp_path: Path) -> Iterator[Through]:
         """Each host brings its own."""
-        raise NotImplementedError
+        raise NotImplementedError  # a contract is tested through those who keep it
 
     @pytest.mark.parametrize("code", [0, 1, 77, 255])
     def test_the_exit_code_is_kept(self, through: Through, code: int) -> None:
@@ -293,7 +293,7 @@ class LivingHostContract(HostContract):
     @pytest.fixture
     def host(self) -> Iterator[Host]:
         """Each host brings its own."""
-        raise NotImplementedError
+        raise NotImplementedError  # a contract is tested through those who keep it
 
     @pytest.fixture
     def through(self, host: Host) -> Through:

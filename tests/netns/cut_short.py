@@ -1,7 +1,9 @@
-"""`nettune apply` that is killed, or loses its way to the host, right before it sends its n-th command there.
+"""`nettune apply`, `confirm`, `rollback`: killed, or cut off from the host, right before the n-th command goes there.
 
-    python -m tests.netns.cut_short STEP kill|cut|count VERB WORDS…
+    python -m tests.netns.cut_short STEP kill|cut|off|count VERB WORDS…
 
+With STEP as `w3`, right before the third that writes there: under the host's lock, or files for the next boot; as
+`g3`, the third of all from the arming of the guard on, which is the first that writes.
 `cut` takes the desk's end of SSH down, or runs the words of NETTUNE_TEST_CUT; `off` runs those and kills it too;
 `count` does nothing and prints how many commands there were.
 """
@@ -16,10 +18,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench.hosts.host import Host
-from nettune import applying
+from nettune import applying, changes
 from nettune.__main__ import main
+from tuning.guard import LEFT
 
-step, how, *words = int(sys.argv[1]), *sys.argv[2:]
+counts = sys.argv[1].rstrip("0123456789")
+step, how, *words = int(sys.argv[1].removeprefix(counts)), *sys.argv[2:]
 sent = 0
 _opened = vars(applying)["opened"]
 
@@ -35,23 +39,32 @@ class Counting:
 
     def run(self, command: Any) -> Any:  # Any: as Host's, which it passes on
         """See Host."""
-        strike()
+        strike(command)
         return self._host.run(command)
 
     def run_all(self, commands: Any) -> Any:  # Any: as above
         """See Host."""
-        strike()
+        strike(*commands)
         return self._host.run_all(commands)
 
     def start(self, command: Any) -> Any:  # Any: as above
         """See Host."""
-        strike()
+        strike(command)
         return self._host.start(command)
 
 
-def strike() -> None:
+def words_of(commands: Any) -> list[str]:  # Any: as Host's
+    """All that is sent for them."""
+    return [word for each in commands for word in (*each.argv, each.stdin or "")]
+
+
+def strike(*commands: Any) -> None:  # Any: as Host's
     """One more command; the last one, where its number has come."""
     global sent  # noqa: PLW0603 - one program, one count
+    words = set(words_of(commands)) - {LEFT}  # that takes the lock, and reads
+    writes = any(each in word for word in words for each in ("flock -", "keep.next"))
+    if not writes and (counts == "w" or (counts == "g" and sent == 0)):
+        return
     sent += 1
     if sent != step:
         return
@@ -70,7 +83,8 @@ def counted(word: str) -> Iterator[Host]:
         yield Counting(host)
 
 
-vars(applying)["opened"] = counted
+for each in (applying, changes):
+    vars(each)["opened"] = counted
 sys.argv = ["nettune", *words]
 try:
     main()

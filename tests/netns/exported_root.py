@@ -1,5 +1,6 @@
 """A Debian of the test's own with the tools that read our exports (ifupdown2, tuned, udev), entered in a namespace."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.hosts.command import Command, Outcome
@@ -11,13 +12,13 @@ from bench.images.debian import ROOT_ALONE
 PACKAGES = ("ifupdown2", "tuned", "udev", "dbus", "procps", "iproute2", "ethtool", "systemd", "kmod")
 
 
-def made(folder: Path) -> Path:
+def made(folder: Path, packages: Sequence[str] = PACKAGES) -> Path:
     """The tree, by mmdebstrap; about 25 s."""
     root = folder / "root"
     command = Command(
         (
             *ROOT_ALONE,
-            *("mmdebstrap", "--mode=root", "--variant=essential", f"--include={','.join(PACKAGES)}"),
+            *("mmdebstrap", "--mode=root", "--variant=essential", f"--include={','.join(packages)}"),
             *('--aptopt=APT::Install-Recommends "false"', "--dpkgopt=force-unsafe-io"),
             *(f"--aptopt={line}" for line in sources.options(Local())),
             *("", str(root), *sources.sources(Local())),

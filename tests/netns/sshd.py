@@ -70,7 +70,9 @@ def skip_where_it_cannot_run() -> None:
 
 
 def make_key(path: Path) -> Path:
-    """A new ed25519 key without a passphrase."""
+    """A new ed25519 key without a passphrase, unless there is one."""
+    if path.exists():
+        return path
     Local().run(Command(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)))).require()
     return path
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.facts.sheet import differences
+from bench.facts import state
+from bench.facts.sheet import Sheets, differences
 from bench.hosts.command import Command
 from tests.netns.nettune_command import run_program
 from tests.netns.standing_hosts import Machines, waited
-from tests.netns.test_apply import A, changes, desk, prefix, profile
+from tests.netns.test_apply import A, desk, prefix, profile
+from tuning.applying import keeping
 
 KINDS: Mapping[str, Mapping[str, str]] = {
     "sysctl": {"net.ipv4.tcp_rmem": "4096 131072 67108864", "net.ipv4.tcp_congestion_control": "reno"},
@@ -24,15 +26,31 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "queue": {"rps_cpus": "1"},
     "qdisc": {"qdisc": "pfifo limit 50"},
     "link": {"txqueuelen": "2000", "gro_max_size": "131072"},
+    "bridge": {"ageing_time": "6000", "mcast_snooping": "off"},
 }
-STEPS = range(6, 26)  # of about 24; what comes before the guard changes nothing
+OWN = {"bridge": ("br9", "--allow", "guests")}  # a device of that kind; the others are the data device's
+_MADE = """\
+ip link show br9 >/dev/null 2>&1 && exit
+ip link add br9 type bridge && ip link add port9 type veth peer name peer9 &&
+ip link set peer9 up && ip link set port9 master br9 up && ip link set br9 up
+"""
+STEPS = range(1, 22)  # from the arming on, of 14 to 19; what comes before it changes nothing
 
 
-def _apply(machines: Machines, step: int, how: str, mine: str) -> str:
+def _apply(machines: Machines, step: int, how: str, mine: str, kind: str) -> str:
     """What it said on its error output; apply with that many commands sent before it is cut short."""
-    words = ("-m", "tests.netns.cut_short", str(step), how, "apply", mine, "--host", A, "--device", "eth0")
+    device = OWN.get(kind, ("eth0",))
+    words = ("-m", "tests.netns.cut_short", f"g{step}", how, "apply", mine, "--host", A, "--device", *device)
     done = run_program((sys.executable, *words, "--disruption", "d4", "--confirm-within", "5"), prefix(machines))
     return done.stderr
+
+
+def _facts(machines: Machines) -> Sheets:
+    """The state of all machines, with a bridge of a's own."""
+    machines.a.run(Command(("sh", "-c", _MADE))).require()
+    waited(lambda: "tentative" not in machines.a.run(Command(("ip", "-6", "addr"))).stdout, 10)
+    (mine,) = state.read({machines.a: ["eth0", "br9"]}, bridged=[machines.a]).values()
+    return {**machines.facts(), "a": mine}
 
 
 @pytest.mark.sampled(44)
@@ -43,26 +61,28 @@ def test_a_host_is_as_it_was_wherever_it_is_cut_short(
     machines: Machines, tmp_path: Path, kind: str, step: int, how: str
 ) -> None:
     """The host alone, or by rollback of what was confirmed; nothing of it is armed afterwards."""
-    before = machines.facts()
-    _apply(machines, step, how, profile(tmp_path, **KINDS[kind]))
+    before = _facts(machines)
+    _apply(machines, step, how, profile(tmp_path, **KINDS[kind]), kind)
     machines.desk.run(Command(("ip", "link", "set", "port-a", "up"))).require()
     waited(lambda: desk(machines, "history", A).returncode == 0, 30)
-    waited(lambda: not any(each["state"] == "armed" for each in changes(machines, A)), 20)
-    known = changes(machines, A)
-    if known and known[-1]["state"] == "confirmed":
+    waited(lambda: not any(each.state == "armed" for each in keeping.changes(machines.a)), 20)
+    known = keeping.changes(machines.a)
+    if known and known[-1].to_stand:
         back = desk(machines, "rollback", A)
         assert back.returncode == 0, back.stderr
 
     waited(lambda: "tentative" not in machines.a.run(Command(("ip", "-6", "addr"))).stdout, 5)
-    assert differences(before, machines.facts()) == ()
+    assert differences(before, _facts(machines)) == ()
     machines.a.run(Command(("sh", "-c", "rm -rf /var/lib/nettune")))
 
 
-def test_the_steps_of_the_matrix_are_those_of_an_apply(machines: Machines, tmp_path: Path) -> None:
-    """Its first step comes before anything is armed, its last at or after the confirmation."""
-    said = _apply(machines, 0, "count", profile(tmp_path, **KINDS["sysctl"]))
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_steps_of_the_matrix_are_those_of_an_apply(machines: Machines, tmp_path: Path, kind: str) -> None:
+    """The last of them comes after the confirmation, which is an apply's last command."""
+    _facts(machines)
+    said = _apply(machines, 0, "count", profile(tmp_path, **KINDS[kind]), kind)
     sent = re.search(r"^sent (\d+)$", said, re.MULTILINE)
     assert desk(machines, "rollback", A).returncode == 0
 
     assert sent is not None, said
-    assert STEPS[0] < int(sent[1]) <= STEPS[-1] + 1
+    assert 10 < int(sent[1]) < STEPS[-1] + 1

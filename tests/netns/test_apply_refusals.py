@@ -97,8 +97,9 @@ def test_a_host_key_that_has_changed_is_refused(untouched: Machines, tmp_path: P
 
 def test_a_node_that_would_be_fenced_is_refused_whatever_is_allowed(untouched: Machines, tmp_path: Path) -> None:
     """Corosync on the device, HA active, no other ring; in maintenance it goes on. Proxmox's programs are stand-ins."""
-    folder = tmp_path / "pve"
+    folder, filters = tmp_path / "pve", tmp_path / "whole"
     folder.mkdir()
+    filters.mkdir()
     (folder / "corosync.conf").write_text("nodelist {\n node {\n  ring0_addr: 192.0.2.2\n }\n}\n", encoding="utf-8")
     sh(untouched, f"mkdir -p /etc/corosync && mount --bind {folder} /etc/corosync; mount -t tmpfs none /usr/local/bin")
     node = untouched.a.run(Command(("uname", "-n"))).stdout.strip().partition(".")[0]
@@ -110,18 +111,21 @@ def test_a_node_that_would_be_fenced_is_refused_whatever_is_allowed(untouched: M
     words = ("apply", mine, "--host", A, "--device", "eth0", "--allow", "corosync", "--disruption", "d4", "--dry-run",
              "--json")  # fmt: skip
     told = []
+    whole = profile(filters, **{"net.ipv4.conf.all.rp_filter": "1"})
     for state, rings in (("active", links.partition("LINK ID 1")[0]), ("maintenance mode", links), ("active", links)):
         for name, text in (("ha-manager", ha.format(state=state)), ("corosync-cfgtool", rings)):
             (folder / f"{name}.txt").write_text(text, encoding="utf-8")
             line = f"printf '#!/bin/sh\\ncat {folder}/{name}.txt\\n' >/usr/local/bin/{name}"
             sh(untouched, f"{line}; chmod +x /usr/local/bin/{name}")
         told.append(desk(untouched, *words))
+    told.append(desk(untouched, "apply", whole, *words[2:]))
     sh(untouched, "umount /usr/local/bin /etc/corosync")
 
     assert "corosync has no other ring than by eth0" in told[0].stdout, told[0].stderr
     assert "node-maintenance enable" in told[0].stdout
     assert "fenced" not in told[1].stdout
     assert "fenced" not in told[2].stdout  # its second ring is on no device that is changed
+    assert "it acts on the whole host, and HA is active" in told[3].stdout, told[3].stdout + told[3].stderr
 
 
 def test_who_else_sets_it_is_told_beside_the_plan(untouched: Machines, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from bench.hosts.namespace import Namespace
 from tests.netns import sshd
 from tests.netns.exported_root import entered, inside, made, put
 from tests.netns.nettune_command import nettune
-from tests.netns.standing_hosts import RMEM, mtu, tso, value
+from tests.netns.standing_hosts import RMEM, mtu, tso, value, waited
 from tests.netns.test_apply import HELD, profile
 from tuning.applying.lasting import UNIT
 from tuning.exports import interfaces
@@ -47,6 +47,7 @@ def host() -> Iterator[Namespace]:
         Local().run(Command(("ip", "-netns", found.netns, *words))).require()
         for device in ("eth0", "peer0"):
             found.run(Command(("ip", "link", "set", device, "up"))).require()
+        waited(lambda: "tentative" not in found.run(Command(("ip", "-6", "address"))).stdout, 10)
         yield found
 
 
@@ -90,12 +91,27 @@ def test_ifupdown2_takes_the_edited_file_and_applies_it(host: Namespace, root: P
     assert set(INTERFACES.splitlines()) <= set(text.splitlines())
 
 
+def test_what_ifupdown2_would_pass_over_is_a_command(host: Namespace, root: Path, tmp_path: Path) -> None:
+    """It reads "on" of every line with a "segmentation", so `tso-offload on` does nothing where it is off."""
+    entered(host, root)
+    host.run(Command(("ethtool", "-K", "eth0", "tso", "off"))).require()
+    (tmp_path / "interfaces").write_text(INTERFACES, encoding="utf-8")
+    put(root, "/etc/network/interfaces", INTERFACES.replace("inet static\n", "inet static\n    tso-offload on\n"))
+    inside(host, root, "mkdir -p /run/network; ifreload -a").require()
+    passed_over = tso(host)
+    words = ("--device", "eth0", "--interfaces", str(tmp_path / "interfaces"))
+    put(root, "/etc/network/interfaces", exported(tmp_path, "ifupdown2", *words, tso="on"))
+    inside(host, root, "ifreload -a").require()
+
+    assert (passed_over, tso(host)) == ("off", "on")
+
+
 def test_ifupdown2_knows_every_option_that_we_write(host: Namespace, root: Path) -> None:
     """It passes over unknown ones without a word, so its own list is asked."""
     entered(host, root)
     known = inside(host, root, "ifquery --syntax-help").stdout
     words = {word for knob in KNOBS.values() for word in knob.words()} | {each.setting for each in catalogue().values()}
-    ours = {found[0] for word in words if word and (found := interfaces.attribute(word, "1"))}
+    ours = {found[0] for word in words if word for each in ("1", "off") if (found := interfaces.attribute(word, each))}
 
     assert {each for each in ours if not re.search(rf"^\s*{re.escape(each)}:?\s*$", known, re.MULTILINE)} == set()
     assert {"mtu", "tso-offload", "bond-xmit-hash-policy", "bridge-mcsnoop"} <= ours
@@ -107,8 +123,9 @@ def test_tuned_takes_the_profile_and_verifies_it(host: Namespace, root: Path, tm
     text = exported(tmp_path, "tuned", "--device", "eth0",
                     **{RMEM: HELD, "net.ipv4.tcp_slow_start_after_idle": "0", "tso": "off", "gro": "off"})  # fmt: skip
     put(root, "/etc/tuned/mine/tuned.conf", text)
-    inside(host, root, "mkdir -p /run/dbus; dbus-daemon --system --fork --nopidfile")
-    inside(host, root, "tuned --profile mine --daemon --log /tmp/tuned.log --pid /run/tuned.pid")
+    # setsid: what is left of a command's group when it ends is killed, and a daemon leaves it only after its fork.
+    inside(host, root, "mkdir -p /run/dbus; setsid dbus-daemon --system --fork --nopidfile")
+    inside(host, root, "setsid tuned --profile mine --daemon --log /tmp/tuned.log --pid /run/tuned.pid")
     asked = "for i in $(seq 300); do tuned-adm active 2>/dev/null | grep -q mine && break; sleep 0.1; done"
     active = inside(host, root, f"{asked}; tuned-adm active", 180.0)
     good = inside(host, root, "tuned-adm verify")

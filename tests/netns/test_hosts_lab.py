@@ -1,6 +1,5 @@
 """Machines that already stand, measured over SSH; and what becomes of them when nettune or the way to them is lost."""
 
-import json
 import os
 import signal
 import subprocess  # noqa: TID251 - the tests stand outside the door
@@ -26,7 +25,8 @@ from tuning.journal import kept
 from tuning.knobs.knob import Change
 from tuning.restoring import script, undoing
 from tuning.through import Through
-from tuning.treatments import Settings, write
+from tuning.treatments import Settings
+from tuning.undoing import write
 
 CONTROL = " ".join(standing_hosts.CONTROL.values())
 LATENCY = "[{kind: latency, duration_s: 0.1, interval_s: 0.002}]"
@@ -50,58 +50,6 @@ def untouched(machines: Machines) -> Iterator[Machines]:
 def _started(machines: Machines, plan: str) -> "subprocess.Popen[str]":
     """A run whose first trial holds the treatment `held`."""
     return start("run", plan, "--seed", str(held_first("standing")), prefix=machines.prefix)
-
-
-@pytest.mark.sampled(1)
-def test_a_plan_is_measured_between_machines_that_stand(untouched: Machines, state: Path) -> None:
-    """Offload, MTU and sysctl, by iperf3 and irtt; every trial counts, all is as before, no guard is left."""
-    plan = untouched.plan(
-        f"{{no-tso: {{tso: off}}, small-mtu: {{mtu: 1400}}, small-buffers: {BUFFERS}}}",
-        "[{kind: tcp, duration_s: 0.8, warmup_s: 0.2}, {kind: latency, duration_s: 0.3}]",
-        primary="tcp.goodput",
-    )
-    before = untouched.facts()
-    done = nettune("run", plan, "--seed", "1", prefix=untouched.prefix)
-
-    assert done.returncode == 0, done.stderr
-    assert differences(before, untouched.facts()) == ()
-    document = shown()
-    assert document["skipped"] == []
-    assert document["trials"].items() >= {"done": 10, "failed": 0, "missing": 0, "orphan": 0}.items()
-    found = {each["treatment"]: each["effect_pct"] for each in document["treatments"] if each["primary"]}
-    assert found["no-tso"] < -20
-    assert found["small-buffers"] < -20
-    assert [guards(host) for host in untouched.both] == [[], []]
-    assert list((state / "journals-of-hosts").glob("*")) == []
-
-
-@pytest.mark.sampled(1)
-def test_a_search_between_machines_that_stand(untouched: Machines, state: Path) -> None:
-    """A small receive buffer of theirs is found and confirmed, every trial guarded; they are as before, and so are we.
-
-    What a program there owns is left to it, and what only sockets of the ends feel is turned there alone.
-    """
-    plan = untouched.plan("{}", "[{kind: tcp, duration_s: 0.3, warmup_s: 0.1}]", primary="tcp.goodput")
-    was = value(untouched.b, RMEM)
-    for host in untouched.both:
-        host.run(Command(("sysctl", "-w", f"{RMEM}={HELD}"))).require()
-    before = untouched.facts()
-    try:
-        done = nettune("tune", plan, "--knob", RMEM, "--no-anchors", "--trials", "75", "--seed", "3", "--json",
-                       "--out", str(untouched.folder / "tuned.yaml"), prefix=untouched.prefix)  # fmt: skip
-        after = untouched.facts()
-    finally:
-        for host in untouched.both:
-            host.run(Command(("sysctl", "-w", f"{RMEM}={was}"))).require()
-
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["status"] == "confirmed", found["said"]
-    assert [each["setting"] for each in found["picks"][0]["settings"]] == [RMEM]
-    assert "receive-window" in dict(found["explored"]["symptoms"])
-    assert differences(before, after) == ()
-    assert [guards(host) for host in untouched.both] == [[], []]
-    assert list((state / "journals-of-hosts").glob("*")) == []
 
 
 def test_a_killed_controller_that_never_comes_back_leaves_hosts_that_restore_themselves(

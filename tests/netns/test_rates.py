@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +27,7 @@ from nettune.places import places
 from results.store import opened
 from tests.netns.nettune_command import nettune, plan_file, shown
 
+pytestmark = pytest.mark.quiet
 UDP = Udp("udp", 100, 1400, 0.8, 0.2, "forward")
 _WIRE = 1400 / 1442  # payload of a datagram on the wire: 28 bytes of IPv4 and UDP, 14 of Ethernet
 
@@ -174,16 +176,19 @@ def test_a_load_that_cannot_begin_fails_the_probe(state: Path) -> None:
             probe.measure(Pair(lab.a, lab.b, 21000, 31000, known=known, beside=beside))
 
 
+@pytest.mark.quiet
 def test_sockperf_and_irtt_agree_on_what_a_round_trip_is(state: Path) -> None:
-    """Two definitions of one thing, within a factor of 3 of each other; half a round trip would hardly pass that."""
+    """Two definitions of one thing, by turns; each one's best of three, within a factor of 3 of the other's."""
+    probes = (Latency("long", 2.0, 0.01, 60, tool="sockperf"), Latency("short", 2.0, 0.01, 60))
+    best = [math.inf, math.inf]
     with _bridge(state) as lab:
         pair = Pair(lab.a, lab.b, 21000, 31000)
-        long, short = Latency("long", 5.0, 0.01, 60, tool="sockperf"), Latency("short", 2.0, 0.01, 60)
-        medians = [
-            next(s.value for s in probe.measure(pair).samples if s.metric == "rtt_p50") for probe in (long, short)
-        ]
+        for _ in range(3):
+            for at, probe in enumerate(probes):
+                median = next(s.value for s in probe.measure(pair).samples if s.metric == "rtt_p50")
+                best[at] = min(best[at], median)
 
-    assert 1 / 3 < medians[0] / medians[1] < 3
+    assert 1 / 3 < best[0] / best[1] < 3
 
 
 def _opened(lab: Lab, probe: Requests) -> tuple[dict[str, float], int, int]:

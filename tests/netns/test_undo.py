@@ -25,7 +25,8 @@ from bench.labs.topology import Kind, Topology
 from bench.plan import SettingSpec
 from tests.netns.able import able
 from tuning import journal
-from tuning.treatments import RestoreFailed, Settings, undo
+from tuning.treatments import Settings
+from tuning.undoing import RestoreFailed, undo
 
 _PREPARED = (
     # A state that knobs are known to drag along: IPv6 beside IPv4, static routes, a permanent neighbour, own sysctls.

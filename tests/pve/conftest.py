@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.netns import exported_root, sshd
+from tests.pve import net_node
 from tests.pve.kit import Double, running
+from tests.pve.standing import Cluster, stood
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -15,8 +18,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.pve)
 
 
+@pytest.fixture(scope="session")
+def node_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree with ifupdown2, for the nodes that stand behind the double."""
+    sshd.skip_where_it_cannot_run()
+    return exported_root.made(tmp_path_factory.mktemp("node"), net_node.PACKAGES)
+
+
 @pytest.fixture
 def double(tmp_path: Path) -> Iterator[Double]:
     """With one node, and what fakepve has by itself."""
     with running(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """With guests behind it, and nettune's state in the test's own folder."""
+    monkeypatch.setenv("NETTUNE_STATE", str(tmp_path / "state"))
+    with stood(tmp_path) as found:
         yield found

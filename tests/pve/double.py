@@ -3,7 +3,8 @@
     python -m tests.pve.double FOLDER
 
 Prints the port once it listens; FOLDER gets fakepve.crt. Each line of input is ["name", [arguments], {named}]: a
-method of fakepve's, or one of ours; each answer is a line of JSON.
+method of fakepve's, or one of ours; each answer is a line of JSON. What fakepve lets pass and Proxmox VE does not:
+strict.py.
 """
 
 import asyncio
@@ -12,8 +13,45 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from fakepve import FakePve  # type: ignore[import-untyped]
 from fakepve.certs import make_cert  # type: ignore[import-untyped]
+
+from tests.pve.network_double import NetworkApi, NodeNetwork
+from tests.pve.sdn_double import SdnApi
+from tests.pve.strict import Strict
+
+
+class Followed(Strict):
+    """Takes net0 of a VM that runs at once, as qemu-server does where `hotplug` has network in it.
+
+    Where somebody stands behind its VMs (tests.pve.guests), one that was stopped is started once that is gone.
+    """
+
+    followed = False
+
+    async def _do_stop(self, vm: Any, user: str, p: Any) -> Any:  # Any: as in told
+        vm.closing = self.followed
+        return await super()._do_stop(vm, user, p)
+
+    async def _do_start(self, vm: Any, user: str, p: Any) -> Any:  # Any: as in told
+        for _ in range(500):
+            if not getattr(vm, "closing", False):
+                break
+            await asyncio.sleep(0.02)
+        return await super()._do_start(vm, user, p)
+
+    async def _apply_config(self, vm: Any, user: str, p: Any) -> None:  # Any: as in told
+        await super()._apply_config(vm, user, p)
+        if "net0" in vm.pending and "network" in vm.config.get("hotplug", "network,disk,usb").split(","):
+            vm.config["net0"] = vm.pending.pop("net0")
+
+
+class Pve(NetworkApi, SdnApi, Followed):
+    """The strict one with networks of its nodes, and SDN."""
+
+    def __init__(self, **given: Any) -> None:  # Any: as Strict
+        super().__init__(**given)
+        self.sdn = {"zones": {}, "vnets": {}}
+        self.sdn_running = {"zones": {}, "vnets": {}}
 
 
 def told(pve: Any, name: str, arguments: list[Any], named: dict[str, Any]) -> Any:  # Any: JSON, and an untyped library
@@ -26,12 +64,17 @@ def told(pve: Any, name: str, arguments: list[Any], named: dict[str, Any]) -> An
 
 def _set(pve: Any, vmid: int, attribute: str, value: Any) -> None:  # Any: as in told, here and below
     """An attribute of it, or of one of its guests."""
-    setattr(pve.vm(int(vmid)) if vmid else pve, attribute, value)
+    setattr(pve.guest(int(vmid)) if vmid else pve, attribute, value)
 
 
 def _configure(pve: Any, vmid: int, key: str, value: str) -> None:
     """What Proxmox VE adds to a configuration by itself."""
-    pve.vm(int(vmid)).config[key] = value
+    pve.guest(int(vmid)).config[key] = value
+
+
+def _store(pve: Any, name: str, key: str, value: Any) -> None:
+    """A key of a storage: its content, what is free, the volumes in it."""
+    pve.storages[name][key] = value
 
 
 def _acl(pve: Any, who: str, rights: list[Any]) -> None:
@@ -43,16 +86,53 @@ def _add_pool(pve: Any, name: str) -> None:
     pve.pools[name] = set()
 
 
+def _configure_firewall(pve: Any, enable: int) -> None:
+    """The cluster's, on or off."""
+    pve.firewall_config("cluster")["options"]["enable"] = enable
+
+
 def _guests(pve: Any) -> dict[str, Any]:
-    return {str(vm.vmid): {"name": vm.name, "status": vm.status, "config": dict(vm.config)} for vm in pve.vms}
+    found = [("qemu", each) for each in pve.vms] + [("lxc", each) for each in pve.cts]
+    return {
+        str(each.vmid): {
+            "name": each.name,
+            "node": each.node,
+            "status": each.status,
+            "since": getattr(each, "started_at", 0),
+            "kind": kind,
+            "config": dict(each.config),
+            "ssh-public-keys": pve.keys.get(each.vmid, ""),
+        }
+        for kind, each in found
+    }
+
+
+def _volumes(pve: Any, storage: str) -> list[str]:
+    return sorted(pve.storages[storage].get("volumes", {}))
 
 
 def _requests(pve: Any) -> list[Any]:
     return [list(each[:2]) for each in pve.requests]
 
 
+def _network(pve: Any, node: str, enter: list[str]) -> None:
+    """A node that a line of shell is run on behind those words."""
+    pve.networks[node] = NodeNetwork(enter)
+
+
+def _sdn(pve: Any) -> dict[str, Any]:
+    return {"written": pve.sdn, "running": pve.sdn_running}
+
+
+def _after_reload(pve: Any, node: str, words: list[str]) -> None:
+    """What goes wrong with a node's reload."""
+    pve.networks[node].after = words
+
+
 OURS: dict[str, Callable[..., Any]] = {
-    "set": _set, "configure": _configure, "acl": _acl, "add_pool": _add_pool, "guests": _guests, "requests": _requests,
+    "set": _set, "configure": _configure, "configure_firewall": _configure_firewall, "store": _store, "acl": _acl,
+    "add_pool": _add_pool, "guests": _guests, "requests": _requests, "volumes": _volumes,
+    "network": _network, "sdn": _sdn, "after_reload": _after_reload,
 }  # fmt: skip
 
 
@@ -64,7 +144,7 @@ def said(line: object) -> None:
 
 async def main() -> None:
     """Serve until standard input ends."""
-    pve = FakePve(user="root@pam", password="secret", host="127.0.0.1", port=0)  # noqa: S106 - of a double
+    pve = Pve(user="root@pam", password="secret", host="127.0.0.1", port=0)  # noqa: S106 - of a double
     pve.time_scale = 0
     cert, key, _ = make_cert(sys.argv[1], hosts=("127.0.0.1",))
     await pve.start(cert, key)

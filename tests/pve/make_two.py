@@ -3,37 +3,18 @@
 python -m tests.pve.make_two PORT FOLDER N before|after SOURCE
 """
 
-import os
-import signal
 import sys
 from pathlib import Path
 
 from bench.pve.access import Access
 from bench.pve.client import Client
 from bench.pve.deploying import deployed
-from bench.pve.wire import Https, Parameters, Reply
-from tests.pve.faults import wanted
+from bench.pve.wire import Https
+from tests.pve.faults import Mortal, wanted
 
 port, folder, at, when, source = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]
 access = Access("127.0.0.1", "root@pam", "secret", port, ca_file=str(folder / "fakepve.crt"))
 
-
-class Mortal(Https):
-    """Dies at its n-th request."""
-
-    sent = 0
-
-    def call(self, method: str, path: str, parameters: Parameters) -> Reply:
-        """See Wire.call."""
-        self.sent += 1
-        if self.sent == at and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        reply = super().call(method, path, parameters)
-        if self.sent == at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return reply
-
-
-with deployed(Client(Mortal(access), sleep=lambda _: None), wanted(source), leases_folder=folder / "leases",
-              cluster=folder / "pve.yaml", at_once=1):  # fmt: skip
+client = Client(Mortal(Https(access), at, when), sleep=lambda _: None)
+with deployed(client, wanted(source), leases_folder=folder / "leases", cluster=folder / "pve.yaml", at_once=1):
     pass

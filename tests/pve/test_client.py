@@ -2,6 +2,7 @@
 
 import hashlib
 import ssl
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from bench.pve import errors
 from bench.pve.errors import Forbidden, NotLoggedIn, PveFault, Refused, TaskFailed, Unreachable
 from bench.pve.wire import Parameters
-from tests.pve.kit import Double
+from tests.pve.kit import Double, running
 
 TOKEN = "bench@pve!net"  # noqa: S105 - a name
 
@@ -152,3 +153,65 @@ def test_every_status_has_a_kind() -> None:
         found = errors.of("GET /x", status, "y", {})
         assert type(found) is kind
         assert found.status == status
+
+
+# Every call that nettune sends, with one thing in it that the packaged schema does not have.
+CALLS: list[tuple[str, str, dict[str, str | int]]] = [
+    ("GET", "/version", {"nope": 1}),
+    ("GET", "/nodes", {"nope": 1}),
+    ("GET", "/pools", {"poolid": "a b"}),
+    ("GET", "/access/permissions", {"path": "/", "nope": 1}),
+    ("GET", "/cluster/resources", {"type": "guests"}),
+    ("GET", "/cluster/nextid", {"vmid": 5}),
+    ("GET", "/nodes/pve1/network", {"type": "bridges"}),
+    ("GET", "/nodes/pve1/storage", {"enabled": "maybe"}),
+    ("GET", "/nodes/pve1/storage/local/content", {"kind": "import"}),
+    ("DELETE", "/nodes/pve1/storage/local/content/local:import/x.qcow2", {"nope": 1}),
+    ("GET", "/nodes/pve1/tasks/{upid}/status", {"nope": 1}),
+    ("GET", "/nodes/pve1/tasks/{upid}/log", {"limit": -1}),
+    ("DELETE", "/nodes/pve1/tasks/{upid}", {"nope": 1}),
+    ("POST", "/nodes/pve1/qemu", {"vmid": 101, "cores": 0}),
+    ("POST", "/nodes/pve1/qemu", {"vmid": 101, "net0": "virtio,x=1"}),
+    ("POST", "/nodes/pve1/qemu/100/clone", {"newid": 101, "hostname": "x"}),
+    ("GET", "/nodes/pve1/qemu/100/config", {"current": "x"}),
+    ("PUT", "/nodes/pve1/qemu/100/config", {"net0": "virtio,mtu=0"}),
+    ("PUT", "/nodes/pve1/qemu/100/config", {"sshkeys": "ssh-ed25519 AAAA x"}),
+    ("GET", "/nodes/pve1/qemu/100/status/current", {"nope": 1}),
+    ("POST", "/nodes/pve1/qemu/100/status/start", {"nope": 1}),
+    ("POST", "/nodes/pve1/qemu/100/status/stop", {"timeout": "soon"}),
+    ("DELETE", "/nodes/pve1/qemu/100", {"purge": "so"}),
+    ("POST", "/nodes/pve1/qemu/100/agent/exec", {}),
+    ("GET", "/nodes/pve1/qemu/100/agent/exec-status", {"pid": "x"}),
+    ("POST", "/nodes/pve1/lxc", {"vmid": 101, "ostemplate": "local:vztmpl/x.tar.zst", "name": "x"}),
+    ("POST", "/nodes/pve1/lxc/102/clone", {"newid": 101, "name": "x"}),
+    ("PUT", "/nodes/pve1/lxc/102/config", {"net0": "virtio,bridge=vmbr0"}),
+    ("GET", "/nodes/pve1/lxc/102/config", {"nope": 1}),
+    ("POST", "/nodes/pve1/lxc/102/status/start", {"nope": 1}),
+    ("POST", "/nodes/pve1/lxc/102/status/stop", {"nope": 1}),
+    ("DELETE", "/nodes/pve1/lxc/102", {"purge": "so"}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "given"), CALLS)
+def test_the_double_refuses_what_the_schema_of_the_api_refuses(
+    shared: Double, method: str, path: str, given: dict[str, str | int]
+) -> None:
+    """In each call that nettune sends: so a test that passes against it sent what Proxmox VE takes."""
+    client = shared.client()
+    upid = client.post("/nodes/pve1/qemu/103/status/start") if "{upid}" in path else ""
+    before = shared.tell("guests")
+    bad = failing(lambda: client.whole(method, path.format(upid=upid), given))
+
+    assert isinstance(bad, Refused), bad
+    assert bad.fields
+    assert shared.tell("guests") == before
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Double]:
+    """One for all, with a guest of each kind."""
+    with running(tmp_path_factory.mktemp("shared")) as found:
+        for vmid in (100, 103):
+            found.tell("add_vm", vmid, f"vm{vmid}")
+        found.tell("add_ct", 102, "ct102")
+        yield found

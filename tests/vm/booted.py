@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.hosts.command import Command, Outcome
+from bench.hosts.host import Host
 from bench.hosts.local import Local
 from bench.images.cache import Image
 from bench.images.recipe import CMDLINE
@@ -26,13 +27,18 @@ class Guest:
     console: Path
 
     def ssh(self, line: str, *, deadline_s: float = 60.0) -> Outcome:
-        """The Outcome of a shell line in the guest. Its host key is the one that the seed brought, and no other."""
+        """The Outcome of a shell line in the guest."""
+        return Local().run(Command((*self.login, line), deadline_s=deadline_s))
+
+    @property
+    def login(self) -> tuple[str, ...]:
+        """The words before that line. Its host key is the one that the seed brought, and no other."""
         options = (
             *("-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"),
             *("-o", f"UserKnownHostsFile={self.folder / 'known_hosts'}", "-i", str(self.folder / "user")),
             *("-o", "IdentitiesOnly=yes", "-p", str(self.port)),
         )
-        return Local().run(Command(("ssh", *options, "root@127.0.0.1", line), deadline_s=deadline_s))
+        return ("ssh", *options, "root@127.0.0.1")
 
 
 def keys(folder: Path) -> dict[str, bytes]:
@@ -50,22 +56,28 @@ def keys(folder: Path) -> dict[str, bytes]:
 
 @contextlib.contextmanager
 def booted(
-    image: Image, folder: Path, files: Mapping[str, bytes], macs: tuple[str, ...] = (), more: tuple[str, ...] = ()
+    image: Image,
+    folder: Path,
+    files: Mapping[str, bytes],
+    macs: tuple[str, ...] = (),
+    more: tuple[str, ...] = (),
+    port: int = 0,
+    on: Host | None = None,
 ) -> Iterator[Guest]:
     """A guest with a management NIC and one more NIC for each of `macs`, cabled to nothing; ended on leaving.
 
-    `more` are further words for QEMU.
+    `more` are further words for QEMU; `port` is where its sshd is to be reached, a free one unless it is given; QEMU
+    runs `on` a namespace, unless here.
     """
     seed(folder / "seed.tar", files)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = port or _free()
     if (folder / "host.pub").exists():
         public = (folder / "host.pub").read_text(encoding="utf-8")
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}", encoding="utf-8")
     guest = Guest(folder, port, folder / "console")
     guest.console.write_bytes(b"")
-    with Local().start(Command((*_qemu(image, guest, macs), *more), deadline_s=3600.0)) as qemu:
+    command = Command((*_qemu(image, guest, macs), *more), deadline_s=3600.0)
+    with (on or Local()).start(command) as qemu:
         start = time.monotonic()
         while "nettune: " not in guest.console.read_text(encoding="utf-8", errors="replace"):
             if qemu.finished() or time.monotonic() - start > WATCHDOG_S:
@@ -74,6 +86,13 @@ def booted(
                 )
             time.sleep(0.02)
         yield guest
+
+
+def _free() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def _qemu(image: Image, guest: Guest, macs: tuple[str, ...]) -> tuple[str, ...]:

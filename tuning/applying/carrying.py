@@ -1,5 +1,6 @@
 """A planned change carried out: guarded by the host, written, read back, verified from outside, or put back."""
 
+import contextlib
 import functools
 import math
 import time
@@ -7,21 +8,24 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
+from bench.facts import riding
 from bench.facts.sheet import Difference, Sheets, differences
 from bench.hosts.command import HostFault
 from bench.hosts.host import Host
 from bench.shield import carried_through
-from results.errors import NotAble
+from results.errors import NotAble, first_of
 from tuning import guard, restoring
 from tuning.applying import keeping, record, verifying
 from tuning.applying.planning import Planned
 from tuning.applying.record import Applied
 from tuning.guard import Guard, NotGuarded
-from tuning.knobs.table import owner
+from tuning.knobs.table import BY_ITSELF, owner
 from tuning.through import Through
-from tuning.treatments import SettingRefused, write
+from tuning.treatments import SettingRefused
+from tuning.undoing import write
 
 _LINE_S = 0.1  # of an undo: a line of its script; a link that is reset takes longer, and has a line more
+_WANDERS = "irq/"  # which CPU serves an interrupt: irqbalance moves it all the time
 Again = Callable[[], AbstractContextManager[Host]]
 
 
@@ -29,9 +33,12 @@ class NotWell(NotAble):
     """A host was not as well after a change as before, so it was put back."""
 
 
-def apply(planned: Planned, profile: str, *, confirm_s: int, again: Again) -> Applied:
+def apply(
+    planned: Planned, profile: str, *, confirm_s: int, again: Again, say: Callable[[str], None] = lambda _: None
+) -> Applied:
     """The change on the host, armed: it puts itself back in `confirm_s` unless it is confirmed meanwhile.
 
+    `say` hears what cannot be watched there.
     Raises NotAble where something is refused, SettingRefused, NotWell, or HostFault; the host is as it was then, or
     puts itself back.
     """
@@ -44,12 +51,19 @@ def apply(planned: Planned, profile: str, *, confirm_s: int, again: Again) -> Ap
     devices = tuple(device.device for device in planned.lab.path)
     applied = Applied("", host.name, profile, time.time(), devices, planned.settings, changes, originals)
     lines = restoring.undoing(changes, baseline[host.name], planned.explains)
+    outlive = [each for each in changes if owner(each.key).kind in BY_ITSELF]
+    files = restoring.undoing(outlive, baseline[host.name], lambda _: False)
     gateways = verifying.answering(planned)
+    if silent := sorted(set(planned.riding.gateways) - set(gateways)):
+        say(f"{host.name}: not watched: {', '.join(silent)} answers no ping: a way out that is lost is seen by a new "
+            "connection alone")  # fmt: skip
     looks = verifying.looks(planned, gateways)
-    full, counted = verifying.full_packets(planned, gateways), verifying.errors(planned)
-    guarded = guard.arm(host, restoring.script(lines, record.header(applied), looks), confirm_s)
+    full, counted, speeds = (verifying.full_packets(planned, gateways), verifying.errors(planned),
+                             verifying.speeds(planned))  # fmt: skip
+    guarded = guard.arm(host, restoring.script(lines, record.header(applied), looks, files), confirm_s)
     guarded = replace(guarded, undo_s=min(math.ceil(_LINE_S * len(lines)), confirm_s // 2))
     applied = replace(applied, change_id=guarded.guard_id, state="armed", left_s=confirm_s)
+    _still_so(planned, guarded)
     try:
         moved = _moved(planned, _written(planned, guarded))
         keeping.told_moved(host, applied.change_id, record.moved_text(moved))
@@ -60,6 +74,8 @@ def apply(planned: Planned, profile: str, *, confirm_s: int, again: Again) -> Ap
             or tuple(f"packets of the whole MTU no longer reach {each}"
                      for each in sorted(full - verifying.full_packets(planned, sorted(full))))
             or verifying.damaged(counted, verifying.errors(planned))
+            or verifying.slower(speeds, verifying.speeds(planned))
+            or verifying.ports(planned.riding.stack, riding.asked(host).stack)
         )  # fmt: skip
         if problems:
             raise NotWell(f"on {host.name}: {'; '.join(problems)}")
@@ -69,6 +85,30 @@ def apply(planned: Planned, profile: str, *, confirm_s: int, again: Again) -> Ap
         carried_through(functools.partial(_back, planned, applied, confirm_s, error))
         raise
     return replace(applied, moved={each.key: (each.before, each.after) for each in moved})
+
+
+def _still_so(planned: Planned, guarded: Guard) -> None:
+    """Nothing that the guard would put back was changed between the plan and its arming, after which none of us may.
+
+    Raises NotAble: the guard is gone then without having put anything back.
+    """
+
+    def gone() -> None:
+        guarded.disarm()
+
+    try:
+        moved = [each for each in _moved(planned, planned.lab.read()) if not each.key.startswith(_WANDERS)]
+    except BaseException:
+        with contextlib.suppress(HostFault):
+            carried_through(gone)
+        raise
+    if moved:
+        carried_through(gone)
+        raise NotAble(
+            f"on {planned.host.name}: nothing was changed: since it was planned somebody else did: "
+            f"{first_of(moved, 4, between='; ')}",
+            hint="apply again: it plans anew",
+        )
 
 
 def _written(planned: Planned, guarded: Guard) -> Sheets:

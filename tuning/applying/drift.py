@@ -14,6 +14,7 @@ from tuning.knobs.knob import Change
 from tuning.knobs.table import knob_for, owner
 
 FILES = "its files"  # in place of a fact
+_NOT_BACK = "the host put itself back, but for this (its log says why), or somebody has set it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +33,35 @@ def drifted(
 ) -> tuple[Drift, ...]:
     """What differs, of every change that was confirmed and not taken back. `owners`: programs that write knobs there.
 
-    `texts` is what stands in the host's files (others.asked).
+    And what a host that put itself back did not put back: its script compares nothing. `texts` is what stands in the
+    host's files (others.asked).
 
     Where two changes set the same, the later one's value is what is wanted.
     """
     wanted: dict[str, tuple[Applied, Change]] = {}
+    undone: dict[str, tuple[Applied, Change]] = {}
     for applied in changes:
+        own = {each.key: (applied, each) for each in applied.changes}
+        undone = {key: each for key, each in undone.items() if key not in own}
         if applied.to_stand or applied.state == "booted since":
-            wanted |= {each.key: (applied, each) for each in applied.changes}
+            wanted |= own
+        elif applied.state == "put itself back":
+            undone |= own
     found = []
+    for key, (applied, change) in undone.items():
+        actual, original = now.facts.get(key), applied.originals.get(key)
+        if key not in wanted and owner(key).holds(change.wanted, actual) and not _was(key, original, actual):
+            found.append(Drift(applied, key, original or "absent", actual, _NOT_BACK))
     for key, (applied, change) in wanted.items():
         actual = now.facts.get(key)
         if not owner(key).holds(change.wanted, actual):
             cause = _cause(applied, change, actual, owners, texts or {})
             found.append(Drift(applied, key, change.wanted, actual, cause))
     return tuple(found)
+
+
+def _was(key: str, original: str | None, actual: str | None) -> bool:
+    return original == actual or (original is not None and owner(key).holds(original, actual))
 
 
 def of_files(changes: Sequence[Applied], standing: Sequence[Standing]) -> tuple[Drift, ...]:

@@ -7,7 +7,7 @@ that want it at the same moment one gets it, with or without the lock.
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host
 from tuning.applying.record import HEADER, Applied, listed
-from tuning.guard import BUSY, FIRED, ROOT, SLOW_S, NotGuarded
+from tuning.guard import BUSY, FIRED, ROOT, SLOW_S, NotGuarded, busy
 
 _NOT_VERIFIED = 78  # exit code of CONFIRM, beside those of tuning.guard
 # $1 root, $2 id, of all three. MADE: the text on standard input; $3 is "verified" once all is well.
@@ -91,7 +91,7 @@ def _required(host: Host, change_id: str, outcome: Outcome) -> None:
             hint="it is taken back when its time has come; `nettune rollback` does it now",
         )
     if outcome.returncode == BUSY:
-        raise NotGuarded(f"on {host.name}: its lock was held for 30 s", hint=f"who holds {ROOT}/lock?")
+        raise busy(host)
     outcome.require(f"its folder is {ROOT}/{change_id}")
 
 

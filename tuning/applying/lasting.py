@@ -1,4 +1,4 @@
-"""What a confirmed change needs to outlive a boot: a file of sysctl.d, a script for the rest, a unit; on the host.
+"""What a confirmed change needs to outlive a boot: of sysctl.d a file, of ifupdown2 lines, a script, a unit; there.
 
 Everything is sent first, checked there and made so by one rename (lasting.sh). The first boot is on probation: where
 links, LACP, gateways, quorum or sshd are not well in time, the host takes files and settings back by itself.
@@ -6,21 +6,23 @@ links, LACP, gateways, quorum or sshd are not well in time, the host takes files
 
 import itertools
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
+from bench.facts import pve_firewall
 from bench.facts.scope import device_of
 from bench.facts.sheet import FactSheet
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host
 from results.errors import NotAble
 from tuning import restoring
-from tuning.applying import record
+from tuning.applying import ifupdown, record
+from tuning.applying.ifupdown import Edit
 from tuning.applying.record import Applied
 from tuning.guard import BUSY, FIRED, ROOT, SLOW_S
 from tuning.knobs.knob import Change
-from tuning.knobs.table import KNOBS, owner
+from tuning.knobs.table import BY_ITSELF, KNOBS, owner
 
 PROBATION_S = 120
 # Whether something there runs our script at boot: systemd, or an init that says so.
@@ -39,6 +41,7 @@ UNIT = """\
 # Made by nettune; `nettune rollback` takes it away with the last change that is kept.
 [Unit]
 Description=nettune: settings of network profiles
+After=pve-cluster.service
 After=network.target networking.service systemd-networkd.service systemd-sysctl.service systemd-modules-load.service
 Before=pve-guests.service
 RequiresMountsFor=/var/lib/nettune
@@ -52,6 +55,7 @@ ExecStart=/bin/sh /var/lib/nettune/boot boot
 [Install]
 WantedBy=multi-user.target
 """
+_NONE = Edit()
 _ORDER = {kind: place for place, kind in enumerate(KNOBS)}
 
 
@@ -69,12 +73,17 @@ def script() -> str:
     return files("tuning.applying").joinpath("lasting.sh").read_text(encoding="utf-8")
 
 
-def written(applied: Applied, kernel: str, probation_s: int = PROBATION_S) -> Mapping[str, str]:
-    """The files of a change, by name. Pure."""
+def written(applied: Applied, kernel: str, probation_s: int = PROBATION_S, edit: Edit = _NONE) -> Mapping[str, str]:
+    """The files of a change, by name; `edit` is what ifupdown2 keeps of it. Pure."""
     ordered = sorted(applied.changes, key=lambda change: _ORDER[owner(change.key).kind])
-    sysctls = [each for each in ordered if owner(each.key).kind == "sysctl"]
-    others = [each for each in ordered if owner(each.key).kind != "sysctl"]
-    devices = dict.fromkeys(name for each in others if (name := device_of(each.key)))
+    by_itself = [each for each in ordered if owner(each.key).kind in BY_ITSELF]
+    sysctls = [each for each in ordered if owner(each.key).kind == "sysctl" and not by_the_firewall(each, by_itself)]
+    others = [each for each in ordered if owner(each.key).kind != "sysctl" and each not in by_itself]
+    of_a_boot = [each for each in ordered
+                 if owner(each.key).kind == "sysctl" or each in by_itself or each.key in edit.keys]  # fmt: skip
+    kept_there = [each for each in others if each.key in edit.alone]
+    others = [each for each in others if each not in kept_there]
+    devices = dict.fromkeys(name for each in (*others, *kept_there) if (name := device_of(each.key)))
     before = record.before(applied)
     made = f"# nettune: profile {applied.profile}, change {applied.change_id}; to take it back: nettune rollback\n"
     return {
@@ -83,10 +92,10 @@ def written(applied: Applied, kernel: str, probation_s: int = PROBATION_S) -> Ma
         "undo": _undo(made, ordered, before),
         "undo.sysctl": _undo(
             made,
-            sysctls,
+            of_a_boot,
             FactSheet(
                 before.host,
-                {key: value for key, value in before.facts.items() if key in {each.key for each in sysctls}},
+                {key: value for key, value in before.facts.items() if key in {each.key for each in of_a_boot}},
             ),
         ),
         "sysctl.conf": made + "".join(f"{_sysctl(each)} = {each.wanted}\n" for each in sysctls) if sysctls else "",
@@ -95,6 +104,8 @@ def written(applied: Applied, kernel: str, probation_s: int = PROBATION_S) -> Ma
         "probation": f"{probation_s}\n",
         "unit": UNIT,
         "boot": script(),
+        **({"set.interfaces": "".join(f"{line}\n" for line in _lines(kept_there))} if edit.files else {}),
+        **edit.files,
     }
 
 
@@ -110,6 +121,12 @@ def _undo(made: str, changes: list[Change], before: FactSheet) -> str:
     return made + restoring.FUNCTIONS + "".join(f"{line}\n" for line in lines)
 
 
+def by_the_firewall(change: Change, by_itself: Sequence[Change]) -> bool:
+    """Whether a sysctl is written by Proxmox VE's firewall, from the option that is changed beside it."""
+    option = pve_firewall.OPTIONS.get(_sysctl(change))
+    return any(each.key == f"host.fw/{option}" for each in by_itself)
+
+
 def _sysctl(change: Change) -> str:
     return change.key.removeprefix("sysctl/")
 
@@ -122,11 +139,20 @@ def able(host: Host) -> None:
                       hint="--runtime-only, and `nettune profile export` for what keeps it there")  # fmt: skip
 
 
-def keep(host: Host, applied: Applied, probation_s: int = PROBATION_S) -> None:
-    """A confirmed change stays over boots, the first on probation. Raises NotAble; it is not kept at all then."""
+def keep(host: Host, applied: Applied, probation_s: int = PROBATION_S, expected: str = "") -> Edit:
+    """A confirmed change stays over boots, the first on probation; what ifupdown2 keeps of it.
+
+    `expected` is the digest of /etc/network/interfaces as it was shown. Raises NotAble; it is not kept at all then.
+    """
     kernel = host.run(Command(("uname", "-r"))).require().stdout.strip()
+    try:
+        edit = ifupdown.edited(host, applied.settings, applied.changes, applied.devices, expected=expected)
+    except NotAble as error:
+        raise NotAble(
+            f"change {applied.change_id} stands, and is not kept over a boot: {error}", hint=error.hint
+        ) from error
     said = ""
-    for name, text in written(applied, kernel, probation_s).items():
+    for name, text in written(applied, kernel, probation_s, edit).items():
         words = ("sh", "-c", _SENT, "sh", ROOT, applied.change_id, name)
         sent = host.run(Command(words, stdin=text, deadline_s=SLOW_S))
         if not sent.ok:
@@ -135,7 +161,7 @@ def keep(host: Host, applied: Applied, probation_s: int = PROBATION_S) -> None:
     else:
         outcome = _run(host, "keep", applied.change_id)
         if outcome.ok:
-            return
+            return edit
         said = {BUSY: f"its lock was held: who holds {ROOT}/lock?", FIRED: "it is not confirmed any more"}.get(
             outcome.returncode, outcome.stderr.strip()[:300] or f"exit {outcome.returncode}"
         )

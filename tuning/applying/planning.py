@@ -1,10 +1,10 @@
 """What a profile would change on one host, who rides on that, and what forbids it. Writes nothing."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.facts import cluster, irqs
+from bench.facts import cluster, irqs, pve_firewall, vm_nics
 from bench.facts.riding import Riding
 from bench.facts.roles import WORDS, Role
 from bench.facts.scope import device_of
@@ -13,16 +13,19 @@ from bench.hosts.host import Host
 from bench.labs.hosts import near
 from bench.labs.lab import Endpoint, Lab, PathDevice
 from bench.labs.topology import Topology
+from results.errors import NotAble
 from tuning import standings
 from tuning.bearing import disruption
 from tuning.knobs import presence
 from tuning.knobs.catalogue import entries_for
 from tuning.knobs.entry import Disruption
 from tuning.knobs.knob import Change, NotSettable
-from tuning.knobs.table import KNOBS, knob_for, owner
+from tuning.knobs.pve_firewall import HostFirewall, kept
+from tuning.knobs.table import BY_ITSELF, KNOBS, knob_for, owner
 from tuning.profile import Profile
 
 ROLES: tuple[str, ...] = WORDS
+_FIREWALL = "pve-firewall"
 _MASTER = re.compile(r"link/([^/]+)/master")
 _ORDER = {kind: place for place, kind in enumerate(KNOBS)}
 
@@ -92,15 +95,19 @@ def planned(
     *,
     allow: Collection[str] = (),
     most: Disruption = "d2",
+    keep: bool = False,
+    vms: Sequence[str] = (),
 ) -> Planned:
     """The plan, by the host's state as it is now. Raises HostFault, NotAble for an answer that cannot be read.
 
-    `allow`: roles (ROLES) that may ride on a device that is changed; `most`: the greatest disruption that is allowed.
+    `allow`: roles (ROLES) that may ride on a device that is changed; `most`: the greatest disruption that is allowed;
+    `keep`: the change is to outlive a boot; `vms`: ids of those whose virtual NICs the profile is for too.
     """
-    lab = lab_of(host, devices, riding)
+    lab = lab_of(host, devices, riding, vms)
     now = lab.read()
+    _there(host, now[host.name].facts, vms)
     there = standings.of_host(host.name, now[host.name].facts, tuple(devices))
-    owners = presence.owners(host)
+    owners = _owners(host, now[host.name].facts)
     rows: list[Row] = []
     settings: list[tuple[str, str]] = []
     left_out: list[tuple[str, str]] = []
@@ -117,7 +124,7 @@ def planned(
             continue
         twice = [each.change.key for each in mine if each.change.key in {row.change.key for row in rows}]
         why = f"another setting of the profile sets {twice[0]} too" if twice else ""
-        if why := why or _forbidden(word, mine, owners, allow, most):
+        if why := why or _forbidden(word, mine, owners, allow, most, keep=keep):
             refused.append((word, why))
         rows += mine
         settings.append((word, value))
@@ -125,8 +132,8 @@ def planned(
     return Planned(host, lab, now, riding, tuple(rows), tuple(settings), tuple(left_out), tuple(refused))
 
 
-def lab_of(host: Host, devices: Collection[str], riding: Riding) -> Lab:
-    """One host as knobs see it: all of it and these devices, whatever a setting's target says."""
+def lab_of(host: Host, devices: Collection[str], riding: Riding, vms: Sequence[str] = ()) -> Lab:
+    """One host as knobs see it: all of it, these devices and VMs, whatever a setting's target says."""
     links = riding.stack.links
     bridges = {name for name in devices if name in links and links[name].kind == "bridge"}
     named = tuple(devices)
@@ -140,6 +147,7 @@ def lab_of(host: Host, devices: Collection[str], riding: Riding) -> Lab:
         roles={host.name: tuple(each for each in riding.ridden if each.device in named)},
         scope={host.name: near(named, riding.stack)},
         interrupts=frozenset() if host.run(irqs.BALANCER).ok else frozenset({host.name}),
+        of_pve={host.name: tuple(vms)} if host.run(pve_firewall.IS_NODE).ok else {},
     )
 
 
@@ -150,43 +158,70 @@ def _rows(lab: Lab, word: str, value: str, now: Sheets) -> list[Row]:
         raise NotSettable(f"{word!r} is no knob that nettune knows")
     costs = disruption(word)
     found = []
-    for each in knob.changes(word, value, lab, "path", now):
+    changes = knob.changes(word, value, lab, "path", now)
+    for each in kept(changes, now) or changes:
         was = now[each.host].facts.get(each.key)
-        if knob.holds(each.wanted, was):
+        if owner(each.key).holds(each.wanted, was):
             continue
         rides = tuple(role for role in lab.roles[each.host] if role.device == device_of(each.key))
         found.append(Row(word, each, was or "", costs, rides))
     return found
 
 
+def _there(host: Host, facts: Mapping[str, str], vms: Sequence[str]) -> None:
+    """Raise NotAble for a VM that is not on that host."""
+    for each in vms:
+        if not any(key.startswith(f"{vm_nics.PREFIX}{each}/") for key in facts):
+            raise NotAble(
+                f"on {host.name}: there is no VM {each} with a virtual NIC",
+                hint="qm list, there: is that its node, and a node of Proxmox VE at all?",
+            )
+
+
+def _owners(host: Host, facts: Mapping[str, str]) -> tuple[str, ...]:
+    """Programs there that write knobs themselves; the firewall of Proxmox VE does while it is on."""
+    return tuple(each for each in presence.owners(host) if each != _FIREWALL or facts.get("host.fw/enable", "1") == "1")
+
+
 def _fenced(host: Host, rows: Sequence[Row], riding: Riding) -> list[tuple[str, str]]:
     """Why no device that carries corosync may be touched, whatever is allowed: the watchdog is faster than a guard."""
     carrying = [row for row in rows if any(role.role == "corosync" for role in row.rides)]
-    if not carrying:
+    # What acts on the whole host, as a filter of reverse paths or forwarding does, acts on every ring.
+    whole = [row for row in rows if not device_of(row.change.key) and row.disruption >= "d4"]
+    if not carrying and not whole:
         return []
     told = cluster.parse(host.run(cluster.QUESTION).require().stdout)
     touched = {device_of(row.change.key) for row in carrying}
     stack = riding.stack
     apart = [ring for ring in told.rings if ring.up and ring.address and (on := stack.holding(ring.address))
-             and not touched & {on, *stack.below(on)}]  # fmt: skip
+             and not whole and not touched & {on, *stack.below(on)}]  # fmt: skip
     if not told.fences or apart:
         return []
-    devices = ", ".join(sorted(touched))
+    ways = "it acts on the whole host" if whole else f"corosync has no other ring than by {', '.join(sorted(touched))}"
     why = (
-        f"corosync has no other ring than by {devices}, and HA is {told.ha} on {told.node}: cut off it is fenced after "
+        f"{ways}, and HA is {told.ha} on {told.node}: cut off it is fenced after "
         "about 60 s, before anything is put back. First: ha-manager crm-command node-maintenance enable "
         f"{told.node}, and wait until its services have moved; or a second ring"
     )
-    return [(carrying[0].setting, why)]
+    return [((whole or carrying)[0].setting, why)]
 
 
-def _forbidden(word: str, rows: Sequence[Row], owners: Collection[str], allow: Collection[str], most: str) -> str:
+def _forbidden(
+    word: str, rows: Sequence[Row], owners: Collection[str], allow: Collection[str], most: str, *, keep: bool
+) -> str:
     """Why it must not be set; "" where it may."""
     entries = entries_for(word)
+    kinds = {owner(row.change.key).kind for row in rows}
+    if HostFirewall.kind in kinds:
+        if not keep:
+            return f"{_FIREWALL} writes it there every ten seconds: --persist puts it into {pve_firewall.HOST_FW}"
+        owners = [each for each in owners if each != _FIREWALL]
     if any(each.policy == "X" for each in entries):
         return "it is never changed"
     if owned := [each.owner for each in entries if each.owner in owners]:
         return f"{owned[0]} writes it there: leave it to that"
+    if kinds & BY_ITSELF and not keep:
+        return "the VM's configuration keeps it over every boot: --persist says that this is meant"
     costs = disruption(word)
     if costs > most:
         return f"its disruption is {costs}: --disruption {costs} allows it"

@@ -15,8 +15,8 @@ from tuning.applying import keeping, lasting, record, verifying
 from tuning.applying.record import Applied
 from tuning.guard import Original
 from tuning.journal import Intent
-from tuning.knobs.table import owner
-from tuning.treatments import undo
+from tuning.knobs.table import BY_ITSELF, owner
+from tuning.undoing import undo
 
 _HANDLE = re.compile(r"\b[89a-f][0-9a-f]{3}:")
 
@@ -82,7 +82,9 @@ def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -
     """
     if applied.state == "rolled back":
         raise WrongInput(f"on {host.name}: change {applied.change_id} was taken back before")
-    if applied.state == "booted since":  # nothing of it is left; it need not stand any longer
+    if applied.state == "booted since":
+        applied = _after_a_boot(applied)
+    if not applied.changes:  # nothing of it is left; it need not stand any longer
         keeping.rolled_back(host, applied.change_id)
         return ""
     if applied.state == "armed":
@@ -107,6 +109,14 @@ def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -
     return left
 
 
+def _after_a_boot(applied: Applied) -> Applied:
+    """What is left of a change that was not kept: what files hold that keep it by themselves."""
+    left = tuple(each for each in applied.changes if owner(each.key).kind in BY_ITSELF)
+    keys = {each.key for each in left}
+    moved = {key: values for key, values in applied.known.items() if key in keys}
+    return replace(applied, changes=left, moved=moved)
+
+
 def _same(key: str, known: str | None, actual: str | None) -> bool:
     if known == actual:
         return True
@@ -126,7 +136,7 @@ class _Part:
         self._lab, self._host, self._keys = lab, host, keys
 
     def read(self) -> Sheets:
-        """See tuning.treatments.Hosts."""
+        """See tuning.undoing.Hosts."""
         sheets = self._lab.read()
         return {
             name: replace(sheet, facts={key: value for key, value in sheet.facts.items() if key in self._keys})
@@ -134,10 +144,10 @@ class _Part:
         }
 
     def begin(self, host: str, commands: Sequence[Command]) -> Callable[[], tuple[Outcome, ...]]:
-        """See tuning.treatments.Hosts: under the host's lock."""
+        """See tuning.undoing.Hosts: under the host's lock."""
         del host
         return Original(self._host).begin(commands)
 
     def restart(self, wanted: Wanted) -> None:
-        """See tuning.treatments.Hosts."""
+        """See tuning.undoing.Hosts."""
         self._lab.restart(wanted)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
+from bench.facts.roles import Stack
 from bench.facts.sheet import Sheets
 from bench.hosts.command import Command, HostFault, Outcome
 from bench.hosts.host import Host
@@ -25,6 +26,9 @@ for device; do
     read -r count <"/sys/class/net/$device/statistics/$name" && echo "$device/$name $count"
   done
 done"""
+_SPEEDS = (
+    'for device; do read -r speed <"/sys/class/net/$device/speed" && echo "$device $speed"; done 2>/dev/null; true'
+)
 # IPv4 and ICMP take 28 bytes of an MTU, IPv6 48.
 _FULL = """\
 for gateway; do
@@ -113,6 +117,31 @@ def damaged(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[str, .
         if name != "rx_packets" and more >= max(10, grown.get(f"{device}/rx_packets", 0) // 100):
             found.append(f"{key} grew by {more} since the change")
     return tuple(found)
+
+
+def speeds(planned: Planned) -> Mapping[str, int]:
+    """Mbit/s of each device that tells one: a link that has come up again may have agreed on less."""
+    names = [device.device for device in planned.lab.path]
+    lines = planned.host.run(Command(("sh", "-c", _SPEEDS, "sh", *names))).require().stdout.splitlines()
+    return {name: int(mbit) for name, mbit in (line.split() for line in lines)}
+
+
+def slower(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[str, ...]:
+    """Devices whose link is slower than before; -1 is a link that tells none."""
+    return tuple(
+        f"{name} came up with {after[name]} Mbit/s and had {was}"
+        for name, was in before.items()
+        if 0 < after.get(name, -1) < was
+    )
+
+
+def ports(before: Stack, now: Stack) -> tuple[str, ...]:
+    """Ports, those of guests too, that have another master. A guest that has ended meanwhile took its own along."""
+    return tuple(
+        f"{name} was a port of {was.master} and is {f'one of {is_now.master}' if is_now.master else 'none'}"
+        for name, was in before.links.items()
+        if was.master and (is_now := now.links.get(name)) is not None and is_now.master != was.master
+    )
 
 
 def _once(planned: Planned, watched: Sequence[str]) -> tuple[str, ...]:

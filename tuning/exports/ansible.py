@@ -15,7 +15,7 @@ _TASKS = """\
 - name: "Profile {name}"
   ansible.builtin.command:
     argv: "{{{{ nettune_argv + ['apply', role_path + '/files/{name}.yaml', '--host', nettune_host, '--json']
-      + (['--persist'] if nettune_persist else []) + (['--dry-run'] if ansible_check_mode else [])
+      + (['--persist'] if nettune_persist else []) + (['--dry-run'] if ansible_check_mode else ['--cluster-well'])
       + ['--confirm-within', nettune_confirm_within | string, '--disruption', nettune_disruption]
       + nettune_devices | map('regex_replace', '^', '--device=') | list
       + nettune_allow | map('regex_replace', '^', '--allow=') | list }}}}"

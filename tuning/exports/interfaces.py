@@ -5,25 +5,29 @@ ifupdown2's addons (link, ethtool, bond, bridge).
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tuning.knobs.catalogue import entries_for
 from tuning.knobs.cpu import CPU_FILES
 from tuning.knobs.sysctl import Sysctl
 from tuning.knobs.table import LAB_ONLY, knob_for
-from tuning.knobs.vm import STARTED
+from tuning.knobs.vm import VIRTUAL
 
-# Attributes for a whole group of offloads; what the kernel calls by another name goes into a post-up line.
-_OFFLOADS = {each: f"{each}-offload" for each in ("tso", "gso", "gro", "lro", "rx", "tx")}
+# Attributes that ifupdown2 surely sets; what is none of them goes into a post-up line. Version 3.0 and later ones read
+# "on" of each line with a "segmentation" in it, so that they never switch tso and gso on, and keep the features of the
+# first device for all, so that they pass over the others' gro, lro, rx and tx (addons/ethtool.py, get_offload_setting).
+_OFFLOADS = {(each, "off"): f"{each}-offload" for each in ("tso", "gso")}
+_PARTS = frozenset({"bridge-ports", "bond-slaves", "slaves", "vlan-raw-device"})
 _TEN_MS = frozenset({"ageing_time", "forward_delay"})  # the kernel's unit; ifupdown2's is the second
 _YOUNG = frozenset({"ring-rx", "ring-tx", "rx-vlan-filter"})  # an older ifupdown2 passes over them without a word
 _YES_NO = frozenset({"bridge-mcsnoop", "bridge-mcquerier", "bridge-learning"})
-_NOT_OF_A_LINE = frozenset({*STARTED, *LAB_ONLY, "smp_affinity_list", Sysctl.kind, *(each.kind for each in CPU_FILES)})
+_NOT_OF_A_LINE = frozenset({*VIRTUAL, *LAB_ONLY, "smp_affinity_list", Sysctl.kind, *(each.kind for each in CPU_FILES)})
 _BEGINS = re.compile(
     r"iface|auto|allow-\S+|no-auto-down|no-scripts|mapping|source|source-directory|rename|template|vlan"
 )
 UP = ("up", "post-up")
+_AUTO = frozenset({"auto", "allow-auto", "allow-hotplug"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,8 @@ class Line:
 
 def attribute(setting: str, value: str) -> tuple[str, str] | None:
     """Name and value of ifupdown2's attribute for a setting; None where it has none, and a post-up line is the way."""
-    if setting in _OFFLOADS:
-        return _OFFLOADS[setting], value
+    if (setting, value) in _OFFLOADS:
+        return _OFFLOADS[setting, value], value
     found = [line for each in entries_for(setting) for how, line in each.persist if how == "ifupdown2"]
     if len(set(found)) != 1 or found[0].endswith("-offload") or found[0] in {"NAME", *_YOUNG}:
         return None
@@ -62,6 +66,26 @@ def command(setting: str, value: str, device: str) -> str:
 def options(text: str) -> tuple[Line, ...]:
     """Every option of every stanza of a device, in order."""
     return tuple(each for each in _read(text) if each.name)
+
+
+def parts(text: str, names: Collection[str] = _PARTS, of: str = "") -> frozenset[str]:
+    """The devices that others are made of, by options of these names; with `of` those of that device alone."""
+    found = [each for each in options(text) if each.name.replace("_", "-") in names and of in {"", each.device}]
+    return frozenset(name for each in found for name in each.value.split())
+
+
+def brought_up(text: str) -> frozenset[str]:
+    """The devices with a stanza that `ifup -a` brings up: by name, and what those are made of."""
+    there = {each.device for each in _read(text)}
+    rows = [line.split() for line in text.splitlines()]
+    left = [name for row in rows if row and row[0] in _AUTO for name in row[1:]]
+    up: set[str] = set()
+    while left:
+        name = left.pop()
+        if name not in up:
+            up.add(name)
+            left += [*parts(text, of=name), *([name.rpartition(".")[0]] if "." in name else [])]
+    return frozenset(up & there)
 
 
 def edited(text: str, device: str, wanted: Mapping[str, str], commands: Sequence[str] = ()) -> str:

@@ -1,6 +1,7 @@
 """Which of a knob's candidates are worth measuring on a host, given what it has now. Pure."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tuning.knobs.entry import Entry, Standing
@@ -24,6 +25,24 @@ def offered(entry: Entry, now: str | None) -> tuple[str, ...]:
         if kept is not None and not same(entry, kept, now) and kept not in found:
             found.append(kept)
     return tuple(found)
+
+
+def offered_to_all(entry: Entry, there: Sequence[str]) -> tuple[str, ...]:
+    """The same for hosts or devices that get one value: what changes one of them, and lowers a maximum on none.
+
+    Where they differ the largest maximum that one of them has comes first: the others are raised to it.
+    """
+    if not entry.maximum:
+        return tuple(
+            value for value in dict.fromkeys(entry.candidates) if not all(same(entry, value, now) for now in there)
+        )
+    rows = [now.split() for now in there]
+    if not all(len(row) == len(rows[0]) and all(_WHOLE.fullmatch(word) for word in row) for row in rows):
+        found = offered(entry, there[0])  # not comparable: the hosts say what they take
+        return tuple(value for value in found if not any(lowers(entry, value, now) for now in there))
+    largest = " ".join(str(max(map(int, column))) for column in zip(*rows, strict=True))
+    alike = all(same(entry, largest, now) for now in there)
+    return (*(() if alike else (largest,)), *offered(entry, largest))
 
 
 def left_out(entry: Entry, now: str) -> tuple[tuple[str, Standing], ...]:

@@ -134,6 +134,8 @@ def _fits(keys: Mapping[str, Node], made: Entry) -> None:
     """Raise WrongInput where two keys of a knob contradict each other."""
     if made.policy == "C" and not (made.trigger or made.symptom):
         keys["policy"].wrong(f"{made.id} has policy C and neither trigger nor symptom")
+    if made.symptom and made.first_under:
+        keys["first_under"].wrong(f"{made.id} waits for {made.symptom} anyway, and goes first where that is found")
     if made.maximum and made.type not in {"number", "numbers"}:
         keys["maximum"].wrong(f"a {made.type} is no maximum")
     if made.type == "choice" and not made.words:
@@ -225,6 +227,7 @@ _OPTIONS: Options = {
     "driver": _read_by(_yes, False),
     "policy": word(get_args(Policy), ""),
     "symptom": word(SYMPTOMS, ""),
+    "first_under": word(SYMPTOMS, ""),
     "trigger": _read_by(Node.text, ""),
     "risk": _read_by(Node.text, ""),
     "persist": _read_by(_persist, ()),

@@ -55,6 +55,7 @@ class Entry:
     endpoint    it acts on sockets that end on the host alone
     driver      `disruption` is the most; the driver decides
     symptom     what a diagnosis must have found before a search turns it, "" when `trigger` says it in words alone
+    first_under under which symptom a search tries it first, though it may be tried without one
     persist     (mechanism, line) pairs
     basis       what is known of its effect: a figure of the source, a direction, hearsay, or nothing
     source      "kernel PATH", "commit HASH", "man PAGE(N)", "pve PACKAGE", "guide NAME"
@@ -80,6 +81,7 @@ class Entry:
     driver: bool
     policy: Policy
     symptom: str
+    first_under: str
     trigger: str
     risk: str
     persist: tuple[tuple[str, str], ...]

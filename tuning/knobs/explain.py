@@ -49,7 +49,7 @@ def explained(entry: Entry, seen: Survey | None = None) -> Mapping[str, str]:
         "costs": f"{entry.disruption}: {DISRUPTIONS[entry.disruption]}" + ("; the driver decides" * entry.driver),
         "risk": entry.risk,
         "policy": f"{entry.policy}: {POLICIES[entry.policy]}",
-        "trigger": "; ".join(filter(None, (entry.symptom and f"symptom {entry.symptom}", entry.trigger))),
+        "trigger": "; ".join(filter(None, _triggers(entry))),
         "keep it": kept(entry, "VALUE"),
         "known of it": _BASIS[entry.basis],
         "source": "; ".join(entry.source),
@@ -66,6 +66,11 @@ def document(entry: Entry, seen: Survey | None = None) -> Mapping[str, object]:
         "offered": offered(entry, value),
         "survey": asdict(seen) if seen else None,
     }
+
+
+def _triggers(entry: Entry) -> tuple[str, ...]:
+    first = entry.first_under and f"tried first under symptom {entry.first_under}"
+    return entry.symptom and f"symptom {entry.symptom}", first, entry.trigger
 
 
 def takes(entry: Entry) -> str:

@@ -38,7 +38,7 @@ _STRINGS = """
     hsr-fwd-offload hsr-dup-offload
 """
 KERNEL = tuple(_STRINGS.split())
-_CUTS_TRAFFIC = frozenset({"loopback", "rx-fcs", "rx-all"})  # policy X of the catalogue: never a candidate
+CUTS_TRAFFIC = frozenset({"loopback", "rx-fcs", "rx-all"})  # policy X of the catalogue: never a candidate
 
 
 def members(word: str) -> tuple[str, ...]:
@@ -66,7 +66,7 @@ class Feature:
 
     def problem(self, setting: str, value: str) -> str:
         """See Knob.problem."""
-        if setting in _CUTS_TRAFFIC:
+        if setting in CUTS_TRAFFIC:
             return f"{setting} cuts off or mangles traffic; it is never tuned"
         return "" if value in {"on", "off"} else f"{setting} takes on or off, not {value!r}"
 

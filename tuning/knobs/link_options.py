@@ -5,7 +5,7 @@ bond_opts in drivers/net/bonding/bond_options.c, BOND_OPTFLAG_IFDOWN) are none o
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.facts.sheet import Sheets
@@ -40,7 +40,10 @@ class LinkOption(OneWord):
         found = []
         for each in lab.devices(target):
             key = f"{self.of}/{each.device}/{self.kind}"
-            if key in now[each.host.name].facts:
+            facts = now[each.host.name].facts
+            if key in facts:
+                if self.kind == "primary_reselect":
+                    _stays(each.device, facts, value)
                 found.append(Change(each.host.name, key, self._plain(value)))
         if not found:
             raise NotSettable(f"not settable here: on the target {target!r} is no {self.of} with {setting}")
@@ -59,6 +62,16 @@ class LinkOption(OneWord):
 
     def _plain(self, value: str) -> str:
         return {"on": "1", "off": "0"}.get(value, value) if self.switch else value
+
+
+def _stays(bond: str, facts: Mapping[str, str], value: str) -> None:
+    """No policy by which a primary leg takes over at once. Raises NotSettable."""
+    primary, now = facts.get(f"bond/{bond}/primary"), facts[f"bond/{bond}/primary_reselect"]
+    if primary and value != "failure" and now not in {"always", value}:
+        raise NotSettable(
+            f"not settable here: with {value} in place of {now} {bond} would take its primary leg {primary} at once, "
+            "and taking the policy back does not bring the other leg back"
+        )
 
 
 # What is here is read as a fact: state.LINK_OPTIONS.

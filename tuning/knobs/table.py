@@ -15,14 +15,15 @@ from tuning.knobs.link_options import OPTIONS
 from tuning.knobs.mtu import Mtu
 from tuning.knobs.nic import NIC_NUMBERS
 from tuning.knobs.node import FirewallRules, Nat
+from tuning.knobs.pve_firewall import Backend, HostFirewall
 from tuning.knobs.qdisc import Qdisc
 from tuning.knobs.sysctl import Sysctl
-from tuning.knobs.vm import STARTED
+from tuning.knobs.vm import VIRTUAL
 
-# A guest's start comes before all that is set inside. Then MTU: on many drivers it resets the queues and with them what
-# comes later (knowledge of drivers: tuning order link, MTU, channels, rings, coalescing, features, RSS, IRQ, XPS/RPS,
-# qdisc, sysctl). NAPI comes after features: a veth polls only with gro on.
-KNOBS: Mapping[str, Knob] = STARTED | {
+# A guest's NIC and its start come before what is set inside. Then MTU: on many drivers it resets the queues and with
+# them what comes later (knowledge of drivers: tuning order link, MTU, channels, rings, coalescing, features, RSS, IRQ,
+# XPS/RPS, qdisc, sysctl). NAPI comes after features: a veth polls only with gro on.
+KNOBS: Mapping[str, Knob] = VIRTUAL | {
     knob.kind: knob
     for knob in (
         Mtu(),
@@ -35,13 +36,20 @@ KNOBS: Mapping[str, Knob] = STARTED | {
         *DEVICE_FILES,
         *CPU_FILES,
         Qdisc(),
+        Backend(),
+        HostFirewall(),  # before the sysctls behind it, which it would write back
         Sysctl(),
         FirewallRules(),
         Nat(),
     )
 }
 # Only a lab's node has them. What they cost is an answer; a profile holds none of them.
-LAB_ONLY = frozenset({FirewallRules.kind, Nat.kind})
+LAB_ONLY = frozenset({FirewallRules.kind, Nat.kind, Backend.kind})
+
+# What they write keeps it over boots by itself, from that moment on.
+BY_ITSELF = frozenset({HostFirewall.kind, Backend.kind, *VIRTUAL})
+# A guest takes them at its start, though they are none of its own facts.
+TAKEN_AT_STARTS = frozenset({Backend.kind})
 
 
 def knob_for(setting: str) -> Knob | None:

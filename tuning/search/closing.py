@@ -2,6 +2,8 @@
 
 from collections.abc import Generator, Mapping, Sequence
 
+from results.judgement import run_visible
+from results.records import Judgement
 from results.statistics import percent
 from tuning.search import noise
 from tuning.search.confirming import against, confirmed
@@ -23,7 +25,7 @@ def closed(
         if len(picked) < PICKS_MOST:
             picked.append(each)
     if not picked:
-        return course.answer("nothing", "Nothing that was raced is worth changing.")
+        return course.nothing("Nothing that was raced is worth changing.", _seen(course, pool))
     beside = _rival(pool, question, leading) if own else {}
     arms = _arms(picked) | beside
     blocks = max(noise.CONFIRM_BLOCKS[0], noise.confirming(question.base, course.sds, expected))
@@ -37,15 +39,24 @@ def closed(
         arms = _arms(picked) | beside
     blocks = min(blocks, course.room(arms))
     if blocks < noise.CONFIRM_BLOCKS[0]:
-        return course.answer("nothing", "The budget ended before a confirmation: nothing is claimed.")
+        return course.nothing("The budget ended before a confirmation: nothing is claimed.", _seen(course, pool))
     stage = Stage("confirm", arms, blocks, why="fresh blocks, which alone make a claim")
     confirm = yield from course.ask(stage)
     held, said = confirmed(confirm, picked)
     if own:
         said += against(confirm, tuple(beside), next(iter(arms)))
     seen = percent(noise.visible(course.sd, blocks, len(picked)))
-    words = () if held else ("Nothing was confirmed on fresh blocks: change nothing.",)
-    return Answer("confirmed" if held else "nothing", held, (*course.told, *said, *words), course.trials, seen)
+    if not held:
+        course.told.extend(said)
+        return course.nothing("Nothing was confirmed on fresh blocks: change nothing.", seen)
+    return Answer("confirmed", held, (*course.told, *course.drift, *said), course.trials, seen)
+
+
+def _seen(course: Course, pool: Mapping[str, Standing]) -> float | None:
+    """The smallest change (%) that the race could see; None without one."""
+    race = next((each for each in reversed(course.over) if each.stage.purpose == "race"), None)
+    comparisons = tuple(each.comparison for each in pool.values())
+    return None if race is None else run_visible(race.design, Judgement(comparisons, (), ()))[0]
 
 
 def _arms(picked: Sequence[Picked]) -> dict[str, Config]:

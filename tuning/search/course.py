@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from results.looks import EARLY_LOOKS
 from results.records import CURRENT_ARMS
-from tuning.search import noise
+from tuning.search import drift, noise
 from tuning.search.stages import Answer, Config, Cost, Measured, Prices, Purpose, Question, Stage, Status
 
 PAIR = len(CURRENT_ARMS)
@@ -43,6 +43,11 @@ class Course:
     def reserve(self) -> float:
         """What is kept back for the confirmation of one configuration."""
         return float(self.confirming * (PAIR + 1))
+
+    @property
+    def drift(self) -> tuple[str, ...]:
+        """Whether current moved while the search ran, in a sentence."""
+        return drift.moved(self.over, self.question.base.primary, self.margin)
 
     def ask(self, stage: Stage) -> Generator[Stage, Measured, Measured]:
         """Ask for a stage, and count it."""
@@ -91,7 +96,20 @@ class Course:
 
     def answer(self, status: Status, *said: str, visible_pct: float | None = None) -> Answer:
         """The answer without a pick."""
-        return Answer(status, (), (*self.told, *said), self.trials, visible_pct)
+        return Answer(status, (), (*self.told, *self.drift, *said), self.trials, visible_pct)
+
+    def nothing(self, said: str, visible_pct: float | None) -> Answer:
+        """Change nothing; with the smallest gain that could have been seen, and the knobs that no arm has set."""
+        tried = {each.setting for stage in self.over for arm in stage.stage.arms.values() for each in arm}
+        factors = self.question.factors
+        left = [each.setting for each in factors if each.setting not in tried]
+        unseen = "what could have been seen is not known"
+        if visible_pct is not None:
+            unseen = f"a gain below {visible_pct:.1f} % could not have been seen"
+        words = "Every knob was tried" if factors else "There was no knob to try beside published profiles"
+        if left:
+            words = f"{len(left)} of {len(factors)} knobs were not tried ({', '.join(left)})"
+        return self.answer("nothing", said, f"{words}; {unseen}.", visible_pct=visible_pct)
 
 
 def block_price(costs: Sequence[Cost], prices: Prices) -> float:

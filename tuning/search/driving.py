@@ -1,14 +1,15 @@
 """A search, carried out: stage after stage until there is an answer. Who measures and who looks is given."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from results.records import Design
-from tuning.search.pipeline import next_step
-from tuning.search.stages import Answer, Config, Factor, Measured, Prices, Question, Stage
+from tuning.search.pipeline import next_step, so_far
+from tuning.search.planned import Explored
+from tuning.search.stages import Answer, Measured, Prices, Question, Stage
 
 Measure = Callable[[Stage, int], Measured]  # the stage, and its number from 0
-Explore = Callable[[Measured], tuple[tuple[Factor, ...], Mapping[str, Config]]]  # after the noise: factors, anchors
+Explore = Callable[[Measured], Explored]  # after the noise
 
 
 def searched(
@@ -20,13 +21,23 @@ def searched(
     watch: Callable[[Stage, int], None],
     prices: Prices,
 ) -> tuple[Answer, tuple[Measured, ...]]:
-    """The answer, and the stages that it rests on. A stage that `measure` has measured before is not measured again."""
+    """The answer, and the stages that it rests on. A stage that `measure` has measured before is not measured again.
+
+    An interruption carries a note of what there is to say so far.
+    """
     question = Question(base, (), {}, trials_most, prices)
     done: list[Measured] = []
-    while isinstance(step := next_step(question, done), Stage):
-        watch(step, len(done))
-        done.append(measure(step, len(done)))
-        if step.purpose == "noise":
-            factors, anchors = explore(done[0])
-            question = replace(question, factors=factors, anchors=anchors)
+    try:
+        while isinstance(step := next_step(question, done), Stage):
+            watch(step, len(done))
+            done.append(measure(step, len(done)))
+            if step.purpose == "noise":
+                found = explore(done[0])
+                full = found.full(base.primary)
+                question = replace(question, factors=found.factors, anchors=found.anchors, full=full)
+    except BaseException as error:
+        if not isinstance(error, Exception):  # what went wrong says so itself
+            answer = so_far(question, done)
+            error.add_note(f"so far ({answer.trials} trials) nothing is claimed. {' '.join(answer.said[-2:])}")
+        raise
     return step, tuple(done)

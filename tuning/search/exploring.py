@@ -1,10 +1,13 @@
 """Before a search and after it: what limits the path, what it has to turn, and what moved with what was found."""
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass
 
 from bench import diagnosis, ready
-from bench.facts.sheet import FactSheet, differences
+from bench.facts import hardware
+from bench.facts.sheet import comparable, differences
+from bench.labs import sharing
 from bench.labs.lab import Lab
 from bench.plan import Plan, SettingSpec
 from bench.probes.iperf3 import Tcp
@@ -18,13 +21,17 @@ from tuning.knobs.catalogue import catalogue, entries_for
 from tuning.knobs.entry import Disruption
 from tuning.profile import load
 from tuning.search import combine
+from tuning.search.anchoring import Rules, anchored
 from tuning.search.planned import Explored
 from tuning.search.space import space
-from tuning.search.stages import Config, Measured, Pick, config
+from tuning.search.stages import Config, Measured, Pick
 from tuning.treatments import treatments
 
 _WMEM = "sysctl/net.ipv4.tcp_wmem"
 _MACHINE = ("kernel", "cpuinfo", "cpus", "virtualisation", "governor")  # of bench.facts.machine: what moves everything
+
+# Of bench.facts.hardware: a driver or firmware that was changed in mid-search, a link that came up at another speed.
+_OF_HOST = re.compile(rf"(kernel|virtualisation) of \S+|({'|'.join(hardware.OF_NIC)}) of \S+ on \S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +58,32 @@ def path_of(plan: Plan, measured: Measured, store: Store, own: Config = ()) -> d
     tcp = [each for each in plan.probes if isinstance(each, Tcp) and each.direction != "both" and not each.window_bytes]
     alike = [each for each in tcp if (each.direction, each.ends) == (tcp[0].direction, tcp[0].ends)]
     streams = {each.name: each.streams * each.processes for each in alike}
-    return diagnosis.Path(min(map(int, buffers), default=0), plan.topologies[0].shape.rate_mbit * 1e6, streams)
+    rate_mbit: float = plan.topologies[0].shape.rate_mbit
+    if not rate_mbit and plan.inventory is not None:
+        rate_mbit = sharing.path_mbps(plan.inventory, store.run(measured.run_id).machine)
+    return diagnosis.Path(min(map(int, buffers), default=0), rate_mbit * 1e6, streams)
 
 
-def unmoved(first: Measured, later: Measured, store: Store) -> None:
+def unmoved(first: Measured, later: Measured, store: Store, anew: Container[str] = ()) -> None:
     """Two stages stood on the same path of the same machine. Raises FactsMoved naming what differs.
 
     What guests are started with, and which CPUs serve their interrupts, is told by those stages alone that turn it; and
-    where several CPUs may, the kernel may choose another.
+    where several CPUs may, the kernel may choose another. `anew` are hosts that each stage made once more.
     """
     name = first.design.topologies[0]
-    sheets = [
+    kept = [
         {
-            host: FactSheet(host, {key: value for key, value in facts.items() if not key.startswith(("vm/", "irq/"))})
+            host: {key: value for key, value in facts.items() if not key.startswith(("vm/", "irq/"))}
             for host, facts in store.baseline(each.run_id, name).items()
         }
         for each in (first, later)
     ]
+    sheets = [comparable(each, anew) for each in kept]
     machines = [store.run(each.run_id).machine for each in (first, later)]
+    of_nics = [word for word in machines[0] if _OF_HOST.fullmatch(word) and word in machines[1]]
     told = [
         f"{word}: {old!r} -> {new!r}"
-        for word in _MACHINE
+        for word in (*_MACHINE, *of_nics)
         if (old := machines[0].get(word)) != (new := machines[1].get(word))
     ]
     told += [str(each) for each in differences(*sheets)] if all(sheets) else []  # none: no trial of current was done
@@ -82,12 +94,10 @@ def unmoved(first: Measured, later: Measured, store: Store) -> None:
         )
 
 
-def full(found: Limits) -> Explored | None:
-    """Nothing to turn where the link is full; else None."""
-    if not any(name == "line-rate" for name, _ in found.symptoms):
-        return None
-    nothing = ("all knobs", "the link is full: there is nothing to gain")
-    return Explored((), {}, found.symptoms, (nothing,), found.unseen)
+def full(found: Limits, primary: str) -> Explored | None:
+    """Nothing to turn where the link is full and goodput is what is to be gained; else None."""
+    nothing = Explored((), {}, found.symptoms, (("all knobs", "nothing to gain: the link is full"),), found.unseen)
+    return nothing if nothing.full(primary) else None
 
 
 def explored(
@@ -106,23 +116,18 @@ def explored(
 
     own = any(isinstance(each, Tcp) and each.preferred for each in plan.probes)
     names = [name for name, _ in found.symptoms]
-    owned = {name: host.name for host in lab.hosts if lab.guard_s for name in presence.owners(host)}
+    owned = {name: host.name for host in lab.guarded for name in presence.owners(host)}
     made = space(catalogue().values(), lab, now, symptoms=names, refusal=refusal, most=most, probes_own=own, only=only,
                  owned=owned)  # fmt: skip
-    arms: dict[str, Config] = {}
-    readings = standings.of_lab(lab, now)
-    for name, path in (shelf.anchors() if anchors else {}).items():
-        arm = config(*standings.as_treatment(load(path), readings).settings)
-        arm = config(*(each for each in arm if not refusal(each)))
-        if arm and arm not in arms.values():
-            arms[name] = arm
-    return Explored(made.factors, arms, found.symptoms, made.left_out, found.unseen)
+    published = {name: load(path) for name, path in (shelf.anchors() if anchors else {}).items()}
+    arms, cut = anchored(published, standings.of_lab(lab, now), Rules(most, owned, own, refusal))
+    return Explored(made.factors, arms, found.symptoms, (*made.left_out, *cut), found.unseen)
 
 
 def explanations(
     plan: Plan, stages: Sequence[Measured], pick: Pick, before: Explored | None, store: Store
 ) -> dict[str, str]:
-    """Setting -> what moved with it: its own symptom gone, or the figures that moved most.
+    """Setting -> what moved with it: its own symptom gone, with the figure of that, or the figures that moved most.
 
     Of one setting alone these are the confirmation's; of several those between all of them and all but this one, where
     the search looked for passengers.
@@ -136,7 +141,8 @@ def explanations(
     for spec in pick.config:
         own = {entry.symptom for entry in entries_for(spec.setting)} & gone
         if own:
-            found[spec.setting] = f"{', '.join(sorted(own))} is gone{f': {figures[0]}' if figures else ''}"
+            shown = "; ".join(each for name in sorted(own) if (each := diagnosis.moved_with(name, current, treated)))
+            found[spec.setting] = f"{', '.join(sorted(own))} is gone{f': {shown}' if shown else ''}"
         elif own_figures := figures if len(pick.config) == 1 else _with_it(stages, pick, spec, store):
             found[spec.setting] = "; ".join(own_figures[:2])
     return found

@@ -16,7 +16,7 @@ from tuning.search import closing, combine, noise, race, reducing, screened
 from tuning.search.confirming import against
 from tuning.search.course import PAIR, Course, least_trials
 from tuning.search.race import Chosen
-from tuning.search.stages import Answer, Config, Measured, Question, Stage, config
+from tuning.search.stages import Answer, Config, Measured, Question, Stage, config, nothing_left
 from tuning.search.standing import Standing, standings
 
 ALONE_MOST = 4  # factors that are raced without screening
@@ -70,16 +70,17 @@ def _road(course: Course) -> Road:
     sd = sds.get(question.base.primary)
     if sd is None:
         return course.answer("refused", "The current arms gave too few numbers: the noise is not known.")
-    blocks = noise.confirming(question.base, sds)
-    course.told.append(noise.told(sd, blocks))
+    most = int(RESERVE_SHARE * question.trials_most / (PAIR + 1))
+    course.sds = sds
+    course.confirming = max(noise.CONFIRM_BLOCKS[0], min(noise.confirming(question.base, sds), most))
+    course.told.append(noise.told(sd, course.confirming))
+    if question.full:
+        return course.answer("nothing", nothing_left(question.full))
     needed = noise.trials_needed(sd, int(course.used))
     if needed is None or needed > question.trials_most:
         return _refused(course, needed)
     if not question.factors and not question.anchors:
-        return course.answer("nothing", "No knob that may help here is left to try.")
-    most = int(RESERVE_SHARE * question.trials_most / (PAIR + 1))
-    course.sds = sds
-    course.confirming = max(noise.CONFIRM_BLOCKS[0], min(blocks, most))
+        return course.answer("nothing", nothing_left(question.full))
     return (yield from _searched(course))
 
 
@@ -108,7 +109,7 @@ def _searched(course: Course) -> Road:
         arms = race.alone(factors, question)
         raced = True
     if not arms:
-        return course.answer("nothing", "Nothing that was screened is worth changing.")
+        return course.nothing("Nothing that was screened is worth changing.", seen.visible_pct if seen else None)
     own, anchor = seen.config(primary) if seen is not None else (), ""
     expected = math.fsum(mean for mean, _ in known.values())
     if raced:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from bench import plan as plans
 from bench.document import from_plain
 from bench.plan import Plan, SettingSpec
-from results.errors import WrongInput
+from results.errors import WrongInput, first_of
+from results.records import Run
 from tuning.knobs.table import check
 from tuning.search.stages import Config, Factor, Stage, config
 
@@ -19,6 +20,26 @@ def planned(plan: Plan, stage: Stage) -> Plan:
     blocks: object = {"up_to": str(stage.blocks)} if stage.sequential else str(stage.blocks)
     document = {**plan.document, "treatments": treatments, "blocks": blocks}
     return plans.parse(from_plain(document, f"{plan.name}: {stage.purpose}"), check=check)
+
+
+def same_question(plan: Plan, run: Run) -> None:
+    """Raises WrongInput where the run that is there for a stage's plan holds other settings, or other blocks."""
+    there = plans.parse(from_plain(dict(run.plan), f"run {run.run_id}"), check=check)
+    held = [{name: config(*arm) for name, arm in each.treatments.items()} for each in (there, plan)]
+    if held[0] == held[1] and there.design.blocks == plan.design.blocks:
+        return
+    raise WrongInput(
+        f"this search would now measure {_arms(plan)}; run {run.run_id}, which has its place, measured {_arms(there)}",
+        hint="its knobs, anchors, budget or study changed, or nettune did: start the search anew",
+    )
+
+
+def _arms(plan: Plan) -> str:
+    arms = [
+        f"{name} ({', '.join(f'{each.setting} {each.value}' for each in settings)})"
+        for name, settings in plan.treatments.items()
+    ]
+    return f"{first_of(arms, 3) or 'current'} in {plan.design.blocks} blocks"
 
 
 def _given(spec: SettingSpec) -> dict[str, str]:
@@ -34,6 +55,13 @@ class Explored:
     symptoms: tuple[tuple[str, str], ...]  # (name, evidence)
     left_out: tuple[tuple[str, str], ...]  # (knob, why)
     unseen: tuple[tuple[str, str], ...] = ()  # (symptom, why nothing here could have shown it)
+
+    def full(self, primary: str) -> str:
+        """What shows that the link is full, so that no goodput is to be gained; "" where it is not, or nobody knows.
+
+        Latency and CPU can be gained on a full link all the same.
+        """
+        return dict(self.symptoms).get("line-rate", "") if primary.endswith(".goodput") else ""
 
 
 def as_document(found: Explored) -> dict[str, object]:

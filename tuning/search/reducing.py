@@ -23,6 +23,8 @@ def reduced(course: Course, own: Config, chosen: Chosen, known: combine.Known) -
 def _without_passengers(course: Course, own: Config, known: combine.Known) -> Generator[Stage, Measured, Config]:
     """Rounds of all settings together and without each one of them."""
     for _ in range(combine.ROUNDS_MOST):
+        if len(own) > combine.SETTINGS_MOST:
+            course.told.append(f"{len(own)} settings are too many to look for passengers: all of them stay together.")
         if not 2 <= len(own) <= combine.SETTINGS_MOST:
             break
         wanted = combine.blocks(course.sd, course.margin)

@@ -5,23 +5,28 @@ each worker asks it for a configuration, measures that beside `current` in a few
 study calls its best is a candidate and nothing more: the same confirmation on fresh blocks makes the claim.
 """
 
+import math
 import time
 from collections.abc import Callable
 
-from results.errors import NotAble
+from results.errors import NotAble, WrongInput, first_of
 from results.pairs import complete_blocks
 from results.records import CURRENT_ARMS, Design
 from results.statistics import percent
+from tuning.search import drift
 from tuning.search.confirming import confirmed
 from tuning.search.driving import Explore, Measure
 from tuning.search.noise import BLOCKS, CONFIRM_BLOCKS
 from tuning.search.pareto import Picked
-from tuning.search.stages import Answer, Config, Factor, Measured, Stage, Status, config
+from tuning.search.stages import Answer, Config, Factor, Measured, Stage, Status, config, nothing_left
 from tuning.search.standing import gained
 
 SAMPLE_BLOCKS = 2  # the fewest that a run has: a gain of its own for each, and their mean is told
 _ATTEMPTS = 3  # to open a study
 _KEPT = "as it is"  # a factor's first choice in a study
+_CHOICES = "nettune: choices"  # attribute of a study: setting -> candidates, of the worker that began it
+_CONFIRMS = "nettune: confirms"  # attribute of a study, with a worker: the number of the trial that it confirms
+_TURN = "nettune: turn"  # attribute of a trial: [worker, its turn]
 
 
 def sampled(
@@ -30,6 +35,7 @@ def sampled(
     *,
     storage: str,
     study: str,
+    worker: str,
     seed: int,
     measure: Measure,
     explore: Explore,
@@ -37,8 +43,9 @@ def sampled(
 ) -> tuple[Answer, tuple[Measured, ...]]:
     """The answer of this worker, and the stages that it measured itself.
 
-    `trials_most` is this worker's own budget; the study lives on, and another worker may go on with it. Raises NotAble
-    without Optuna, or where its storage cannot be reached.
+    `trials_most` is this worker's own budget; the study lives on, and another worker may go on with it. A `worker` that
+    was cut short is given what it was given before, in the same turns. Raises NotAble without Optuna, or where its
+    storage cannot be reached; WrongInput where the study chooses among other knobs or values than this path has.
     """
     stages: list[Measured] = []
 
@@ -47,27 +54,29 @@ def sampled(
         stages.append(measure(stage, len(stages)))
         return stages[-1]
 
-    asked = _Study(storage, study, seed)  # before anything is measured for it
+    asked = _Study(storage, study, worker, seed)  # before anything is measured for it
     noise = made(Stage("noise", {}, BLOCKS, why="how much two equal arms differ"))
-    factors, _ = explore(noise)
-    if not factors:
-        said = "No knob that may help here is left to try."
-        return Answer("nothing", (), (said,), _spent(stages)), tuple(stages)
-    asked.over(factors)
+    found = explore(noise)
+    if not found.factors:
+        return Answer("nothing", (), (nothing_left(found.full(base.primary)),), _spent(stages)), tuple(stages)
+    asked.over(found.factors)
     reserve = CONFIRM_BLOCKS[0] * (1 + len(CURRENT_ARMS))
-    turns = 0
-    while _spent(stages) + SAMPLE_BLOCKS * (1 + len(CURRENT_ARMS)) + reserve <= trials_most:
-        ticket, settings = asked.ask()
+    margin = math.log1p(base.margin_pct / 100.0)
+    turns = 0  # those that ask for current cost no trial, and a study that finds nothing asks for little else
+    while turns < trials_most and _spent(stages) + SAMPLE_BLOCKS * (1 + len(CURRENT_ARMS)) + reserve <= trials_most:
+        ticket, settings = asked.ask(turns)
         stage = Stage("sample", {"sample": settings} if settings else {}, SAMPLE_BLOCKS, why=f"asked for by {study}")
         asked.tell(ticket, _gain(made(stage), base.primary) if settings else 0.0)
         turns += 1
     told = [f"{turns} configurations were measured here, {asked.count()} in the study {study}."]
     best, gain = asked.best()
     if not best or gain <= 0.0:
+        told.extend(drift.moved(stages, base.primary, margin))
         return Answer("nothing", (), (*told, "None of them gained."), _spent(stages)), tuple(stages)
     told.append(f"The study's best, a candidate: {_words(best)}, {percent(gain):+.1f} % in {SAMPLE_BLOCKS} blocks.")
     confirm = made(Stage("confirm", {"best": best}, CONFIRM_BLOCKS[0], why="fresh blocks, which alone make a claim"))
     picks, more = confirmed(confirm, [Picked((base.goal,), best, base.primary)])
+    told.extend(drift.moved(stages, base.primary, margin))
     status: Status = "confirmed" if picks else "nothing"
     return Answer(status, picks, (*told, *more), _spent(stages)), tuple(stages)
 
@@ -75,7 +84,7 @@ def sampled(
 class _Study:
     """An Optuna study whose parameters are the factors: each as it is, or one of its candidates."""
 
-    def __init__(self, storage: str, name: str, seed: int) -> None:
+    def __init__(self, storage: str, name: str, worker: str, seed: int) -> None:
         try:
             import optuna  # noqa: PLC0415 - an extra, and half a second
         except ImportError as error:
@@ -83,6 +92,7 @@ class _Study:
                 f"--search optuna needs Optuna: {error}", hint="pipx inject nettune optuna, or nettune[search]"
             ) from error
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._name, self._worker = name, worker
         self._factors: dict[str, Factor] = {}
         self._space: dict[str, optuna.distributions.BaseDistribution] = {}
         self._choice = optuna.distributions.CategoricalDistribution
@@ -106,36 +116,76 @@ class _Study:
                 ) from error
 
     def over(self, factors: tuple[Factor, ...]) -> None:
-        """What it chooses among."""
+        """What it chooses among: what its first worker had. Raises WrongInput where that is something else here."""
         self._factors = {each.setting: each for each in factors}
         self._space = {each.setting: self._choice((_KEPT, *each.values)) for each in factors}
+        if _CHOICES not in self._study.user_attrs:
+            self._study.set_user_attr(_CHOICES, {each.setting: list(each.values) for each in factors})
+        there: dict[str, list[str]] = self._study.user_attrs[_CHOICES]
+        here = {each.setting: list(each.values) for each in factors}
+        differing = [
+            f"{name} among {_choices(there.get(name))} there, {_choices(here.get(name))} here"
+            for name in sorted(there.keys() | here.keys())
+            if there.get(name) != here.get(name)
+        ]
+        if differing:
+            raise self._another(first_of(differing, 3, between="; "))
 
-    def ask(self) -> tuple[int, Config]:
-        """The number of the next trial of the study, and its configuration; () for current itself."""
-        trial = self._study.ask(self._space)
+    def ask(self, turn: int) -> tuple[int, Config]:
+        """The number of the trial of the study that is this worker's turn, and its configuration; () for current.
+
+        A turn that was asked for before gets what it got then: the study would choose something else now, and the run
+        of that turn is there already.
+        """
+        mine = [self._worker, turn]
+        for each in self._study.get_trials(deepcopy=False):
+            if each.user_attrs.get(_TURN) == mine:
+                return each.number, self._config(each.params)
+        try:
+            trial = self._study.ask(self._space)
+        except ValueError as error:  # two workers that began it at once: the storage takes the choices of one
+            raise self._another(str(error)) from error
+        trial.set_user_attr(_TURN, mine)
         return trial.number, self._config(trial.params)
 
     def tell(self, number: int, gain: float | None) -> None:
-        """What it gained as a log ratio; None where it gave no number."""
+        """What it gained as a log ratio; None where it gave no number. What was told before stays as it is."""
         if gain is None:
-            self._study.tell(number, state=self._failed)
+            self._study.tell(number, state=self._failed, skip_if_finished=True)
         else:
-            self._study.tell(number, gain)
+            self._study.tell(number, gain, skip_if_finished=True)
 
     def count(self) -> int:
         """Trials of the study, those of others included."""
         return len(self._study.get_trials(deepcopy=False))
 
     def best(self) -> tuple[Config, float]:
-        """The best so far, and what it was told to gain."""
-        try:
-            found = self._study.best_trial
-        except ValueError:  # none is complete
-            return (), 0.0
+        """The best when this worker first asked for it, and what it was told to gain: one candidate is confirmed."""
+        kept = f"{_CONFIRMS} {self._worker}"
+        if kept not in self._study.user_attrs:
+            try:
+                self._study.set_user_attr(kept, self._study.best_trial.number)
+            except ValueError:  # none is complete
+                return (), 0.0
+        number = self._study.user_attrs[kept]
+        found = next(each for each in self._study.get_trials(deepcopy=False) if each.number == number)
         return self._config(found.params), float(found.value or 0.0)
 
     def _config(self, params: dict[str, str]) -> Config:
+        if strange := sorted(params.keys() - self._factors.keys()):
+            raise self._another(f"it sets {', '.join(strange)}, which is no knob to try here")
         return config(*(self._factors[name].at(value) for name, value in params.items() if value != _KEPT))
+
+    def _another(self, what: str) -> WrongInput:
+        return WrongInput(
+            f"the study {self._name} does not choose among what this path has: {what}",
+            hint="the workers of a study need the same knobs with the same present values: make the hosts alike, name "
+            "knobs that are (--knob), or begin another study (--study NAME)",
+        )
+
+
+def _choices(values: list[str] | None) -> str:
+    return ", ".join(values) if values else "nothing"
 
 
 def _gain(measured: Measured, metric: str) -> float | None:

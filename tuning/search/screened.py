@@ -29,6 +29,7 @@ class Screened:
     chosen: Mapping[str, Chosen]  # by metric; the primary one always
     known: Known
     sds: Mapping[str, float]  # scatter of a block's effect by metric, of many more trials than the noise stage has
+    visible_pct: float | None  # the smallest gain of the primary metric that it could have seen
 
     def config(self, metric: str) -> Config:
         """The configuration for a metric, () where nothing gains."""
@@ -127,7 +128,8 @@ def _judged(course: Course, found: list[tuple[Group, list[Measured]]]) -> Screen
         for metric in metrics
         if any(metric in each for each in fitted)
     }
-    return Screened(chosen, known, {metric: each / math.sqrt(TRIAL) for metric, each in scatter.items()})
+    seen = max((_seen(each[design.primary]) for each in fitted if design.primary in each), default=None)
+    return Screened(chosen, known, {metric: each / math.sqrt(TRIAL) for metric, each in scatter.items()}, seen)
 
 
 def _picked(
@@ -157,7 +159,13 @@ def _tell(course: Course, fitted: list[dict[str, Model]], picked: list[frozenset
                 names = " and ".join(own.columns[at][0].setting for at in term)
                 course.told.append(f"Screening estimate: {names} together {percent(mean):+.1f} % beyond each alone.")
         if not on:
-            columns = len(own.columns)
-            reach = t_quantile(1 - model.PASS_ALPHA / 2 / columns, own.freedom) + t_quantile(0.8, own.freedom)
-            seen = percent(reach * max(own.error(at) for at in range(columns)))
-            course.told.append(f"Screened: none of {columns} candidates gains; {seen:.1f} % would have been seen.")
+            course.told.append(
+                f"Screened: none of {len(own.columns)} candidates gains; {_seen(own):.1f} % would have been seen."
+            )
+
+
+def _seen(made: Model) -> float:
+    """The smallest gain (%) of a column that passes in 80 % of cases."""
+    columns = len(made.columns)
+    reach = t_quantile(1 - model.PASS_ALPHA / 2 / columns, made.freedom) + t_quantile(0.8, made.freedom)
+    return percent(reach * max(made.error(at) for at in range(columns)))

@@ -3,21 +3,20 @@
 What is left out is told with the reason, so that nobody wonders why a favourite was not tried.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from bench.facts.sheet import Sheets
-from bench.labs.guests import STARTED_WITH
+from bench.labs.guests import ANEW
 from bench.labs.lab import Lab
 from bench.plan import SettingSpec
 from tuning import standings
-from tuning.knobs.candidates import offered
+from tuning.knobs.candidates import offered_to_all
 from tuning.knobs.entry import NO_EFFECT, Disruption, Entry
 from tuning.knobs.sysctl import CONGESTION_CONTROL
 from tuning.knobs.table import LAB_ONLY, knob_for
+from tuning.search.anchoring import PROBES_OWN, Refusal
 from tuning.search.stages import Cost, Factor
-
-Refusal = Callable[[SettingSpec], str]  # why it cannot be held on the lab, "" where it can
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def _kept_out(entry: Entry, symptoms: Collection[str], most: Disruption, *, prob
         (not wanted and bool(entry.symptom) and entry.symptom not in symptoms, f"no sign of {entry.symptom}"),
         (not wanted and entry.policy == "C" and not entry.symptom, f"only where {entry.trigger}"),
         (entry.disruption > most, f"its disruption is {entry.disruption}; {most} is the most that is allowed"),
-        (probes_own and entry.setting == CONGESTION_CONTROL, "the plan's tcp probe chooses its congestion control"),
+        (probes_own and entry.setting == CONGESTION_CONTROL, PROBES_OWN),
         (knob is None or entry.setting in LAB_ONLY, "only a lab has it"),
         (entry.endpoint and knob is not None and knob.target == "node", NO_EFFECT),
     )
@@ -96,21 +95,22 @@ def _factor(entry: Entry, readings: standings.Readings, refusal: Refusal, sympto
     there = [value for each in readings[knob.target] for value in standings.values(entry.setting, each).values()]
     if not there:
         return "this path has it nowhere"
-    values = [value for value in offered(entry, there[0]) if not (entry.kind == "feature" and value == "off")]
+    values = [value for value in offered_to_all(entry, there) if not (entry.kind == "feature" and value == "off")]
     if not values:
-        return f"no candidate is above {there[0]}" if entry.maximum else f"nothing to try beside {there[0]}"
+        now = ", ".join(dict.fromkeys(there))
+        return f"no candidate is above {now}" if entry.maximum else f"nothing to try beside {now}"
     reasons = {value: refusal(SettingSpec(entry.setting, value, None)) for value in values}
     able = tuple(value for value in values if not reasons[value])
     if not able:
         return next(iter(reasons.values()))
-    why = entry.symptom if entry.symptom in symptoms else entry.trigger
-    cost: Cost = "restart" if entry.setting in STARTED_WITH else "relink" if entry.disruption >= "d3" else "none"
+    why = next((each for each in (entry.symptom, entry.first_under) if each in symptoms), entry.trigger)
+    cost: Cost = "restart" if entry.setting in ANEW else "relink" if entry.disruption >= "d3" else "none"
     return Factor(entry.id, entry.setting, able, None, numeric=entry.maximum, why=why, cost=cost)
 
 
 def _rank(entry: Entry, symptoms: Collection[str]) -> int:
     """What a symptom points at first; then what new sockets feel, then queues, then devices."""
-    if entry.symptom and entry.symptom in symptoms:
+    if {entry.symptom, entry.first_under} & set(symptoms):
         return 0
     order: Mapping[str, int] = {"sysctl": 1, "qdisc": 2, "queue": 3, "channel": 3, "link": 4}
     return order.get(entry.kind, 5)

@@ -78,6 +78,7 @@ class Question:
     anchors: Mapping[str, Config]  # published profiles, by the name of their arm
     trials_most: int  # the budget, confirmation included
     prices: Prices = Prices()
+    full: str = ""  # what shows that the link is full: then nothing is to be gained
 
     def __post_init__(self) -> None:
         set_ = [(each.setting, each.target) for each in self.factors]
@@ -138,6 +139,11 @@ class Answer:
     trials: int
     visible_pct: float | None = None  # the smallest change that its last word could have seen
     trials_needed: int | None = None  # of a refused one: the least budget for any claim, where more would help
+
+
+def nothing_left(full: str) -> str:
+    """Why there is nothing to search, in a sentence."""
+    return f"Nothing to gain: the link is full ({full})." if full else "No knob that may help here is left to try."
 
 
 def config(*settings: SettingSpec) -> Config:

@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.facts import carriers
 from bench.facts.counters import (
@@ -14,6 +16,7 @@ from bench.facts.counters import (
     cores,
     grown,
     growth,
+    missed,
     parse,
     parse_connections,
     parse_queues,
@@ -53,6 +56,21 @@ def test_the_columns_of_a_device_are_the_kernels() -> None:
     device = parse(answered(text)).devices["eth0.5"]
 
     assert (device["rx_bytes"], device["rx_dropped"], device["tx_bytes"], device["tx_dropped"]) == (1, 4, 9, 12)
+
+
+def test_frames_that_a_ring_had_no_room_for_are_counted_where_the_nic_tells_them() -> None:
+    """/proc/net/dev adds them to what the stack dropped (net/core/net-procfs.c); a NIC that is gone tells nothing."""
+    host = FakeHost("node")
+    asked = missed(["eth0", "gone"])
+    text = "==> /sys/class/net/eth0/statistics/rx_missed_errors <==\n42\n"
+    first, later = (
+        told({host: (answered(TEXT), Outcome(asked, "node", 1, words, "tail: cannot open", 0.0))})["node"]
+        for words in (text, text.replace("42", "49"))
+    )
+
+    assert later.devices["eth0"]["rx_missed"] == 49
+    assert "rx_missed" not in later.devices["lo"]
+    assert growth(first, later)["devices"] == {"lo": {}, "eth0": {"rx_missed": 7}}
 
 
 def test_the_cpu_that_is_busiest_with_interrupts_is_named() -> None:
@@ -207,6 +225,38 @@ def test_a_counter_that_runs_backwards_uses_nothing() -> None:
     used = cores(before, replace(START, uptime_s=101.0))
 
     assert set(used.values()) == {0.0}
+
+
+TWO = {"cpu0": (0, 0), "cpu1": (0, 0)}
+
+
+def test_where_cpus_are_few_busy_is_what_idle_time_leaves() -> None:
+    """Ten seconds of two CPUs, 17 of them idle or waiting: ticks that saw one second of work missed two."""
+    ticks = ZERO | {"user": 60, "softirq": 40, "idle": 1650, "iowait": 50}
+    used = cores(replace(START, each_cpu=TWO), replace(START, uptime_s=110.0, cpu=ticks, each_cpu=TWO))
+
+    assert used["busy"] == pytest.approx(0.3)
+    assert used["softirq"] == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize(("before", "after"), [(17, 17), (2, 1), (0, 0)], ids=["many", "one went off", "not told"])
+def test_where_idle_time_says_less_ticks_are_counted(before: int, after: int) -> None:
+    """An error of the window would count on each of many CPUs; CPUs that came or went have no idle time of it all."""
+    first, last = ({f"cpu{number}": (0, 0) for number in range(count)} for count in (before, after))
+    used = cores(
+        replace(START, each_cpu=first),
+        replace(START, uptime_s=110.0, cpu=ZERO | {"user": 100, "idle": 5}, each_cpu=last),
+    )
+
+    assert used["busy"] == pytest.approx(0.1)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_busy_is_never_less_than_nothing_or_more_than_all(idle: int, iowait: int) -> None:
+    """Whatever idle time says."""
+    after = replace(START, uptime_s=110.0, cpu=ZERO | {"idle": idle, "iowait": iowait}, each_cpu=TWO)
+
+    assert 0 <= cores(replace(START, each_cpu=TWO), after)["busy"] <= 2
 
 
 def test_two_readings_at_one_moment_divide_by_one_tick() -> None:

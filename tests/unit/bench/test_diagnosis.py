@@ -39,6 +39,15 @@ SHOWN: Mapping[str, Evidence] = {
 }
 
 
+@pytest.mark.parametrize("counter", ["rx_fifo", "rx_missed"])
+def test_a_ring_that_ran_over_is_seen_in_either_counter(counter: str) -> None:
+    """Drivers differ in which one they use; what the stack dropped says nothing of a ring."""
+    (found,) = diagnose([_trial(devices={"eno1": {counter: 7, "rx_dropped": 9}})], PATH)
+
+    assert (found.symptom, found.evidence) == ("rx-ring-drops", f"eno1: {counter} grew by 7; in 1 of 1 trials")
+    assert diagnose([_trial(devices={"eno1": {"rx_dropped": 9}})], PATH) == ()
+
+
 @pytest.mark.parametrize("symptom", SHOWN)
 def test_each_symptom_is_named_by_its_own_figures(symptom: str) -> None:
     """With the figures in words; where fewer than two thirds of the trials show it, it is none."""

@@ -15,7 +15,7 @@ from bench.images import build, cache
 from bench.images.build import Kind
 from results.errors import NotAble
 
-LAB, DISK = (replace(kind, room_bytes=0) for kind in cache.KINDS)
+LAB, NICS, DISK = (replace(kind, room_bytes=0) for kind in cache.KINDS)
 
 
 @pytest.fixture
@@ -140,20 +140,19 @@ def test_another_recipe_is_another_image(tmp_path: Path, built_by: list[Path]) -
     assert first.folder != second.folder
 
 
-def test_the_two_kinds_lie_side_by_side_and_neither_is_taken_for_the_other(
-    tmp_path: Path, built_by: list[Path]
-) -> None:
+def test_the_kinds_lie_side_by_side_and_none_is_taken_for_another(tmp_path: Path, built_by: list[Path]) -> None:
     """A lab never boots the disk for Proxmox; `list` says which is which, and `remove` takes both."""
     disk, _ = _build(tmp_path, DISK)
 
     assert cache.found(tmp_path) is None
     lab, _ = _build(tmp_path)
+    nics, _ = _build(tmp_path, NICS)
     with pytest.raises(cache.Broken, match="made by another recipe"):
         cache.checked(disk.folder, LAB)
 
     assert disk.disk.read_bytes() == b"disk.qcow2" * 100
-    assert {image.kind for _, image, _ in cache.listed(tmp_path) if image} == {"lab", "disk"}
-    assert set(cache.remove(tmp_path, print)) == {disk.folder, lab.folder}
+    assert {image.kind for _, image, _ in cache.listed(tmp_path) if image} == {"lab", "nics", "disk"}
+    assert set(cache.remove(tmp_path, print)) == {disk.folder, lab.folder, nics.folder}
 
 
 def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

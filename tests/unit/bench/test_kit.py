@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from bench.hosts.command import Command
 from bench.images import cache as images
 from bench.images.squash import LAB_KIND
 from bench.labs import kit
-from bench.labs.guests import Guests
+from bench.labs.guests import MODELS, Guests, Model
 from results.errors import NotAble
 from tests.unit.bench.fakes import FakeHost
 
@@ -62,6 +63,23 @@ def test_without_kvm_nothing_is_tried(tmp_path: Path, monkeypatch: pytest.Monkey
     found = kit.prepared(Guests(), cache=tmp_path, local=_host(), say=print)
 
     assert (found.accelerator, found.vhost, list(tmp_path.iterdir())) == ("tcg", False, [])
+
+
+@pytest.mark.parametrize("nic", MODELS)
+def test_a_nic_that_the_cloud_kernel_cannot_drive_brings_its_own_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nic: Model
+) -> None:
+    """Of the models, three; the others boot the kernel that boots sooner."""
+    asked: list[str] = []
+
+    def built(*words: Any) -> images.Image:  # Any: what the cache is asked with
+        asked.append(words[-1].name)
+        return IMAGE
+
+    monkeypatch.setattr(images, "built", built)
+    kit.prepared(Guests(nic=nic), cache=tmp_path, local=_host(), say=print)
+
+    assert asked == ["nics" if nic in {"e1000", "e1000e", "rtl8139"} else "lab"]
 
 
 def _never(*_: object) -> bool:

@@ -158,9 +158,18 @@ def test_a_lease_whose_removal_fails_is_kept_and_the_rest_is_removed(tmp_path: P
     done = reap(tmp_path, remove)
     again = reap(tmp_path, lambda *_: True)
 
-    assert done == (Reaped("a", ("nt-3", "nt-1"), "nt-2 is busy"), Reaped("b", ("nt-4",), ""))
+    assert done == (Reaped("b", ("nt-4",), ""), Reaped("a", ("nt-3", "nt-1"), "nt-2 is busy"))
     assert again == (Reaped("a", ("nt-3", "nt-2", "nt-1"), ""),)
     assert (first.exists(), second.exists()) == (False, False)
+
+
+def test_what_was_promised_last_is_removed_first(tmp_path: Path) -> None:
+    """Whatever the leases' names: what came later may stand on what was there."""
+    for number, name in enumerate("bca"):
+        os.utime(_dead(tmp_path, name, f"nt-{name}"), ns=(0, number))
+    done = reap(tmp_path, lambda *_: True)
+
+    assert [each.lease_id for each in done] == ["a", "c", "b"]
 
 
 def test_a_lease_that_cannot_be_opened_is_told_and_the_rest_is_removed(tmp_path: Path) -> None:
@@ -169,8 +178,8 @@ def test_a_lease_that_cannot_be_opened_is_told_and_the_rest_is_removed(tmp_path:
     _dead(tmp_path, "b", "nt-1")
     done = reap(tmp_path, lambda *_: True)
 
-    assert [(each.lease_id, each.removed) for each in done] == [("a", ()), ("b", ("nt-1",))]
-    assert "Is a directory" in done[0].problem
+    assert [(each.lease_id, each.removed) for each in done] == [("b", ("nt-1",)), ("a", ())]
+    assert "Is a directory" in done[1].problem
     assert reap(tmp_path / "none", lambda *_: True) == ()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from bench.labs.restarting import Restarting
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
 from bench.plan import SettingSpec
+from bench.pve.deployment import Deployment
 from results.errors import NotAble
 from tests.unit.bench.fakes import lab
 
@@ -75,6 +77,17 @@ class _Room:
             self.done.append("+".join(names))
 
         return Restarting(Guests(), 1500, self.guests, furnish=furnish, settle=lambda: self.done.append("settled"))
+
+
+def test_vms_of_proxmox_are_started_for_what_they_have_not(tmp_path: Path) -> None:
+    """By the net0 that their topology gives; one queue is what none means, and a rate takes no start."""
+    of = Deployment(tmp_path, ("pve1",), "9000", "local", ("192.0.2.1/24", "192.0.2.2/24"))
+    path = Topology("pve", net=(("bridge", "vmbr0"), ("rate", "5")))
+    plan = {"one": (SettingSpec("vm-queues", "1", None),), "many": QUEUES, "slow": (SettingSpec("vm-rate", "9", None),),
+            "other": (SettingSpec("vm-model", "e1000", None),)}  # fmt: skip
+
+    assert restarts.states(plan, of, path) == {"one": "", "many": "vm-queues=4", "slow": "", "other": "vm-model=e1000"}
+    assert restarts.words(plan) == ("vm-queues", "vm-model", "vm-rate")
 
 
 def test_guests_are_started_at_the_same_time_and_made_what_they_were() -> None:

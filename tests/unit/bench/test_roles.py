@@ -6,10 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.facts.roles import CONNECTION, Link, Role, Stack, Word, began, links, resolved, routes, rows
+from bench.facts import riding
+from bench.facts.roles import (
+    CONNECTION,
+    QUESTIONS,
+    TUNNELLED,
+    Link,
+    Role,
+    Stack,
+    Word,
+    began,
+    links,
+    resolved,
+    routes,
+    rows,
+)
 from bench.facts.tailed import files
 from bench.hosts.command import Command
 from bench.hosts.local import Local
+from tests.unit.bench.fakes import FakeHost
 
 SSH = ("192.0.2.50", "51000", "192.0.2.10", "22")
 HYPERVISOR = (
@@ -194,3 +209,23 @@ def test_our_connection_is_found_also_where_sudo_took_it_out_of_the_environment(
     outcome = Local().run(Command((*argv, CONNECTION.argv[2])))
 
     assert outcome.stdout.split() == list(SSH)
+
+
+@pytest.mark.parametrize(("data", "asked"), [('{"id": 5}', 1), ('{"id": 5, "link": "eth9"}', 0)])
+def test_what_a_vxlan_lies_on_is_asked_where_it_has_no_device(data: str, asked: int) -> None:
+    """By the remotes of its forwarding table and the route to them; who has a device says so itself."""
+    links_ = f"""[{{"ifname": "vx5", "linkinfo": {{"info_kind": "vxlan", "info_data": {data}}}}},
+                  {{"ifname": "eth9", "addr_info": [{{"local": "192.0.2.1", "prefixlen": 24}}]}}]"""
+
+    def answer(command: Command) -> tuple[int, str]:
+        told = {
+            QUESTIONS[0]: links_,
+            QUESTIONS[1]: '[{"dst": "192.0.2.0/24", "dev": "eth9"}]',
+            TUNNELLED: '[{"mac": "00:00:00:00:00:00", "ifname": "vx5", "dst": "192.0.2.2", "flags": ["self"]}]',
+        }
+        return 0, told.get(command, "")
+
+    host = FakeHost(answer=answer)
+
+    assert riding.asked(host).stack.below("vx5") == {"eth9"}
+    assert host.asked.count(TUNNELLED) == asked

@@ -9,7 +9,7 @@ from bench.facts.roles import Link, Stack, gateways
 from bench.hosts.command import Command
 from bench.hosts.login import Login
 from bench.labs import hosts, sharing
-from bench.labs.inventory import Machine
+from bench.labs.inventory import Inventory, Machine
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
 from bench.probes import capped, share
@@ -70,7 +70,7 @@ def test_load_passes_the_whole_stack_below_but_no_guests_port() -> None:
 
 def test_the_slowest_nic_decides() -> None:
     """Of a bond that is its slowest port: one flow takes one of them."""
-    assert sharing.speed(END, NICS, _told()) == sharing.Speed(10000, "eno2 on pve1")
+    assert sharing.speed(END, NICS, _told(), leaves=True) == sharing.Speed(10000, "eno2 on pve1")
 
 
 @pytest.mark.parametrize("speed", ["-1", "", "0", "unknown", "4294967295x"])
@@ -78,20 +78,20 @@ def test_a_nic_that_tells_no_speed_is_refused_by_name(speed: str) -> None:
     """Virtio says -1; reading others fails."""
     told = _told(speed)
     with pytest.raises(LabBroken, match="on pve1: eno2 tells no speed") as raised:
-        sharing.speed(END, NICS, told)
+        sharing.speed(END, NICS, told, leaves=True)
 
     assert "speed_mbps: 1000" in raised.value.hint
-    assert sharing.speed(replace(END, speed_mbps=2500), NICS, told) == sharing.Speed(
-        2500, "pve1's speed_mbps of the inventory"
+    assert sharing.speed(replace(END, speed_mbps=2500), NICS, told, leaves=True) == sharing.Speed(
+        2500, "pve1's speed_mbps, as its entry states"
     )
 
 
 def test_an_end_without_a_nic_is_refused_and_a_node_without_one_limits_nothing() -> None:
     """Taps and bridges have no speed of their own."""
     with pytest.raises(LabBroken, match=r"vmbr0\.10 has no NIC below it"):
-        sharing.speed(END, (), {})
+        sharing.speed(END, (), {}, leaves=True)
 
-    assert sharing.speed(replace(END, address=""), (), {}) is None
+    assert sharing.speed(replace(END, address=""), (), {}, leaves=False) is None
 
 
 def test_loads_are_pinned_to_the_cpus_of_the_nics_node() -> None:
@@ -204,3 +204,38 @@ def test_only_a_rate_that_reached_its_limit_is_flagged() -> None:
     assert capped.flags("tcp", 296e6, 300e6) == ("tcp: capped at 300 Mbit/s",)
     assert capped.flags("tcp", 200e6, 300e6) == ()
     assert capped.flags("tcp", 200e6, 0.0) == ()
+
+
+def _end(name: str, address: str, speed_mbps: int = 0) -> Machine:
+    return Machine(name, Login(name), ("vmbr0",), address, speed_mbps=speed_mbps)
+
+
+RATES = {
+    "the slower end": ({"speed of eno1 on a": "10000", "speed of eno1 on b": "1000"}, 1000),
+    "ports of a bond carry it together": (
+        {"speed of eno1 on a": "10000", "speed of eno2 on a": "10000", "speed of eno1 on b": "25000"}, 20000
+    ),
+    "each port of a node carries all of it": (
+        {"speed of eno1 on a": "25000", "speed of p1 on node": "25000", "speed of p2 on node": "10000"}, 10000
+    ),
+    "a hypervisor's figure is none": (
+        {"speed of eth0 on a": "10000", "driver of eth0 on a": "vmxnet3", "speed of eno1 on b": "25000"}, 25000
+    ),
+    "nobody tells": ({"driver of eno1 on a": "ixgbe"}, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kept", "mbps"), RATES.values(), ids=RATES)
+def test_the_rate_of_a_path_is_what_its_slowest_machine_can_pass(kept: dict[str, str], mbps: int) -> None:
+    """By the speeds that its NICs tell; never below what the path carries."""
+    node = Machine("node", Login("node"), ("p1", "p2"))
+    inventory = Inventory((_end("a", "192.0.2.1"), _end("b", "192.0.2.2")), (node,))
+
+    assert sharing.path_mbps(inventory, kept) == mbps
+
+
+def test_what_the_inventory_says_of_a_speed_goes_before_what_devices_tell() -> None:
+    """A limit that only its owner knows: a provider's, or a switch's."""
+    inventory = Inventory((_end("a", "192.0.2.1", speed_mbps=500), _end("b", "192.0.2.2")), ())
+
+    assert sharing.path_mbps(inventory, {"speed of eno1 on a": "10000", "speed of eno1 on b": "10000"}) == 500

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -166,7 +167,7 @@ def test_a_shell_that_refuses_before_our_first_line_says_why() -> None:
     class Refusing(LocalPipe):
         def send(self, data: bytes) -> None:
             self.err += b"sudo: a password is required\n"
-            raise Unreachable("on pve1: the SSH connection took no more: Socket is closed")
+            raise Unreachable("on pve1: the SSH connection was lost while it was sent to: Socket is closed")
 
     class Refused(LocalShells):
         def pipe(self, program: str) -> Pipe:
@@ -174,3 +175,21 @@ def test_a_shell_that_refuses_before_our_first_line_says_why() -> None:
 
     with pytest.raises(HostFault, match="on pve1: sudo -n is refused: sudo: a password is required"):
         Shells("pve1", Refused(["sh"]), sudo=True).start(Command(("true",)))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (EOFError(), "was lost while it was sent to: it ended"),
+        (OSError("Socket is closed"), "was lost while it was sent to: Socket is closed"),
+        (TimeoutError(), "took nothing for 15 s"),
+    ],
+)
+def test_whatever_ends_a_connection_while_it_is_sent_to_has_words(error: Exception, said: str) -> None:
+    """Some of paramiko's errors have none."""
+    channel = Mock()
+    channel.fileno.return_value = 0
+    channel.sendall.side_effect = error
+
+    with pytest.raises(Unreachable, match=f"on pve1: the SSH connection {said}$"):
+        Pipe(channel, "pve1").send(b"true\n")

@@ -103,7 +103,7 @@ def test_a_device_must_have_carrier_and_the_plans_mtu(flags: str, mtu: int, word
     host = FakeHost("pve1", lambda _: (0, f'[{{"ifname": "enp3s0", "flags": [{flags}], "mtu": {mtu}}}]'))
     said = ""
     try:
-        hosts._devices_fit(host, _machine("enp3s0", address="10.20.0.1"), Topology("standing"))
+        hosts.devices_fit(host, _machine("enp3s0", address="10.20.0.1"), Topology("standing"))
     except LabBroken as error:
         said = str(error)
 

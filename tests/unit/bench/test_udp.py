@@ -251,3 +251,14 @@ def test_only_hosts_with_a_queue_that_can_drop_are_asked_for_it() -> None:
     }
 
     assert asking.queued(LAB, {name: FactSheet(name, each) for name, each in facts.items()}) == {LAB.nodes[0]}
+
+
+def test_machines_that_stand_are_asked_for_the_rings_of_their_nics() -> None:
+    """A ring is a fact of a NIC; in what we make ourselves there is none that could run over."""
+    sheets = {name: FactSheet(name, {"ring/eno1/rx": "512", "ring/eno1/rx-most": "4096"}) for name in ("a", "b")}
+    sheets["node"] = FactSheet("node", {"link/br0/mtu": "1500"})
+    stand = replace(LAB, guard_s=60.0)
+
+    assert asking.ringed(stand, sheets) == {LAB.a.host: ("eno1",), LAB.b.host: ("eno1",)}
+    assert asking.ringed(LAB, sheets) == {}
+    assert str(asking.beside(stand, sheets)[LAB.a.host][-1]).endswith("/eno1/statistics/rx_missed_errors")

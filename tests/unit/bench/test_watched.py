@@ -5,10 +5,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from bench.hosts.command import Command, Outcome, Overdue
+from bench.hosts.command import Command, HostFault, Outcome, Overdue
 from bench.hosts.local import Local
 from bench.hosts.watched import TROUBLE, Watch, Watched, watching
 from tests.unit.bench.fakes import FakeHost
@@ -177,3 +179,43 @@ def test_the_first_trouble_is_kept() -> None:
         watch.note(Outcome(Command(("x",)), name, code, "", said, 0.0))
 
     assert watch.seen == "on b: first"
+
+
+def test_a_load_that_a_node_cannot_look_after_is_not_begun_and_the_next_one_begins_anew() -> None:
+    """The first node's look ends with it, else nobody would look from then on."""
+    stopped: list[str] = []
+
+    class Node(FakeHost):
+        """Starts nothing where `fails`."""
+
+        fails = False
+
+        def start(self, command: Command) -> Any:  # Any: as a Running
+            if self.fails:
+                raise HostFault(f"on {self.name}: no")
+            job = Mock()
+            job.stop.side_effect = lambda: stopped.append(self.name)
+            return job
+
+    one, other = Node("pve1"), Node("pve2")
+    other.fails = True
+    watch = Watch({"pve1": ["quorum"], "pve2": ["quorum"]}, [one, other])
+    with pytest.raises(HostFault):
+        watch.began()
+    other.fails = False
+    watch.began()
+
+    assert stopped == ["pve1"]
+    assert watch.nodes_look
+
+
+def test_a_watch_that_ends_by_itself_is_trouble() -> None:
+    """Nobody would have looked."""
+    job = Mock()
+    job.finished.return_value = True
+    job.wait.return_value = Outcome(Command(("sh",)), "pve1", -9, "", "", 1.0)
+    watch = Watch({})
+    watch._jobs = [job]
+
+    assert watch.afar()
+    assert watch.seen == "on pve1: the watch itself ended"

@@ -17,6 +17,7 @@ from bench.plan import shipped
 from results import tidy
 from results.errors import WrongInput
 from results.records import Run, Trial
+from tests.unit.bench.sites import documented
 from tests.unit.nettune.kept import kept_example
 from tests.unit.nettune.program import ROOT, Program, here
 from tests.unit.nettune.program import nettune as started
@@ -179,8 +180,11 @@ def test_plan_check_says_what_a_plan_would_do(tmp_path: Path, program: Program) 
 
 
 @pytest.mark.parametrize("name", list(shipped()))
-def test_a_plan_that_is_shown_is_a_plan(tmp_path: Path, program: Program, name: str) -> None:
+def test_a_plan_that_is_shown_is_a_plan(
+    tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """`plan show NAME > mine.yaml; plan check mine.yaml`: a start for one's own."""
+    monkeypatch.setenv("NETTUNE_CLUSTER", str(documented(tmp_path / "pve.yaml")))
     text = program("plan", "show", name).require().stdout
     (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
     mine = json.loads(program("plan", "check", str(tmp_path / "mine.yaml"), "--json").require().stdout)

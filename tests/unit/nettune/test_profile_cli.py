@@ -60,7 +60,7 @@ def test_one_is_shown_with_sources_hosts_and_where_it_has_no_effect(program: Pro
     assert "net.ipv4.tcp_rmem, net.ipv4.tcp_wmem: no effect by design on bridged or routed guests" in shown.stdout
     assert "effect:  not measured; by its source: none stated" in shown.stdout
     assert "source:  tuned 2.20.0 (Debian 2.20.0-1), network-throughput" in shown.stdout
-    assert "not settable by nettune: force_latency=cstate.id_no_zero:3|70" in shown.stdout
+    assert "not set by the profile: force_latency=cstate.id_no_zero:3|70" in shown.stdout
 
 
 def test_one_is_given_as_json_and_as_the_file_it_is(program: Program, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_two_that_differ_are_a_difference_and_the_same_are_none(program: Program
 
 WRONG = {
     "no such profile": (("profile", "show", "pve-node-1g"), "no profile 'pve-node-1g'", "did you mean 'pve-node-10g'?"),
-    "no such file": (("profile", "check", "none.yaml"), "no profile none.yaml: No such file", ""),
+    "no such file": (("profile", "check", "none.yaml"), "no profile 'none.yaml': No such file", ""),
     "no host": (("profile", "check", "latency", "--host", "pve1"), "'pve1' names no host", "ssh://root@pve1"),
     "a password": (
         ("profile", "check", "latency", "--host", "ssh://root:x@pve1"),

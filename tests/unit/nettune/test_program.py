@@ -52,6 +52,7 @@ WRONG = {
     "show of nothing": (("show",), "has no run 'last'", "`nettune runs` lists them"),
     "report of nothing": (("report", "x"), "has no run 'x'", ""),
     "recommend of nothing": (("recommend", "x"), "has no run 'x'", ""),
+    "two images": (("image", "build", "--disk", "--nics"), "--disk and --nics are two images", "one after the other"),
     "unknown option": (("run", "--fast"), "No such option", ""), "unknown verb": (("tuna",), "No such command", ""),
     "too few blocks": (("run", "--blocks", "1"), "Invalid value for '--blocks'", ""),
     "a store of another kind": (("runs", "--store", "nosuchdb://x/y"), "no driver for this kind of database", ""),

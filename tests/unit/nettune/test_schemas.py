@@ -220,7 +220,7 @@ AGREED: Mapping[str, tuple[dict[str, Any], bool]] = {  # Any: JSON
     "a node without an address": ({"lab": {"provider": "qemu", "node": {"sudo": "on"}}}, False),
     "a key that no node has": ({"lab": {"provider": "qemu", "node": {"ssh": "root@pve1", "password": "x"}}}, False),
     "a node of namespaces": ({"lab": {"provider": "netns", "node": {"ssh": "root@pve1"}}}, False),
-    "another provider": ({"lab": {"provider": "proxmox"}}, False),
+    "another provider": ({"lab": {"provider": "docker"}}, False),
     "guests of namespaces": ({"lab": {"provider": "netns", "cpus": 2}}, False),
     "settings": ({"treatments": {"t": {"tso": False, "net.ipv4.tcp_rmem": "4096 16384 16384"}}}, True),
     "the long form": ({"treatments": {"t": {"settings": {"tso": {"value": "off", "target": "path"}}}}}, True),

@@ -7,6 +7,7 @@ import pytest
 
 from nettune import shared
 from results.errors import WrongInput
+from tests.unit.bench.sites import documented
 from tests.unit.nettune.program import Program, here
 from tests.unit.results.example import example_run
 
@@ -51,6 +52,24 @@ def test_a_plan_that_builds_its_lab_shares_no_link(program: Program) -> None:
     assert outcome.returncode == 2
     assert "--shared-link: plan quick builds its lab itself" in outcome.stderr
     assert "provider: hosts" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        ("pve-same-node", "both VMs of plan pve-same-node are on pve1, and nothing of their load leaves it"),
+        ("pve-cross-node", "the cluster's file gives no SSH of pve1, pve2"),
+    ],
+)
+def test_test_vms_share_the_links_of_two_nodes_that_are_reached(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: str, said: str
+) -> None:
+    """On one node nothing leaves it; a node without SSH watches nothing."""
+    monkeypatch.setenv("NETTUNE_CLUSTER", str(documented(tmp_path / "pve.yaml")))
+    outcome = program("run", plan, "--shared-link", "--dry-run")
+
+    assert outcome.returncode == 2
+    assert said in " ".join(outcome.stderr.split())
 
 
 def test_a_resumed_run_keeps_its_share() -> None:

@@ -38,14 +38,22 @@ HOSTS = "name: x\nlab: {provider: hosts, inventory: y.yaml}\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "leads"), [(HOSTS, True), (HOSTS.replace("hosts", "netns"), False), ("name: x\n", False), ("[", False)]
+    ("text", "leads"),
+    [
+        (HOSTS, True),
+        (HOSTS.replace("hosts", "netns"), False),
+        ("name: x\n", False),
+        ("[", False),
+        (HOSTS.replace("hosts", "proxmox"), True),
+    ],
 )
 def test_a_plan_whose_machines_stand_elsewhere_is_run_where_it_is(tmp_path: Path, text: str, leads: bool) -> None:
     """A namespace of our own has no way to them; what is no plan is left to its reader."""
     (tmp_path / "plan.yaml").write_text(text, encoding="utf-8")
 
     assert unprivileged.elsewhere(str(tmp_path / "plan.yaml")) is leads
-    assert not unprivileged.elsewhere("quick")
+    assert [unprivileged.elsewhere(name) for name in ("quick", "density-quick", "pve-same-node", "pve-density")] == [
+        False, False, True, True]  # fmt: skip
 
 
 def test_root_stays_where_it_is(monkeypatch: pytest.MonkeyPatch, gone_on: list[object]) -> None:

@@ -102,3 +102,23 @@ def test_a_relative_guard_with_some_zeros_is_not_resolved() -> None:
     judged = judge(design(guards=(guard,)), with_guard(guard.metric, 0.0, 0.01))
 
     assert (guard_of(judged).word, guard_of(judged).change) == ("not resolved", None)
+
+
+@pytest.mark.parametrize(
+    ("current", "treated", "word"),
+    [(0.01, 0.0104, "ok"), (0.01, 0.013, "harmed"), (0.0001, 0.0004, "harmed"), (0.0, 0.0004, "harmed")],
+)
+def test_what_a_path_loses_by_itself_widens_the_limit_of_drops(current: float, treated: float, word: str) -> None:
+    """One packet in a hundred is lost anyway: a tenth of that more is no harm, and a third is."""
+    judged = judge(design(guards=(DROPS,)), with_guard(DROPS.metric, current, treated))
+
+    assert guard_of(judged).word == word
+    assert guard_of(judged).limit == pytest.approx(max(1e-4, current / 10), rel=0.05)
+
+
+def test_an_absolute_limit_of_a_plan_is_kept_as_it_is() -> None:
+    """Whoever writes one of another metric means that number."""
+    loss = Guard("udp.loss", 0.0001, absolute=True)
+    judged = judge(design(guards=(loss,)), with_guard(loss.metric, 0.01, 0.0104))
+
+    assert (guard_of(judged).word, guard_of(judged).limit) == ("harmed", 0.0001)

@@ -17,7 +17,7 @@ import pytest
 from results.report import report
 from tests.unit.results.example import RECOMMENDATION, example_judgement, example_run, example_trials
 
-pytestmark = pytest.mark.chromium
+pytestmark = [pytest.mark.chromium, pytest.mark.apart]
 
 FLAGS = (
     "--headless=new",

@@ -57,7 +57,7 @@ class StoreContract:
     @pytest.fixture
     def store(self) -> Iterator[Store]:
         """Each database brings its own, empty."""
-        raise NotImplementedError
+        raise NotImplementedError  # a contract is tested through those who keep it
 
     def test_a_new_store_has_no_runs(self, store: Store) -> None:
         """And says so when asked for one."""

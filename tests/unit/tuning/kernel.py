@@ -50,6 +50,7 @@ class Kernel(FakeHost):
     facts: dict[str, str] = field(default_factory=dict)
     react: Reaction = obey
     dead: bool = False
+    read_lost: int = 0  # how often it was read while its link had no carrier
 
     def run(self, command: Command) -> Outcome:
         """See Host.run."""

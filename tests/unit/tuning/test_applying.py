@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.facts.riding import Riding
-from bench.facts.roles import Stack
+from bench.facts.roles import Link, Stack
 from bench.facts.sheet import Difference, FactSheet
 from results.errors import NotAble, WrongInput
 from tests.unit.bench import fakes
 from tests.unit.bench.fakes import FakeHost
-from tuning.applying import record
+from tuning.applying import record, verifying
 from tuning.applying.drift import drifted
 from tuning.applying.planning import Planned, Row
 from tuning.applying.record import Applied, State, listed
@@ -144,6 +144,9 @@ CAUSES = {
     "owner": ("confirmed", "1 2 3", ("tuned",), "somebody set another value"),
     "stands": ("confirmed", LARGE, (), ""),
     "taken back": ("rolled back", SMALL, (), ""),
+    "put back": ("put itself back", SMALL, (), ""),
+    "not put back": ("put itself back", LARGE, (), "put itself back, but for this"),
+    "another since": ("put itself back", "1 2 3", (), ""),
 }
 
 
@@ -156,6 +159,30 @@ def test_drift_is_named_with_what_may_have_caused_it(
     found = drifted([_applied(state=state)], FactSheet("pve1", facts), owners)
 
     assert [cause in each.cause for each in found] == ([True] if cause else [])
+
+
+def test_what_a_later_change_set_is_not_laid_at_one_that_was_put_back() -> None:
+    """The same value, confirmed the second time; or set, and taken back by hand."""
+    first, again = _applied(state="put itself back"), _applied("ba9876543210", at=2.0)
+    now = FactSheet("pve1", {RMEM: LARGE})
+
+    assert drifted([first, again], now, ()) == ()
+    assert drifted([first, replace(again, state="rolled back")], now, ()) == ()
+
+
+def test_a_link_that_came_up_slower_and_a_port_that_was_lost_are_told() -> None:
+    """One that tells no speed says nothing; a guest that has ended took its tap along."""
+    ports = {"tap100i0": "vmbr0", "tap101i0": "vmbr0", "eth0": "vmbr0", "veth1": ""}
+    before = Stack(Link(name, master=master) for name, master in ports.items())
+    now = Stack(Link(name, master=master) for name, master in (ports | {"tap100i0": "", "eth0": "br1"}).items()
+                if name != "tap101i0")  # fmt: skip
+
+    assert verifying.slower({"eth0": 10000, "eth1": 1000, "eth2": 10000, "eth3": 25000},
+                            {"eth0": 1000, "eth1": 10000, "eth2": -1}) == (
+        "eth0 came up with 1000 Mbit/s and had 10000",
+    )  # fmt: skip
+    assert verifying.ports(before, now) == ("tap100i0 was a port of vmbr0 and is none",
+                                            "eth0 was a port of vmbr0 and is one of br1")  # fmt: skip
 
 
 def test_the_later_of_two_changes_is_what_is_wanted() -> None:

@@ -1,5 +1,8 @@
 """Guards: nothing is written where none can be armed; what a dead run left is told."""
 
+import fcntl
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import pytest
 
 from bench.facts.roles import Role
 from bench.hosts.command import Command
+from bench.hosts.local import Local
 from bench.plan import SettingSpec
 from tests.unit.bench.fakes import FakeHost
 from tests.unit.tuning import kernel
@@ -57,6 +61,56 @@ def _left(*lines: str, log: str = "") -> FakeHost:
         return 0, {guard.LEFT: "\n".join(lines), guard.DISARM: log}.get(command.argv[2], "")
 
     return FakeHost("pve1", answer)
+
+
+def test_a_guard_that_is_being_armed_is_waited_for(tmp_path: Path) -> None:
+    """Half of its script is there, under the lock: it was a dead run's to whoever looked without it."""
+    (tmp_path / "0a1b").mkdir()
+    (tmp_path / "lock").touch()
+    argv = ("sh", "-c", guard.LEFT, "sh", str(tmp_path))
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8")
+    (tmp_path / "0a1b" / "boot").write_text(boot, encoding="utf-8")
+    with (tmp_path / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        job = Local().start(Command(argv))
+        time.sleep(0.3)
+        looked = job.finished()
+        (tmp_path / "0a1b" / "restore").write_text("exit 0\n", encoding="utf-8")
+        (tmp_path / "0a1b" / "deadline").write_text("99999999\n", encoding="utf-8")
+    with job:
+        told = job.wait().stdout
+
+    assert not looked
+    assert told.startswith("0a1b armed ")
+
+
+@pytest.mark.parametrize(
+    ("files", "state"),
+    [((), ""), (("boot",), "unarmed"), (("boot", "restore"), "unarmed"), (("boot", "restore", "restoring"), "begun"),
+     (("boot", "restore", "deadline"), "armed"), (("restore", "deadline"), "booted")],
+)  # fmt: skip
+def test_how_far_a_guard_came_is_told_by_its_files(files: Sequence[str], state: str, tmp_path: Path) -> None:
+    """One that never had a deadline was never armed."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8")
+    texts = {"boot": boot, "restore": "exit 0\n", "deadline": "99999999\n", "restoring": "5\n"}
+    (tmp_path / "0a1b").mkdir()
+    (tmp_path / "lock").touch()
+    for name in files:
+        (tmp_path / "0a1b" / name).write_text(texts[name], encoding="utf-8")
+    told = Local().run(Command(("sh", "-c", guard.LEFT, "sh", str(tmp_path)))).require().stdout.split()
+
+    assert told[1:2] == ([state] if state else [])
+
+
+def test_what_was_never_armed_is_taken_away_and_runs_nothing() -> None:
+    """Whoever armed it was killed in the middle: its script may be half of one."""
+    host = _left("aa unarmed 0 trial")
+    (said,) = guard.settled(host)
+
+    assert said.endswith("it had not come to its first write")
+    assert [command.argv[2] for command in host.asked if command.argv[2] in {guard.PUT_BACK, guard.DISARM}] == [
+        guard.DISARM
+    ]
 
 
 @pytest.mark.parametrize("state", ["armed -1", "armed 25"])

@@ -120,3 +120,30 @@ def test_every_other_line_stays_byte_for_byte(text: str, device: str, ending: st
         for line in text.splitlines(keepends=True)
     ]
     assert interfaces.edited(after, device, wanted, commands) == after
+
+
+def test_what_ifupdown2_brings_up_is_named_or_a_part_of_what_is() -> None:
+    """A bridge's ports, a bond's legs, a VLAN's device; not what has a stanza and is asked for by nobody."""
+    text = (
+        "auto lo vmbr0\niface lo inet loopback\niface eno1 inet manual\niface eno2 inet manual\n"
+        "iface eno9 inet manual\niface bond0 inet manual\n bond-slaves eno1 eno2\n"
+        "iface vmbr0 inet static\n bridge_ports bond0.5 none\n"
+    )
+
+    assert interfaces.brought_up(text) == {"lo", "vmbr0", "bond0", "eno1", "eno2"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "found"),
+    [
+        ("tso", "off", ("tso-offload", "off")),
+        ("tso", "on", None),  # ifupdown2 takes it to be on whatever it is
+        ("gro", "off", None),  # and this by another device's
+        ("mtu", "9000", ("mtu", "9000")),
+    ],
+)
+def test_only_what_ifupdown2_surely_sets_is_an_attribute(
+    setting: str, value: str, found: tuple[str, str] | None
+) -> None:
+    """addons/ethtool.py of ifupdown2 3.0; the rest is a command."""
+    assert interfaces.attribute(setting, value) == found

@@ -112,3 +112,11 @@ def test_a_list_of_cpus_is_read_as_the_kernel_writes_it(parts: list[tuple[int, i
     text = ",".join(f"{first}-{first + more}" if more else str(first) for first, more in parts)
 
     assert irqs.cpus_of(text) == tuple(cpu for first, more in parts for cpu in range(first, first + more + 1))
+
+
+def test_the_cpu_that_serves_is_the_kernel_s_choice_among_those_that_may() -> None:
+    """An idle NIC's interrupt stays where it is; one that is served elsewhere is a difference."""
+    facts = {"irq/eth0/rx-0": "0-1", "irq/eth0/rx-0/on": "1", "irq/eth0/rx-1": "0", "irq/eth0/rx-1/on": "1"}
+
+    found = [irqs.chosen(key, facts) for key in (*facts, "irq/eth0/gone/on", "link/eth0/on")]
+    assert found == [False, True, False, False, False, False]

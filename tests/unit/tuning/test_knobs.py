@@ -35,14 +35,15 @@ def test_a_setting_has_one_knob_or_none(setting: str, kind: str | None) -> None:
 def test_the_order_of_writing_is_links_features_sysctls() -> None:
     """An MTU may reset the queues and offloads that come later."""
     assert list(KNOBS) == [
-        "vm-queues", "vm-rx-queue-size", "vm-host-mtu", "mtu", "channels", "rx-ring", "tx-ring",
+        "vm-queues", "vm-rx-queue-size", "vm-host-mtu", "vm-model", "vm-rate", "vm-firewall",
+        "mtu", "channels", "rx-ring", "tx-ring",
         "txqueuelen", "gso_max_size", "gro_max_size", "gso_ipv4_max_size",
         "gro_ipv4_max_size", "xmit_hash_policy", "miimon", "updelay", "downdelay", "packets_per_slave",
         "primary_reselect", "mcast_snooping", "mcast_querier", "mcast_hash_max", "ageing_time", "forward_delay",
         "vlan_stats_enabled", "coalescing", "feature", "smp_affinity_list",
         "rps_cpus", "rps_flow_cnt", "xps_cpus", "napi_defer_hard_irqs",
         "gro_flush_timeout", "threaded", "scaling_governor", "energy_performance_preference",
-        "pm_qos_resume_latency_us", "qdisc", "sysctl", "firewall_rules", "nat",
+        "pm_qos_resume_latency_us", "qdisc", "pve-nftables", "host.fw", "sysctl", "firewall_rules", "nat",
     ]  # fmt: skip
 
 

@@ -39,6 +39,34 @@ def test_only_what_can_be_set_is_read() -> None:
     assert part.questions(FACTS) == (state.IDENTITY,)
 
 
+@pytest.mark.parametrize(
+    ("primary", "now", "wanted", "refused"),
+    [
+        ("eth1", "failure", "always", True), ("eth1", "better", "always", True), ("eth1", "failure", "better", True),
+        ("eth1", "always", "better", False), ("eth1", "always", "failure", False),
+        ("eth1", "failure", "failure", False), ("", "failure", "always", False),
+    ],
+)  # fmt: skip
+def test_no_policy_is_set_by_which_a_primary_leg_takes_over_at_once(
+    primary: str, now: str, wanted: str, *, refused: bool
+) -> None:
+    """The leg that was active would not come back with the policy: a host may be reached by that one alone."""
+    info = {"mode": "active-backup", "primary_reselect": now, **({"primary": primary} if primary else {})}
+    facts = state.parse_links([{"ifname": "d0", "linkinfo": {"info_kind": "bond", "info_data": info}}])
+    here = lab()
+    sheets = {host.name: FactSheet(host.name, {}) for host in here.hosts}
+    bond = here.path[0]
+    renamed = {key.replace("/d0/", f"/{bond.device}/"): value for key, value in facts.items()}
+    sheets[bond.host.name] = FactSheet(bond.host.name, renamed)
+    knob = KNOBS["primary_reselect"]
+
+    if refused:
+        with pytest.raises(NotSettable, match="would take its primary leg eth1 at once"):
+            knob.changes("primary_reselect", wanted, here, "path", sheets)
+    else:
+        assert [each.wanted for each in knob.changes("primary_reselect", wanted, here, "path", sheets)] == [wanted]
+
+
 def test_every_bridge_of_the_path_is_set() -> None:
     """On and off become the kernel's 1 and 0."""
     here = lab()

@@ -295,3 +295,10 @@ def test_what_a_knob_drags_along_is_explained_and_nothing_else() -> None:
     assert {
         (setting, key): KNOBS[setting].explains(setting, Difference("a", key, "1", "2")) for setting, key in explained
     } == explained
+
+
+def test_the_kernel_s_own_mq_is_not_the_one_that_leaves_hang_on() -> None:
+    """It has no handle: as found it holds as what it was, and is not yet what a plan of leaves needs."""
+    held = [QDISC.holds("mq", "mq 0:"), QDISC.holds("mq", "mq 1:"), QDISC.holds("mq 0:", "mq 0:")]
+
+    assert held == [False, True, True]

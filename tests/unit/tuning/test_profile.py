@@ -86,6 +86,44 @@ def test_what_was_measured_between_guests_is_for_kernels_like_theirs() -> None:
     assert inside.measured_on["guest kernel"] == "6.1.0-50-cloud-amd64"
 
 
+STANDING = {
+    **MACHINE,  # of the machine that drove them
+    "kernel of a": "6.8.12-4-pve", "virtualisation of a": "none", "driver of eno1 on a": "ixgbe",
+    "speed of eno1 on a": "10000", "kernel of b": "6.11.0-1-pve", "virtualisation of b": "none",
+    "driver of ens1 on b": "i40e", "speed of ens1 on b": "10000", "kernel of switch": "6.1.0-9",
+    "virtualisation of switch": "none", "driver of p1 on switch": "mlx5_core", "speed of p1 on switch": "25000",
+}  # fmt: skip
+
+
+def test_what_was_measured_between_machines_that_stand_is_for_kernels_and_nics_like_theirs() -> None:
+    """Not for those of the machine that drove them; NICs are asked for where a setting is of devices (tso is)."""
+    ends, path, node = (_parse(_written(STANDING, target)).fits for target in ("guest", "path", "node"))
+
+    assert ends == Fits(">= 6.8", "off", ("i40e", "ixgbe"), Speed(10_000, 25_000))
+    assert path == Fits(">= 6.1", "off", ("i40e", "ixgbe", "mlx5_core"), Speed(10_000, 40_000))
+    assert node == Fits(">= 6.1", "off", ("mlx5_core",), Speed(25_000, 40_000))
+
+
+def test_a_speed_that_a_hypervisor_made_up_is_no_rule_and_mixed_machines_are_neither_virtual_nor_not() -> None:
+    """A paravirtual NIC has a driver; its speed is a constant."""
+    mixed = {**STANDING, "virtualisation of b": "kvm"}
+    virtual = {**MACHINE, "driver of eth0 on a": "vmxnet3", "speed of eth0 on a": "10000"}
+
+    assert _parse(_written(mixed, "guest")).fits.virtual == ""
+    assert _parse(_written(virtual, "guest")).fits == Fits(">= 6.12", "on", ("vmxnet3",))
+
+
+def test_a_sysctl_that_was_measured_asks_for_no_nic() -> None:
+    """Buffers are sized by rate and round trip; whose NIC it is says nothing."""
+    alone = {"setting": "net.ipv4.tcp_rmem", "value": "4096 16384 16384", "target": "guest", "was": "4096 131072 1"}
+    run = replace(example_run(), settings={"t": (alone,)}, machine=STANDING)
+    best = replace(comparison("bridge", "tcp.goodput", "t"), primary=True, verdict="better", candidate=True,
+                   effect_pct=9.0, ci_low_pct=8.0, ci_high_pct=10.0)  # fmt: skip
+    found = _parse(text(run, recommend(run, Judgement((best,), (), ()))))
+
+    assert found.fits == Fits(">= 6.8", "off")
+
+
 def test_a_profile_holds_reason_evidence_and_the_way_back() -> None:
     """A reader a year later needs no other file."""
     first = yaml.safe_load(_written())["settings"][0]

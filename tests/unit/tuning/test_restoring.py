@@ -14,8 +14,10 @@ from bench.facts.sheet import Difference, FactSheet
 from bench.facts.state import sysctl_path
 from bench.hosts.command import Command
 from bench.hosts.local import Local
+from tuning.applying import keeping
+from tuning.guard import FIRED
 from tuning.knobs.knob import Change
-from tuning.restoring import PATIENCE_S, script, undoing
+from tuning.restoring import PATIENCE_S, per_host, script, undoing
 
 # $FAKE holds what was written: a file per path for tee, lines of arguments for the others. `sync` is not worth a wait.
 _TEE = 'cat >"$FAKE/$(printf %s "$1" | tr / _)"'
@@ -135,6 +137,18 @@ def test_a_line_that_fails_stops_no_other_and_is_in_the_log(tmp_path: Path) -> N
     assert "exit 0: printf %s 2 | tee /proc/sys/net/ipv4/tcp_ecn" in log
 
 
+def test_a_host_whose_disk_takes_no_writes_any_more_is_put_back_all_the_same(tmp_path: Path) -> None:
+    """No log, no lock that can be written, a deadline that cannot be moved: a failing redirection ends a shell."""
+    (tmp_path / "root" / "id" / "log").mkdir(parents=True)
+    (tmp_path / "root" / "lock").mkdir()
+    (tmp_path / "root" / "id" / "restoring" / "deadline" / "in its way").mkdir(parents=True)
+    ran = Ran(tmp_path, ("try 'ip link set dev eth0 mtu 1500'",), "wait")
+
+    assert (ran.fake / "ip").read_text(encoding="utf-8").split("\037") == [
+        "link", "set", "dev", "eth0", "mtu", "1500", "\n",
+    ]  # fmt: skip
+
+
 def test_what_was_restored_once_is_not_restored_again(tmp_path: Path) -> None:
     """By hand after the timer, or the other way round: what changed since is somebody's own."""
     lines = _lines({"link/eth0/mtu": "1500"})
@@ -170,6 +184,22 @@ def test_a_restoring_that_was_cut_short_is_finished_by_whoever_comes_next(tmp_pa
     assert not (folder / "deadline").exists()
     assert len(ran.told("ip")) == 1
     assert (folder / "restored").exists()
+
+
+def test_of_a_timer_and_a_confirmation_at_one_moment_one_gets_the_change(tmp_path: Path) -> None:
+    """Ten times, with and without a head start: confirmed and written as it is, or put back and not confirmed."""
+    for number in range(10):
+        folder = tmp_path / str(number) / "root" / "id"
+        ran = Ran(tmp_path / str(number), (), "look")  # makes the folder, and puts nothing back
+        (folder / "verified").touch()
+        confirming = ("sh", "-c", keeping.CONFIRM, "sh", str(folder.parent), "id")
+        restoring = ("env", f"PATH={tmp_path}/{number}/tools:/usr/bin:/bin", f"FAKE={ran.fake}", "sh",
+                     str(folder / "restore"), "wait")  # fmt: skip
+        jobs = [Local().start(Command(each)) for each in ((confirming, restoring), (restoring, confirming))[number % 2]]
+        codes = {job.wait().command.argv: job.wait().returncode for job in jobs}
+
+        assert (folder / "confirmed").exists() != (folder / "restored").exists()
+        assert codes[confirming] == (0 if (folder / "confirmed").exists() else FIRED)
 
 
 def test_a_look_that_stays_ill_is_not_waited_for(tmp_path: Path) -> None:
@@ -240,3 +270,15 @@ def test_a_bridge_that_follows_its_ports_is_not_written(tmp_path: Path) -> None:
 
     assert same.told("ip") == []
     assert other.told("ip") == [["link", "set", "dev", "lo", "mtu", "1234"]]
+
+
+def test_what_a_boot_does_not_undo_of_a_trial_is_told_apart() -> None:
+    """`sh restore files` of a trial's guard too: an option of host.fw, and none of the sysctls beside it."""
+    changes = [Change("pve1", "host.fw/nftables", "1"), Change("pve1", "sysctl/net.ipv4.tcp_ecn", "1")]
+    facts = {"host.fw/nftables": "unset", "sysctl/net.ipv4.tcp_ecn": "2"}
+    text = per_host(changes, {"pve1": FactSheet("pve1", facts)}, lambda _: False)["pve1"]
+    files = text.partition("= files ]; then")[2].partition("exit 0\nfi")[0]
+
+    assert "nftables unset" in files
+    assert "tcp_ecn" not in files
+    assert "tcp_ecn" in text

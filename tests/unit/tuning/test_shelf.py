@@ -9,6 +9,8 @@ import pytest
 from results.errors import WrongInput
 from tuning import profile, shelf
 from tuning.bearing import acts_on, disruption, scope
+from tuning.knobs.catalogue import chosen, entry
+from tuning.knobs.table import check
 from tuning.profile import CITED
 
 TRANSCRIPTS = Path(__file__).parents[2] / "transcripts" / "tuned"
@@ -51,6 +53,30 @@ def test_what_acts_on_own_sockets_says_where_it_has_no_effect(name: str) -> None
     assert found.acts_on
     if of_sockets and found.fits.virtual != "on":
         assert "no effect by design" in found.acts_on
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_what_a_profile_leaves_to_a_plan_is_what_a_plan_takes(name: str) -> None:
+    """Under not_settable a word in brackets, `(tso: off)`, is one of a treatment; what nettune turns is not denied."""
+    for statement in profile.load(EVERY[name]).not_settable:
+        for word, value in re.findall(r"\(([a-z_]+): (\w+)\)", statement.why):
+            assert check(word, value) == ("", "")
+        denied = statement.why.partition("nettune turns no ")[2]
+        assert not (denied and chosen(denied, ("A", "C"))), statement
+
+
+def test_interrupts_and_bbr_are_told_with_the_word_that_measures_them() -> None:
+    """Neither is set by a profile, both can be measured: what they depend on is on the host."""
+    whys = " ".join(
+        statement.why
+        for name in ("pve-node-25-100g", "wan-transfer")
+        for statement in profile.load(EVERY[name]).not_settable
+    )
+
+    assert "(smp_affinity_list: spread)" in whys
+    assert "(congestion_control: bbr)" in whys
+    assert "nettune turns no" not in whys
+    assert entry("net.ipv4.tcp_congestion_control").first_under == "retransmits"  # which bbr's line relies on
 
 
 # -- tuned ------------------------------------------------------------------------------------------------------------

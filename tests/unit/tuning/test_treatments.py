@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.facts.sheet import Difference, differences
+from bench.facts.sheet import Difference, Sheets, differences
 from bench.hosts.command import HostFault
 from bench.labs.lab import Target
 from bench.labs.topology import Kind
@@ -15,7 +15,8 @@ from bench.plan import SettingSpec
 from results.errors import WrongInput
 from tests.unit.tuning.kernel import CC, RMEM, Kernel, KernelLab, Reaction, lab, obey
 from tuning.journal import Journal, kept, outstanding
-from tuning.treatments import RestoreFailed, SettingRefused, Settings
+from tuning.treatments import SettingRefused, Settings
+from tuning.undoing import RestoreFailed
 
 State = Mapping[str, Mapping[str, str]]
 
@@ -79,6 +80,49 @@ def test_the_intent_is_on_disk_before_the_first_write(journal: Journal, path: Pa
 
     assert seen
     assert set(seen) == {1}
+
+
+_CARRIER, _LOST = "BROADCAST LOWER_UP UP", ("BROADCAST UP", "BROADCAST NO-CARRIER UP")  # at once, and a second later
+_FLAGS = "link/eth0/flags"
+
+
+class _Negotiating(KernelLab):
+    """A link that was lost has its carrier again after it was read three times."""
+
+    def read(self) -> Sheets:
+        """See Lab.read."""
+        found = super().read()
+        for host in self.kernels:
+            if host.facts.get(_FLAGS) in _LOST:
+                host.read_lost += 1
+                host.facts[_FLAGS] = _LOST[1]
+                if host.read_lost % 3 == 0:
+                    host.facts |= {_FLAGS: _CARRIER, "route/198.18.0.0/24 dev eth0": "present"}
+        return found
+
+
+def _starts_anew(kernel: Kernel, key: str, value: str) -> str:
+    """The driver starts its NIC anew for a feature, as e1000e does: the link is negotiated again."""
+    if kernel.name == "a" and key == "feature/eth0/tx-tcp-segmentation":
+        kernel.facts[_FLAGS] = _LOST[0]
+        kernel.facts.pop("route/198.18.0.0/24 dev eth0")
+    return value
+
+
+def test_a_link_that_a_toggle_takes_down_for_a_while_is_waited_for(journal: Journal) -> None:
+    """Neither held nor left before it has carrier, the second time too; and it is no change that somebody else made."""
+    made = lab(react=_starts_anew)
+    stand = _Negotiating(made.topology, made.endpoints, made.nodes, made.path)
+    for host in stand.kernels:
+        if host.name != "node":
+            host.facts |= {_FLAGS: _CARRIER, "route/198.18.0.0/24 dev eth0": "present"}
+    before, baseline = _state(stand), stand.read()
+    treatment = _treatment(journal, {"tso": "off"})
+    for _ in range(2):
+        with treatment.holds(stand, baseline) as held:
+            assert _kernel(stand, "a").facts[_FLAGS] == _CARRIER
+        assert _state(stand) == before
+        assert held.moved == ()
 
 
 def _clamp(kernel: Kernel, key: str, value: str) -> str:

@@ -11,14 +11,17 @@ from bench.facts.sheet import Difference, FactSheet, Sheets, differences
 from bench.labs.guests import Guests, facts
 from bench.labs.lab import Target
 from bench.plan import SettingSpec
+from bench.pve import vnic
 from tests.unit.tuning import kernel
 from tests.unit.tuning.kernel import with_guests
 from tuning.journal import kept, outstanding
 from tuning.knobs.knob import Change, NotSettable
 from tuning.knobs.table import KNOBS, check, owner
+from tuning.knobs.vm import wanted_of
 from tuning.treatments import treatments
 
 GUESTS = facts(Guests(), 1500) | {"link/eth0/mtu": "1500"}
+PVE = {f"vm/{word}": value for word, value in vnic.facts(vnic.parse("virtio,bridge=vmbr0,mtu=1500")).items()}
 OTHER = facts(Guests(nic="vmxnet3"), 1500) | {"link/eth0/mtu": "1500"}
 
 
@@ -44,6 +47,14 @@ def test_every_guest_is_started_with_it(setting: str, value: str) -> None:
         ("vm-queues", "2", "guest", {}, "no guest that nettune starts, whose vm-queues could be chosen"),
         ("vm-queues", "2", "node", GUESTS, "on the target 'node' is no guest that nettune starts"),
         ("vm-queues", "2", "guest", OTHER, "the NIC of a is a vmxnet3, of which QEMU takes no vm-queues"),
+        ("vm-rate", "5", "guest", GUESTS, r"whose vm-rate could be chosen\. lab: {provider: proxmox}"),
+        (
+            "vm-queues",
+            "2",
+            "guest",
+            PVE | {"vm/vm-model": "e1000"},
+            "the NIC of a is a e1000, which takes no vm-queues",
+        ),
         ("vm-host-mtu", "1400", "guest", GUESTS, "a/eth0 has an MTU of 1500, vm-host-mtu 1400 is less"),
     ],
 )
@@ -56,6 +67,7 @@ def test_what_is_no_virtio_guest_of_ours_is_refused_by_name(
 
 
 BAD = {
+    "vm-rate": ["-1", "1.5", "20000", ""],
     "vm-queues": ["0", "17", "-1", "1.5", "many", "", "٤"],
     "vm-rx-queue-size": ["0", "128", "300", "2048", "big"],
     "vm-host-mtu": ["575", "65536", "9k", ""],
@@ -69,6 +81,28 @@ def test_what_qemu_does_not_take_is_refused_before_any_host_is_asked(setting: st
 
     assert problem.startswith(f"{setting} {value!r} is no ")
     assert " from " in problem
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "wanted"),
+    [("vm-model", "e1000", "e1000"), ("vm-rate", "100", "100"), ("vm-firewall", "on", "1"), ("vm-firewall", "0", "0")],
+)
+def test_what_proxmox_takes_while_a_guest_runs_has_no_command_on_it(setting: str, value: str, wanted: str) -> None:
+    """As netN has it; what is not there means something too, and what is so already is seen."""
+    knob = KNOBS[setting]
+    changes = knob.changes(setting, value, kernel.lab(), "guest", _sheets(PVE))
+
+    assert changes == tuple(Change(name, f"vm/{setting}", wanted) for name in "ab")
+    assert wanted_of(changes) == {name: {f"vm/{setting}": wanted} for name in "ab"}
+    assert knob.holds("0", vnic.UNSET) == (setting != "vm-model")
+    assert KNOBS["vm-queues"].holds("1", vnic.UNSET)
+    assert not knob.holds(wanted, None)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("vm-model", "floppy"), ("vm-firewall", "maybe"), ("vm-firewall", "")])
+def test_a_word_that_is_none_is_refused_with_those_that_are(setting: str, value: str) -> None:
+    """Before any host is asked."""
+    assert check(setting, value)[0].startswith(f"{setting} {value!r} is none of ")
 
 
 @given(st.sampled_from([*BAD]), st.text(max_size=8))
@@ -86,7 +120,11 @@ def test_what_a_new_start_makes_others_of_is_explained_and_nothing_else() -> Non
         ("vm-queues", "feature/eth0/rx-gro"): False, ("vm-queues", "sysctl/net.ipv4.tcp_mem"): False,
         ("vm-queues", "vm/vm-host-mtu"): False, ("vm-rx-queue-size", "ring/eth0/rx"): True,
         ("vm-rx-queue-size", "ring/eth0/rx-most"): True, ("vm-rx-queue-size", "ring/eth0/tx"): False,
-        ("vm-host-mtu", "vm/vm-host-mtu"): True, ("vm-host-mtu", "link/eth0/mtu"): False, ("vm-host-mtu", ""): False,
+        ("vm-host-mtu", "vm/vm-host-mtu"): True, ("vm-host-mtu", "link/eth0/mtu"): True,
+        ("vm-model", "ring/eth0/rx"): True, ("vm-host-mtu", "ring/eth0/rx"): False,
+        ("vm-model", "address/eth0/192.0.2.1/24"): False, ("vm-rate", "qdisc/tap1i0/root"): True,
+        ("vm-rate", "link/tap1i0/mtu"): False, ("vm-firewall", "link/tap1i0/master"): True,
+        ("vm-firewall", "link/tap1i0/mtu"): False, ("vm-host-mtu", ""): False,
     }  # fmt: skip
 
     assert {(setting, key): KNOBS[setting].explains(setting, Difference("a", key, "1", "2"))

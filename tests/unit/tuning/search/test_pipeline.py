@@ -1,6 +1,7 @@
 """The road of a search: it ends, keeps its budget, goes on where it stopped, and claims only what fresh blocks show."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,10 +10,15 @@ from hypothesis import strategies as st
 
 from bench.plan import SettingSpec
 from results.errors import WrongInput
-from results.records import CURRENT_ARMS
+from results.records import CURRENT_ARMS, Design
 from tests.unit.tuning.search.made import CPU, GOODPUT, P99, Machine, adding, design, factors, searched
+from tuning.search import noise
 from tuning.search.course import least_trials
-from tuning.search.pipeline import next_step, so_far
+from tuning.search.driving import Measure
+from tuning.search.driving import searched as searched_live
+from tuning.search.exploring import Limits, full
+from tuning.search.pipeline import RESERVE_SHARE, next_step, so_far
+from tuning.search.planned import Explored
 from tuning.search.stages import Answer, Config, Factor, Measured, Prices, Question, Stage, config
 
 ORDER = ("noise", "screen", "race", "refine", "combine", "confirm")
@@ -121,6 +127,51 @@ def test_without_an_effective_knob_the_answer_is_to_change_nothing() -> None:
     assert done[-1].stage.purpose == "screen"
 
 
+def test_change_nothing_after_a_race_says_what_it_could_not_see_and_what_it_did_not_try() -> None:
+    """With ten knobs and no budget to screen them the first four are raced: six were never tried."""
+    answer, done = searched(_question(10, 110), Machine(adding({}), sd=0.02))
+    whole, _ = searched(_question(3, 200), Machine(adding({}), sd=0.02))
+    untried = ", ".join(f"net.knob{n}" for n in range(4, 10))
+
+    assert [each.stage.purpose for each in done] == ["noise", "race"]
+    assert answer.visible_pct is not None
+    assert 1.0 < answer.visible_pct < 30.0
+    assert answer.said[-1] == (
+        f"6 of 10 knobs were not tried ({untried}); a gain below {answer.visible_pct:.1f} % could not have been seen."
+    )
+    assert whole.said[-1].startswith("Every knob was tried; a gain below ")
+    anchors = {"published": config(SettingSpec("net.other", "1", None))}
+    alone, _ = searched(Question(design(), (), anchors, 200), Machine(adding({}), sd=0.02))
+    assert alone.said[-1].startswith("There was no knob to try beside published profiles; a gain below ")
+
+
+def test_change_nothing_after_screening_and_after_a_confirmation_says_what_it_could_not_see() -> None:
+    """By the screening's own model, and by the blocks of the confirmation."""
+    screened, _ = searched(_question(10, 900), Machine(adding({})))
+    refuted, done = searched(_question(1, 90), Machine(adding({"net.knob0": 0.06}), sd=0.06))
+
+    assert screened.visible_pct is not None
+    assert f"{screened.visible_pct:.1f} % would have been seen" in " ".join(screened.said)
+    assert "every knob" in screened.said[-1].lower()
+    assert (done[-1].stage.purpose, refuted.status) == ("confirm", "nothing")
+    assert (
+        refuted.said[-1] == f"Every knob was tried; a gain below {refuted.visible_pct:.1f} % could not have been seen."
+    )
+
+
+def test_the_noise_is_told_for_the_blocks_that_the_budget_has_room_for() -> None:
+    """Thirty blocks would see more; with 130 trials there are 15 for a confirmation, and those are promised."""
+    machine = Machine(adding({}), sd=0.1)
+    question = _question(3, 130)
+    answer, done = searched(question, machine)
+    sds = noise.spreads(done[:1], question.base.judged)
+    least = int(RESERVE_SHARE * question.trials_most / 3)
+
+    assert noise.confirming(question.base, sds) > least
+    assert answer.said[0] == noise.told(sds[GOODPUT], least)
+    assert f": {least} blocks show a gain of" in answer.said[0]
+
+
 def test_a_few_knobs_are_raced_one_at_a_time_with_the_anchors() -> None:
     """The anchor that is as good is told to tie; the passenger of the two winners is left out."""
     anchors = {"published": config(SettingSpec("net.knob0", "1", None), SettingSpec("net.other", "1", None))}
@@ -141,6 +192,15 @@ def test_an_anchor_that_beats_the_knobs_leads_and_loses_its_passengers() -> None
 
     assert _set(answer) == ["net.other1"]
     assert "combine" in [each.stage.purpose for each in done]
+
+
+def test_settings_too_many_to_look_for_passengers_are_said_to_stay_together() -> None:
+    """An anchor of nine that leads: nobody knows which of them count."""
+    anchors = {"published": config(*(SettingSpec(f"net.other{n}", "1", None) for n in range(9)))}
+    answer, _ = searched(Question(design(), factors(2), anchors, 700), Machine(adding({"net.other1": 0.5})))
+
+    assert len(_set(answer)) == 9
+    assert any("9 settings are too many to look for passengers" in said for said in answer.said)
 
 
 def test_the_smallest_value_that_does_is_confirmed() -> None:
@@ -228,6 +288,87 @@ def test_a_search_claims_nothing_before_its_end() -> None:
     assert (half.status, half.picks) == ("open", ())
     assert any(said.startswith("Screening estimate: net.knob2") for said in half.said)
     assert half.said[-1].startswith("Next: ")
+
+
+def _live(measure: Measure, found: Explored, trials: int = 900) -> Answer:
+    """The answer of a search that is carried out."""
+    answer, _ = searched_live(design(), trials, measure=measure, explore=lambda _: found, watch=lambda *_: None,
+                              prices=Prices())  # fmt: skip
+    return answer
+
+
+@pytest.mark.parametrize("sd", [0.001, 3.0])
+def test_a_link_that_is_full_is_the_answer_and_not_the_want_of_knobs(sd: float) -> None:
+    """However much it scatters: nothing is to be gained, with the figures; a path without a knob says that instead."""
+    evidence = "936 of 957 Mbit/s that headers leave of the link; in 16 of 16 trials"
+    machine = Machine(adding({}), sd=sd)
+
+    def measure(stage: Stage, number: int) -> Measured:
+        assert (stage.purpose, number) == ("noise", 0)
+        return machine.measure(stage, design())
+
+    limits = Limits((("line-rate", evidence),), ())
+    found = full(limits, GOODPUT)
+    assert found is not None
+    answer = _live(measure, found, least_trials(1))
+    without = _live(lambda stage, _: Machine(adding({})).measure(stage, design()), Explored((), {}, (), ()))
+
+    assert (answer.status, answer.said[-1]) == ("nothing", f"Nothing to gain: the link is full ({evidence}).")
+    assert without.said[-1] == "No knob that may help here is left to try."
+    assert full(Limits((("retransmits", "many"),), ()), GOODPUT) is None
+    assert full(limits, P99) is None  # which can be gained on a full link
+    assert found.full(P99) == ""
+
+
+class _Loaded(Machine):
+    """A machine that somebody else takes a third of from its second stage on."""
+
+    def measure(self, stage: Stage, base: Design) -> Measured:
+        """See Machine.measure."""
+        measured = super().measure(stage, base)
+        if stage.purpose == "noise":
+            return measured
+        slower = [
+            replace(trial, samples=tuple(replace(each, value=each.value / 1.5) for each in trial.samples))
+            for trial in measured.trials
+        ]
+        return replace(measured, trials=slower)
+
+
+def test_current_that_moved_while_the_search_ran_is_told() -> None:
+    """A load that came in between: with both levels, before the conclusion; where it stood nothing is said."""
+    gains = adding({"net.knob0": 0.3})
+    moved, _ = searched(_question(3, 300), _Loaded(gains))
+    idle, _ = searched(_question(3, 300), _Loaded(adding({})))
+    stood, _ = searched(_question(3, 300), Machine(gains))
+    (said,) = (each for each in moved.said if each.startswith("Current moved from"))
+
+    assert re.fullmatch(
+        r"Current moved from 1\.0\d\skbit/s to 0\.6\d\d\skbit/s \(tcp\.goodput, \w+\) while the search ran: other .*",
+        said,
+    )
+    assert moved.said[-1].startswith("Confirmed: ")
+    assert sum("other load?" in each for each in idle.said) == 1
+    assert not any("other load?" in each for each in stood.said)
+
+
+def test_an_interruption_tells_what_there_is_to_say_so_far() -> None:
+    """The last thing that was decided, and the stage that it was cut short in; no claim."""
+    machine, stages = Machine(adding({"net.knob2": 0.10, "net.knob5": 0.05})), list[Stage]()
+
+    def measure(stage: Stage, number: int) -> Measured:
+        stages.append(stage)
+        if stage.purpose == "combine":
+            raise KeyboardInterrupt
+        return machine.measure(stage, design())
+
+    with pytest.raises(KeyboardInterrupt) as ended:
+        _live(measure, Explored(factors(10), {}, (), ()))
+    (note,) = ended.value.__notes__
+
+    assert note.startswith("so far (")
+    assert "Screening estimate: net.knob" in note
+    assert note.endswith(f"Next: combine: {stages[-1].why}.")
 
 
 def test_a_stage_has_the_design_that_a_run_has() -> None:

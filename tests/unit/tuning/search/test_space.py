@@ -3,13 +3,17 @@
 import json
 from typing import get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.labs.lab import Target
 from bench.plan import SettingSpec
 from tests.unit.tuning.kernel import RMEM, lab
-from tuning.knobs.catalogue import catalogue
+from tuning.knobs.candidates import offered_to_all
+from tuning.knobs.catalogue import catalogue, entry
+from tuning.knobs.sysctl import CONGESTION_CONTROL
+from tuning.search.pipeline import ALONE_MOST
 from tuning.search.planned import Explored, as_document, from_document
 from tuning.search.space import Space, space
 from tuning.search.stages import Cost, Factor, config
@@ -33,6 +37,58 @@ def test_a_buffer_enters_with_its_symptom_alone() -> None:
     assert within.factors[0] == factor
     assert factor.numeric
     assert all(int(value.split()[2]) > 6291456 for value in factor.values)
+
+
+def _rmem(*there: str) -> tuple[str, ...]:
+    """What is tried of tcp_rmem where the two ends have these."""
+    stand = lab()
+    for kernel, value in zip([each for each in stand.kernels if f"sysctl/{RMEM}" in each.facts], there, strict=True):
+        kernel.facts[f"sysctl/{RMEM}"] = value
+    found = space(ENTRIES, stand, stand.read(), symptoms=("receive-window",), refusal=lambda _: "")
+    return next((each.values for each in found.factors if each.setting == RMEM), ())
+
+
+@pytest.mark.parametrize("there", [("4096 131072 6291456", "4096 131072 67108864"),
+                                   ("4096 131072 67108864", "4096 131072 6291456")])  # fmt: skip
+def test_no_maximum_is_lowered_on_any_host_and_the_smaller_is_raised_to_the_larger(there: tuple[str, str]) -> None:
+    """Whichever host is read first; the larger of both is the weakest that is tried."""
+    values = _rmem(*there)
+
+    assert values[0] == "4096 131072 67108864"
+    assert values == tuple(sorted(values, key=lambda value: int(value.split()[2])))
+    assert all(int(value.split()[2]) >= 67108864 for value in values)
+
+
+def test_of_hosts_that_have_the_same_maximum_only_larger_ones_are_tried() -> None:
+    """What is there on both is no candidate; above the largest of the catalogue there is none but the other host's."""
+    assert "4096 131072 16777216" not in _rmem("4096 131072 16777216", "4096 131072 16777216")
+    assert _rmem("4096 131072 2147483647", "4096 131072 2147483647") == ()
+    assert _rmem("4096 131072 6291456", "4096 262144 2147483647") == ("4096 262144 2147483647",)
+
+
+def test_a_word_that_one_of_two_hosts_has_is_tried_on_both() -> None:
+    """It changes the other host, whichever is read first."""
+    for there in (("cubic", "bbr"), ("bbr", "cubic")):
+        assert offered_to_all(entry(CONGESTION_CONTROL), there) == ("cubic", "bbr")
+    assert offered_to_all(entry(CONGESTION_CONTROL), ("cubic", "cubic")) == ("bbr",)
+
+
+def test_congestion_control_is_among_the_few_that_are_raced_where_segments_are_lost() -> None:
+    """It may be tried on any path, behind others; where segments are sent again it is what helps: bbr over cubic."""
+    stand = lab()
+    for kernel in stand.kernels:
+        kernel.facts |= {f"sysctl/{each.id}": "7" for each in ENTRIES if each.how == "sysctl" and each.policy in "AC"}
+        kernel.facts[f"sysctl/{CONGESTION_CONTROL}"] = "cubic"
+    lossy, clean = (
+        space(ENTRIES, stand, stand.read(), symptoms=symptoms, refusal=lambda _: "")
+        for symptoms in (("retransmits",), ())
+    )
+    raced = {each.setting: each for each in lossy.factors[:ALONE_MOST]}
+
+    assert CONGESTION_CONTROL in raced
+    assert raced[CONGESTION_CONTROL].values == ("bbr",)
+    assert raced[CONGESTION_CONTROL].why == "retransmits"
+    assert [each.setting for each in clean.factors].index(CONGESTION_CONTROL) > 2
 
 
 def test_what_is_refused_or_too_disruptive_or_not_there_is_named() -> None:

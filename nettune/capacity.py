@@ -1,0 +1,216 @@
+"""Joins a density plan, its pairs and the store into a run, and a run into an answer."""
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from bench import ready
+from bench.capacity import connections, dense, density
+from bench.capacity import plan as plans
+from bench.capacity.ceiling import Busy, Ceiling
+from bench.capacity.dense import Dense
+from bench.capacity.findings import IDLE, of_density
+from bench.capacity.plan import DensityPlan
+from bench.capacity.safety import NO_CARE, Safety, check_here
+from bench.document import from_plain
+from bench.facts import counters, machine
+from bench.hosts.command import Command
+from bench.hosts.host import Host
+from bench.hosts.local import Local
+from bench.labs import capability, lease
+from bench.labs.namespaces import TRANSFER
+from bench.probes.probe import checked_version
+from bench.run import FactsMoved, Progress
+from nettune import unprivileged
+from nettune.places import Places
+from nettune.wiring import ended_in, revision
+from results.errors import NotAble, WrongInput
+from results.records import Run
+from results.store import Store
+
+_IDLE_S = 1.0  # measured before the first trial
+_TOOLS = (Command(("iperf3", "--version")), Command(("irtt", "version")))
+_SAME = ("kernel", "iperf3", "irtt", "cpus")
+# Beside the answer for those who carry it over to other machines.
+_NOTES = (
+    "Cores per 10 Gbit/s: busy CPU in the window, less what was busy before the run, generators included.",
+    "p50 and p99 are over the probes of all pairs; where streams are not paced, they are of a path that is full.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A new run, or the rest of `resumes`."""
+
+    plan: DensityPlan
+    seed: int
+    resumes: Run | None = None
+    label: str = ""
+    safety: Safety = NO_CARE
+
+
+def resumed(store: Store, name: str) -> Order:
+    """The rest of a density run. Raises WrongInput for one that is over, or of another kind."""
+    run = of_density(store, name)
+    if run.status == "complete":
+        raise WrongInput(f"run {run.run_id} is complete; there is nothing to resume", hint=f"--from {run.run_id}")
+    plan = plans.parse(from_plain(dict(run.plan), "the run's plan"))
+    return Order(plan, run.seed, run, run.label)
+
+
+def carry_out(
+    order: Order,
+    places: Places,
+    store: Store,
+    watch: Callable[[Progress], None],
+    *,
+    say: Callable[[str], None] = lambda _: None,
+) -> str:
+    """Stand the pairs, measure, keep; the run's id. An interruption leaves the run resumable, the machine clean.
+
+    `say`: what is to be known of other machines before anything is made there.
+    """
+    local, plan = Local(), order.plan
+    run_id = order.resumes.run_id if order.resumes else time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
+    with lease.only_run(places.state, f"capacity {run_id}"):
+        if plan.vms is None:
+            check_here(local, order.safety)
+            _check(plan, local, places)
+        with _goes_on(run_id) if order.resumes else contextlib.nullcontext(), _standing(order, places, say) as lab:
+            end = lab.clients[0].host if plan.vms or plan.guests else local
+            if end is not local:
+                _check_ends(plan, end)
+            if order.resumes:
+                same_machine(order.resumes, machine.read(end))
+                store.end_run(run_id, "running")
+            else:
+                store.begin_run(_run(order, run_id, lab, end))
+            climbs = bool(order.safety.cpu_most or order.safety.shared_host or plan.vms)
+            with _goes_on(run_id) if not order.resumes else contextlib.nullcontext(), ended_in(store, run_id):
+                base_s = density.idle_rtt_s(lab, order.seed)
+                density.measure(density.Density(run_id, plan, order.seed, lab, local, store, watch, climbs, base_s))
+    return run_id
+
+
+@contextlib.contextmanager
+def _standing(order: Order, places: Places, say: Callable[[str], None]) -> Iterator[Dense]:
+    plan = order.plan
+    if plan.vms is not None:
+        from bench.capacity import vms  # noqa: PLC0415 - requests and paramiko, which namespaces need not pay
+
+        with vms.standing(plan.vms, leases_folder=places.leases, safety=order.safety, say=say) as lab:
+            yield lab
+        return
+    if plan.guests is not None:
+        from bench.capacity import guests  # noqa: PLC0415 - as above
+
+        with guests.standing(plan.guests, max(plan.pairs), cache=places.cache, local=Local(),
+                             leases_folder=places.leases, say=say) as lab:  # fmt: skip
+            yield _watched(lab, order)
+        return
+    with dense.standing(
+        max(plan.pairs), layout=plan.layout, uplink_mbit=plan.uplink_mbit, leases_folder=places.leases, legs=plan.legs
+    ) as lab:
+        yield _watched(lab, order)
+
+
+def _watched(lab: Dense, order: Order) -> Dense:
+    """With the ceiling of this machine's CPUs, where one was asked for."""
+    if not order.safety.cpu_most:
+        return lab
+    return replace(lab, trouble=Ceiling(order.safety.cpu_most, [Busy((Local(),))]))
+
+
+def same_machine(run: Run, now: Mapping[str, str]) -> None:
+    """Raise FactsMoved where a run would go on with another kernel or tool than it began with."""
+    for name in _SAME:
+        if (was := run.machine.get(name, now[name])) != now[name]:
+            raise FactsMoved(
+                f"run {run.run_id} cannot go on: {name} was {was!r} and is {now[name]!r}",
+                hint="its finished trials stand: --from answers of them; start a new run for this machine as it is now",
+            )
+
+
+@contextlib.contextmanager
+def _goes_on(run_id: str) -> Iterator[None]:
+    """Whatever ends the measuring, its error says how to go on."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"the machine is as it was. `nettune capacity --resume {run_id}` goes on")
+        raise
+
+
+def _check(plan: DensityPlan, local: Local, places: Places) -> None:
+    """Raise NotAble, naming what is missing, before anything is made."""
+    ready.check_machine(local)
+    if plan.guests is not None:
+        from bench.capacity import guests  # noqa: PLC0415 - paramiko, which namespaces need not pay
+
+        guests.check_memory(plan.guests, max(plan.pairs), local)
+        return
+    _check_tools(plan, local)
+    dense.check_memory(max(plan.pairs), local)
+    wanted = ("veth", "bridge", *(("tbf",) if plan.uplink_mbit else ()))
+    for answer in capability.answers(local, places.leases, wanted):
+        if answer.word != "yes":
+            raise NotAble(f"{plan.name} needs {answer.name}: {answer.reason}", hint=answer.command)
+    _check_control(plan, local)
+
+
+def _check_ends(plan: DensityPlan, end: Host) -> None:
+    """Raise NotAble, naming what the guests lack: they are all made of one."""
+    _check_tools(plan, end)
+    _check_control(plan, end)
+
+
+def _check_tools(plan: DensityPlan, host: Host) -> None:
+    for tool in (*_TOOLS, *(connections.probe("", 1.0, 1).tools if plan.connections else ())):
+        checked_version(host, tool)
+
+
+def _check_control(plan: DensityPlan, host: Host) -> None:
+    control, known = plan.congestion_control, machine.available_congestion_controls(host)
+    if control and control not in known:
+        raise WrongInput(f"congestion_control: this kernel has no {control!r}", hint=f"it has: {', '.join(known)}")
+
+
+def _idle(hosts: tuple[Host, ...]) -> float:
+    """Cores that are busy before any load."""
+    before = counters.read(hosts)
+    time.sleep(_IDLE_S)
+    after = counters.read(hosts)
+    return sum(counters.cores(before[name], after[name])["busy"] for name in after)
+
+
+def _notes(plan: DensityPlan, lab: Dense, local: Local) -> tuple[str, ...]:
+    if lab.notes:
+        return (*_NOTES, *lab.notes)
+    if plan.vms is None:
+        return (*_NOTES, *unprivileged.notes(local), *TRANSFER)
+    from bench.capacity import vms  # noqa: PLC0415 - as above
+
+    return (*_NOTES, *vms.notes(plan.vms))
+
+
+def _run(order: Order, run_id: str, lab: Dense, end: Host) -> Run:
+    """Of its machine: of this one, or of a guest, the nodes' own being told beside it."""
+    plan, local = order.plan, Local()
+    idle = _idle((local,) if lab.machines is None else lab.machines)
+    return Run(
+        run_id=run_id,
+        plan_name=plan.name,
+        plan=plan.document,
+        design=density.design(plan),
+        seed=order.seed,
+        status="running",
+        started_at=time.time(),
+        ended_at=None,
+        revision=revision(local),
+        skipped=(),
+        machine={**machine.read(end), IDLE: f"{idle:.2f}", **lab.told, **order.safety.told},
+        notes=_notes(plan, lab, local),
+        label=order.label,
+    )

@@ -1,0 +1,272 @@
+"""How many fit: the largest N at which every bound of a service level holds, with its interval; pure.
+
+Goodput is forecast by a model, up to twice the largest N. No model says how latency, loss and CPU go on, so they are
+answered within what was measured, along the nearest curve that never falls (never rises, for fairness).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from results.scaling.curve import REACH, SEED, Between, Curve, NoModel, Step, resampled
+from results.scaling.models import Array
+from results.scaling.slo import KINDS, RATES, Term
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One trial with `n` pairs at once: what KINDS has of all of them together, in base units, as far as known."""
+
+    n: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of VMs and its 95 % interval; `open`: the bound lies at the edge of what can be said, or beyond."""
+
+    value: int
+    low: int
+    high: int
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What one bound alone allows. `unknown` says why nothing can be told of it, "" where it can."""
+
+    term: Term
+    most: Count
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What `n` pairs do, measured or forecast; a metric that nothing is known of is left out."""
+
+    n: int
+    seen: float | None  # mean goodput of the trials; None where this N was not measured
+    goodput: Between | None  # as the curve has it, with the interval of one more trial
+    values: Mapping[str, float]  # the means over trials of the other KINDS
+    holds: bool | None  # None: not known
+    headroom: float | None = None  # share of the goodput that the level leaves; None without a bound on it
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The count, the terms that end it, and the curve behind it (None with `no_model` saying why).
+
+    Without terms there is no count.
+    """
+
+    most: Count | None
+    allowed: tuple[Allowed, ...]
+    limited_by: tuple[Term, ...]  # those that do not hold at one more
+    rows: tuple[Row, ...]
+    curve: Curve | None
+    no_model: str = ""
+
+    @property
+    def headroom(self) -> float | None:
+        """That of the row of the count."""
+        return next((row.headroom for row in self.rows if self.most is not None and row.n == self.most.value), None)
+
+
+@dataclass(slots=True)
+class _Told:
+    """A metric over N = 1 … reach: its value by the trials, and in every resample."""
+
+    centre: Array  # (reach,)
+    drawn: Array  # (DRAWS, reach)
+
+    @property
+    def reach(self) -> int:
+        return len(self.centre)
+
+
+@dataclass(slots=True)
+class _Known:
+    trials: Mapping[int, Sequence[Mapping[str, float]]]
+    curve: Curve | None
+    seed: int
+    kept: dict[str, _Told | None] = field(default_factory=dict)
+
+    def told(self, metric: str) -> _Told | None:
+        """None where no trial has it."""
+        if metric not in self.kept:
+            if metric == "goodput" and self.curve is not None:
+                self.kept[metric] = _by_model(self.curve)
+            else:
+                self.kept[metric] = _by_steps(self.trials, metric, self.seed)
+        return self.kept[metric]
+
+
+def answered(
+    terms: Sequence[Term], trials: Sequence[Loaded], *, line_rate: float = math.inf, seed: int = SEED
+) -> Answer:
+    """The answer of these trials. Raises ValueError without trials."""
+    if not trials:
+        raise ValueError("an answer takes trials")
+    by_n: dict[int, list[Mapping[str, float]]] = {}
+    for trial in sorted(trials, key=lambda each: each.n):
+        by_n.setdefault(trial.n, []).append(trial.values)
+    curve, no_model = _curve(by_n, line_rate, seed)
+    known = _Known(by_n, curve, seed)
+    reach = REACH * max(by_n)
+    allowed, ends = [], list[tuple[Term, Flags, Flags]]()
+    for term in terms:
+        told = known.told(term.metric)
+        if told is None:
+            allowed.append(Allowed(term, Count(0, 0, 0, open=True), f"no trial has {term.metric}"))
+            continue
+        centre, drawn = _holds(term, told.centre[None], reach)[0], _holds(term, told.drawn, reach)
+        ends.append((term, centre, drawn))
+        allowed.append(Allowed(term, _count(centre, drawn, told.reach)))
+    most, limited = _together(ends, [known.told(each[0].metric) for each in ends])
+    rows = tuple(_row(n, known, terms, by_n) for n in _shown(by_n, most.value, reach))
+    return Answer(most if terms else None, tuple(allowed), limited, rows, curve, no_model)
+
+
+def _curve(by_n: Mapping[int, Sequence[Mapping[str, float]]], line_rate: float, seed: int) -> tuple[Curve | None, str]:
+    steps = [Step(n, tuple(each["goodput"] for each in values if each.get("goodput", 0.0) > 0))
+             for n, values in by_n.items()]  # fmt: skip
+    try:
+        return Curve([step for step in steps if step.values], line_rate=line_rate, seed=seed), ""
+    except NoModel as error:
+        return None, str(error)
+
+
+def _by_model(curve: Curve) -> _Told:
+    ns = range(1, REACH * curve.most + 1)
+    centre = np.array([curve.mean_at(n).value for n in ns])
+    return _Told(centre, np.stack([curve.drawn(n) for n in ns], axis=1))
+
+
+def _by_steps(trials: Mapping[int, Sequence[Mapping[str, float]]], metric: str, seed: int) -> _Told | None:
+    """Along the nearest monotone curve through the means at each N, straight between them."""
+    found = {n: np.array([each[metric] for each in listed if metric in each]) for n, listed in trials.items()}
+    ns = [n for n, values in found.items() if len(values)]
+    if not ns:
+        return None
+    dice = np.random.default_rng(seed)
+    means = np.array([[found[n].mean() for n in ns]])
+    drawn = np.stack([resampled(found[n], dice).mean(axis=1) for n in ns], axis=1)
+    weights = np.array([len(found[n]) for n in ns], dtype=np.float64)
+    rising = KINDS[metric].sense == "<="
+    if metric not in RATES:
+        means, drawn = (monotone(each, weights, rising=rising) for each in (means, drawn))
+    every = np.arange(1, max(ns) + 1, dtype=np.float64)
+    return _Told(_between(every, ns, means)[0], _between(every, ns, drawn))
+
+
+def monotone(values: Array, weights: Array, *, rising: bool) -> Array:
+    """The least-squares monotone curve through each row: max over i ≤ k of min over j ≥ k of the mean of i … j.
+
+    Barlow, Bartholomew, Bremner & Brunk 1972, Statistical Inference under Order Restrictions, 1.9.
+    """
+    signed = values if rising else -values
+    count = signed.shape[1]
+    sums = np.concatenate([np.zeros((len(signed), 1)), np.cumsum(signed * weights, axis=1)], axis=1)
+    total = np.concatenate([[0.0], np.cumsum(weights)])
+    columns = []
+    for k in range(count):
+        least = [np.min([(sums[:, j + 1] - sums[:, i]) / (total[j + 1] - total[i]) for j in range(k, count)], axis=0)
+                 for i in range(k + 1)]  # fmt: skip
+        columns.append(np.max(least, axis=0))
+    found: Array = np.stack(columns, axis=1)
+    return found if rising else -found
+
+
+def _between(every: Array, ns: Sequence[int], rows: Array) -> Array:
+    """Each row read at every N by straight lines; below the least N as there."""
+    places = np.interp(every, ns, np.arange(len(ns), dtype=np.float64))
+    low = np.floor(places).astype(np.int64)
+    high = np.minimum(low + 1, len(ns) - 1)
+    share = places - low
+    found: Array = rows[:, low] * (1 - share) + rows[:, high] * share
+    return found
+
+
+def _holds(term: Term, values: Array, reach: int) -> Flags:
+    """Where a bound holds, shape (draws, reach); beyond what is told of it, not."""
+    per = values / np.arange(1, values.shape[1] + 1) if term.each else values
+    good = per >= term.bound if term.least else per <= term.bound
+    found = np.zeros((len(values), reach), dtype=np.bool_)
+    found[:, : values.shape[1]] = good
+    return found
+
+
+def _largest(flags: Flags) -> NDArray[np.int64]:
+    """The largest N of each row that is true; 0 where none is."""
+    found: NDArray[np.int64] = np.where(flags.any(axis=1), flags.shape[1] - np.argmax(flags[:, ::-1], axis=1), 0)
+    return found
+
+
+def _count(centre: Flags, drawn: Flags, reach: int) -> Count:
+    value, every = int(_largest(centre[None])[0]), _largest(drawn)
+    low = int(np.quantile(every, 0.025, method="lower"))
+    high = int(np.quantile(every, 0.975, method="higher"))
+    return Count(value, min(low, value), max(high, value), open=value >= reach)
+
+
+def _together(
+    ends: Sequence[tuple[Term, Flags, Flags]], told: Sequence[_Told | None]
+) -> tuple[Count, tuple[Term, ...]]:
+    if not ends:
+        return Count(0, 0, 0, open=True), ()
+    centre = np.logical_and.reduce([each for _, each, _ in ends])
+    drawn = np.logical_and.reduce([each for _, _, each in ends])
+    known = min(each.reach for each in told if each is not None)
+    most = _count(centre, drawn, known)
+    after = most.value  # the place of one more
+    limited = tuple(
+        term
+        for (term, flags, _), each in zip(ends, told, strict=True)
+        if each is not None and after < each.reach and not flags[after]
+    )
+    # Where a bound that is known stops it there, the edge of what is known of another is no matter.
+    return (Count(most.value, most.low, most.high) if limited else most), limited
+
+
+def _shown(by_n: Mapping[int, object], most: int, reach: int) -> list[int]:
+    """The measured N, and of others those about the answer and the ends of what can be said."""
+    others = {n for n in (most, most + 1, max(by_n) * 3 // 2, reach) if 1 <= n <= reach}
+    return sorted({*by_n, *others})
+
+
+def _row(n: int, known: _Known, terms: Sequence[Term], by_n: Mapping[int, Sequence[Mapping[str, float]]]) -> Row:
+    goodput = known.told("goodput")
+    between = None
+    if known.curve is not None:
+        between = known.curve.forecast(n)
+    elif goodput is not None and n <= goodput.reach:
+        low, high = np.quantile(goodput.drawn[:, n - 1], (0.025, 0.975))
+        between = Between(float(goodput.centre[n - 1]), float(low), float(high))
+    values = {}
+    for metric in KINDS:
+        told = known.told(metric) if metric != "goodput" else None
+        if told is not None and n <= told.reach:
+            values[metric] = float(told.centre[n - 1])
+    found: list[bool | None] = []
+    for term in terms:
+        told = known.told(term.metric)
+        value = None if told is None or n > told.reach else float(told.centre[n - 1]) / (n if term.each else 1)
+        found.append(None if value is None else term.holds(value))
+    holds = False if False in found else None if None in found or not found else True
+    seen = [each["goodput"] for each in by_n.get(n, ()) if "goodput" in each]
+    return Row(n, math.fsum(seen) / len(seen) if seen else None, between, values, holds, _headroom(terms, known, n))
+
+
+def _headroom(terms: Sequence[Term], known: _Known, n: int) -> float | None:
+    told = known.told("goodput")
+    bounds = [term.bound * (n if term.each else 1) for term in terms if term.metric == "goodput"]
+    if not bounds or told is None or not 1 <= n <= told.reach:
+        return None
+    if known.curve is not None:
+        return known.curve.headroom(n, demand=max(bounds))
+    return 1.0 - max(bounds) / float(told.centre[n - 1])

@@ -1,0 +1,259 @@
+"""A measured curve: which model it follows, what it would carry at another N, and how sure that is; pure.
+
+The model is chosen by AICc. Intervals come from resampling whole trials at each N and choosing anew in every resample,
+each model in proportion to its Akaike weight: what the choice does not know is in the interval.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from results.errors import NotAble
+from results.scaling import models
+from results.scaling.models import Array, Parameters
+from results.scaling.unimodal import dips
+from results.statistics import t_quantile
+
+LEAST_NS, LEAST_TRIALS = 6, 3  # values of N, and trials at each; ADR 0031
+REACH = 2  # times the largest N that was measured: no forecast beyond
+DRAWS, SEED = 1000, 20_160_731
+_FLOOR = 0.01  # what a window of seconds may be off by: an error below it is worth no parameter, and none is told
+_FULL = 0.95  # of the most that a curve reaches: from there on it is called full
+
+
+class NoModel(NotAble):
+    """The trials cannot carry a model; what was measured stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The trials with `n` pairs at once: one value each, in the order of measurement."""
+
+    n: int
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A value and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model as it fits the trials: parameters as in models.Parameters, and its Akaike weight among all."""
+
+    name: str
+    gamma: float
+    sigma: float
+    kappa: float
+    ceiling: float  # infinite where it has none
+    aicc: float
+    weight: float
+
+
+class Curve:
+    """Throughput over N with a model through it. Raises NoModel, saying what is missing."""
+
+    def __init__(self, steps: Sequence[Step], *, line_rate: float = math.inf, seed: int = SEED) -> None:
+        self.steps = tuple(sorted(steps, key=lambda step: step.n))
+        self.line_rate = line_rate
+        _check(self.steps)
+        # At 95 % of a known line rate the line is what is seen, not the curve below it.
+        free = [step for step in self.steps if float(np.mean(step.values)) < _FULL * line_rate]
+        self._ns = np.array([step.n for step in (free or self.steps)], dtype=np.float64)
+        self._logs = [np.log(np.array(step.values)) for step in (free or self.steps)]
+        self._counts = np.array([len(each) for each in self._logs], dtype=np.float64)
+        self._fit(seed)
+
+    @property
+    def most(self) -> int:
+        """The largest N that was measured."""
+        return self.steps[-1].n
+
+    @property
+    def chosen(self) -> Candidate:
+        """The model with the least AICc."""
+        return max(self.candidates, key=lambda each: each.weight)
+
+    def forecast(self, n: int) -> Between:
+        """What all of `n` pairs carry together, and where 95 % of single trials with it lie.
+
+        Raises NoModel beyond REACH times the largest N.
+        """
+        self._within(n)
+        centre = float(self._at(self._best, [n])[0, 0])
+        drawn = np.log(self._drawn[:, n - 1])
+        return self._spread(centre, drawn + self._noise)
+
+    def mean_at(self, n: int) -> Between:
+        """The same for the mean of many trials: the interval of the curve itself."""
+        self._within(n)
+        return self._spread(float(self._at(self._best, [n])[0, 0]), np.log(self._drawn[:, n - 1]))
+
+    @cached_property
+    def saturation(self) -> Between | None:
+        """The least N that reaches 95 % of what the curve reaches at most; None where it still rises at REACH."""
+        return self._place(_first_full)
+
+    @cached_property
+    def knee(self) -> Between | None:
+        """The N that uses the pairs best: most C(N)²/N, Kleinrock's power; None where more is still better at REACH."""
+        return self._place(lambda values: np.argmax(values**2 / self._every, axis=1) + 1.0)
+
+    @cached_property
+    def peak(self) -> Between | None:
+        """The N with the most throughput, where coherency makes it fall again and κ's interval is above 0."""
+        if self.chosen.name != "usl" or float(np.quantile(self._kappas, 0.025)) <= 1e-9:
+            return None
+        return self._place(lambda values: np.argmax(values, axis=1) + 1.0)
+
+    def headroom(self, n: int, *, demand: float) -> float:
+        """The share of what `n` pairs carry that a demand leaves free; negative where it asks for more."""
+        return 1.0 - demand / self.mean_at(n).value
+
+    def drawn(self, n: int) -> Array:
+        """What `n` pairs carry in every resample, shape (DRAWS,)."""
+        self._within(n)
+        return self._drawn[:, n - 1]
+
+    def _within(self, n: int) -> None:
+        if not 1 <= n <= REACH * self.most:
+            raise NoModel(
+                f"{n} pairs are beyond {REACH} times the {self.most} that were measured: no forecast",
+                hint=f"measure up to {math.ceil(n / REACH)} pairs or more",
+            )
+
+    @cached_property
+    def _every(self) -> Array:
+        return np.arange(1, REACH * self.most + 1, dtype=np.float64)
+
+    def _fit(self, seed: int) -> None:
+        means = np.array([[each.mean() for each in self._logs]])
+        within = np.array([sum(float(((each - each.mean()) ** 2).sum()) for each in self._logs)])
+        found = {name: models.fitted(name, self._ns, means, self._counts) for name in models.NAMES}
+        scores = self._scores({name: each.distance for name, each in found.items()}, within)
+        weights = _weights(scores)[:, 0]
+        self.candidates = tuple(
+            _candidate(name, found[name].parameters, float(score), float(weight))
+            for name, score, weight in zip(models.NAMES, scores[:, 0], weights, strict=True)
+        )
+        self._best = found[self.chosen.name].parameters
+        left = float(found[self.chosen.name].distance[0] + within[0])
+        df = max(1, int(self._counts.sum()) - models.COUNTS[self.chosen.name])
+        self._student = t_quantile(0.975, df) / 1.959964
+        dice = np.random.default_rng(seed)
+        # A single trial that is still to come scatters as those around the curve did. Under a shaper that is next to
+        # nothing (seen: 0.3 %), while windows that begin and end with the machine's other work are off by more.
+        self._noise = math.hypot(math.sqrt(left / df), _FLOOR) * dice.standard_normal(DRAWS)
+        self._resample(dice)
+
+    def _resample(self, dice: np.random.Generator) -> None:
+        means = np.empty((DRAWS, len(self._ns)))
+        within = np.zeros(DRAWS)
+        for place, logs in enumerate(self._logs):
+            again = resampled(logs, dice)
+            means[:, place] = again.mean(axis=1)
+            within += ((again - means[:, place, None]) ** 2).sum(axis=1)
+        found = {name: models.fitted(name, self._ns, means, self._counts) for name in models.NAMES}
+        weights = _weights(self._scores({name: each.distance for name, each in found.items()}, within))
+        picked = (np.cumsum(weights, axis=0) < dice.random(DRAWS)[None, :]).sum(axis=0)
+        values = np.empty((DRAWS, len(self._every)))
+        for place, name in enumerate(models.NAMES):
+            rows = picked == place
+            values[rows] = self._at(found[name].parameters, self._every)[rows]
+        self._drawn, self._kappas = values, found["usl"].parameters.kappa
+
+    def _scores(self, distances: Mapping[str, Array], within: Array) -> Array:
+        """AICc of every model in every draw, its variance a parameter too: Hurvich & Tsai 1989, Biometrika 76:297."""
+        n = float(self._counts.sum())
+        rows = []
+        for name in models.NAMES:
+            k = models.COUNTS[name] + 1
+            spread = (distances[name] + within) / n + _FLOOR**2
+            rows.append(n * np.log(spread) + 2 * k + 2 * k * (k + 1) / max(n - k - 1, 1e-9))
+        return np.array(rows)
+
+    def _at(self, found: Parameters, ns: Sequence[float] | Array) -> Array:
+        return np.minimum(found.values(ns), self.line_rate)
+
+    def _spread(self, centre: float, logs: Array) -> Between:
+        """A 95 % interval of drawn logs about a centre, widened as Student's t is wider than the normal."""
+        low, high = np.quantile(logs, (0.025, 0.975)) - math.log(centre)
+        widened = (math.exp(math.log(centre) + self._student * float(end)) for end in (min(low, 0.0), max(high, 0.0)))
+        return Between(centre, *widened)
+
+    @cached_property
+    def _rises(self) -> bool:
+        """Whether the chosen model goes on rising as a line to the end of its reach."""
+        values = self._at(self._best, [self.most, REACH * self.most])[0]
+        return bool(values[1] > values[0] * (1 + _FULL * (REACH - 1)))
+
+    def _place(self, found: Callable[[Array], Array]) -> Between | None:
+        if self._rises:
+            return None
+        centre = float(found(self._at(self._best, self._every))[0])
+        if centre >= REACH * self.most:
+            return None
+        low, high = np.quantile(found(self._drawn), (0.025, 0.975))
+        return Between(centre, min(centre, float(low)), max(centre, float(high)))
+
+
+def _candidate(name: str, found: Parameters, aicc: float, weight: float) -> Candidate:
+    gamma, sigma, kappa, ceiling = (float(each[0]) for each in (found.gamma, found.sigma, found.kappa, found.ceiling))
+    return Candidate(name, gamma, sigma, kappa, ceiling, aicc, weight)
+
+
+def resampled(values: Array, dice: np.random.Generator) -> Array:
+    """Trials drawn with replacement, DRAWS rows.
+
+    Deviations from their mean are made larger by √(n/(n−1)): without it the mean of n resampled trials scatters too
+    little, by that factor (Davison & Hinkley 1997, Bootstrap Methods, 2.3); with three trials that is 22 %.
+    """
+    n = len(values)
+    picked = values[dice.integers(0, n, size=(DRAWS, n))]
+    if n < 2:
+        return picked
+    middle = values.mean()
+    again: Array = middle + (picked - middle) * math.sqrt(n / (n - 1))
+    return again
+
+
+def _weights(scores: Array) -> Array:
+    """Akaike weights over the models, shape as the scores: Burnham & Anderson 2002, 2.9."""
+    against = np.exp(-0.5 * (scores - scores.min(axis=0, keepdims=True)))
+    weights: Array = against / against.sum(axis=0, keepdims=True)
+    return weights
+
+
+def _first_full(values: Array) -> Array:
+    most = values.max(axis=1, keepdims=True)
+    first: Array = np.argmax(values >= _FULL * most, axis=1) + 1.0
+    return first
+
+
+def _check(steps: Sequence[Step]) -> None:
+    counted = [step for step in steps if len(step.values) >= LEAST_TRIALS]
+    if len({step.n for step in steps}) != len(steps):
+        raise ValueError("two steps of one N")
+    if any(not (math.isfinite(value) and value > 0) for step in steps for value in step.values):
+        raise ValueError("throughputs must be above 0")
+    if len(counted) < LEAST_NS:
+        short = [str(step.n) for step in steps if len(step.values) < LEAST_TRIALS]
+        also = f"; fewer than {LEAST_TRIALS} trials at {', '.join(short)} pairs" if short else ""
+        raise NoModel(
+            f"no model of {len(counted)} numbers of pairs: it takes {LEAST_NS}, with {LEAST_TRIALS} trials each{also}",
+            hint="more values under `pairs:`, or more `repeats:`; what was measured stands",
+        )
+    if found := dips(tuple((step.n, step.values) for step in steps)):
+        n, before, after = found[0]
+        raise NoModel(
+            f"the curve is not monotonic: {n} pairs carry less than {before} and than {after}, beyond the noise",
+            hint="no model has two peaks; was something else running? measure these again",
+        )

@@ -1,0 +1,174 @@
+"""What goes wrong while a change is made: a disk that fails, another operator, a timer that fires in the middle."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.facts.sheet import differences
+from bench.hosts.command import Command
+from bench.hosts.local import Local
+from tests.netns.nettune_command import start
+from tests.netns.standing_hosts import RMEM, Machines, mtu, value, waited
+from tests.netns.test_apply import HELD, A, changes, desk, prefix, profile
+from tests.netns.test_apply import untouched as untouched  # noqa: PLC0414 - a fixture
+from tests.netns.test_apply_refusals import sh
+
+
+def _at(machines: Machines, step: str, line: str, *words: str) -> tuple[int, str]:
+    """nettune, and a line of shell on this machine right before its STEP, or its end there: code, output."""
+    script = machines.folder / "meanwhile"
+    script.write_text(f"{line}\n", encoding="utf-8")
+    how = ("-m", "tests.netns.cut_short", step, "kill" if line == "kill" else "cut" if line else "count", *words)
+    argv = (*prefix(machines), f"NETTUNE_TEST_CUT=sh {script}", sys.executable, *how)
+    done = Local().run(Command(argv, deadline_s=120.0))
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_what_another_operator_did_between_plan_and_guard_is_not_undone(untouched: Machines, tmp_path: Path) -> None:
+    """The originals of the plan are stale then: nothing is written, nothing is put back, no guard is left."""
+    wmem = "net.ipv4.tcp_wmem"
+    was = value(untouched.a, wmem)
+    theirs = f"ip netns exec {untouched.a.netns} sysctl -qw '{wmem}=4096 20000 5000000'"
+    code, said = _at(untouched, "w1", theirs, "apply", profile(tmp_path, **{RMEM: HELD, wmem: HELD}), "--host", A)
+    stands = value(untouched.a, wmem)
+    sh(untouched, f"sysctl -qw '{wmem}={was}'")
+
+    assert code == 3, said
+    assert "since it was planned somebody else did" in " ".join(said.split())
+    assert stands == "4096 20000 5000000"
+    assert changes(untouched, A) == []
+
+
+@pytest.mark.parametrize("step", ["first write", "confirmation"])
+def test_a_timer_that_fires_in_the_middle_is_the_end_of_it(untouched: Machines, tmp_path: Path, step: str) -> None:
+    """Between arming and writing, and right before it is confirmed: the host is as it was, and that is said."""
+    words = ("apply", profile(tmp_path, **{RMEM: HELD}), "--host", A, "--confirm-within", "6")
+    was = value(untouched.a, RMEM)
+    writes = "w2"  # the first arms it
+    if step == "confirmation":
+        code, said = _at(untouched, "w0", "", *words)
+        assert code == 0, said
+        desk(untouched, "rollback", A)
+        writes = f"w{said.rpartition('sent ')[2].strip()}"
+    code, said = _at(untouched, writes, "sleep 8", *words)
+
+    assert code == 3
+    assert "put itself back" in said, said
+    assert value(untouched.a, RMEM) == was
+    assert changes(untouched, A)[-1]["state"] == "put itself back"
+
+
+def test_a_disk_that_turns_read_only_keeps_no_host_from_being_put_back(untouched: Machines, tmp_path: Path) -> None:
+    """As the kernel does with one that fails, while a change waits for its confirmation."""
+    sh(untouched, "mkdir -p /var/lib/nettune; mount -t tmpfs none /var/lib/nettune")
+    was = value(untouched.a, RMEM)
+    held = desk(untouched, "apply", profile(tmp_path, **{RMEM: HELD}), "--host", A, "--hold", "--confirm-within", "6")
+    set_to = value(untouched.a, RMEM)
+    sh(untouched, "mount -o remount,ro /var/lib/nettune")
+    took = waited(lambda: value(untouched.a, RMEM) == was, 15)
+    time.sleep(1.5)  # its watcher has come to its end
+    sh(untouched, "umount /var/lib/nettune")
+
+    assert (held.returncode, set_to) == (0, HELD), held.stderr
+    assert took < 11
+
+
+def test_what_a_host_could_not_put_back_is_told(untouched: Machines, tmp_path: Path) -> None:
+    """Its script runs to its end whatever a line of it gives; whoever looks afterwards compares."""
+    was = value(untouched.a, RMEM)
+    held = desk(untouched, "apply", profile(tmp_path, **{RMEM: HELD}), "--host", A, "--hold", "--confirm-within", "5")
+    sh(untouched, "mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys")
+    waited(lambda: [each["state"] for each in changes(untouched, A)] == ["put itself back"], 15)
+    sh(untouched, "umount /proc/sys")
+    told = desk(untouched, "verify", A)
+    sh(untouched, f"sysctl -qw '{RMEM}={was}'")
+    well = desk(untouched, "verify", A)
+
+    assert held.returncode == 0, held.stderr
+    assert (told.returncode, well.returncode) == (1, 0), told.stdout
+    assert "the host put itself back, but for this" in " ".join(told.stdout.split())
+
+
+def test_an_mtu_that_is_a_black_hole_is_put_back(untouched: Machines, tmp_path: Path) -> None:
+    """Both ends believe in 9000, the port between them does not: logins pass, full packets do not."""
+    before = untouched.facts()
+    sh(untouched, "ethtool -K mgmt0 tso off gso off")
+    desk_line = "ip link set br0 mtu 9000; ethtool -K br0 tso off gso off; ethtool -K port-a tso off gso off"
+    untouched.desk.run(Command(("sh", "-c", desk_line))).require()
+    words = ("--device", "mgmt0", "--allow", "ssh", "--disruption", "d4", "--confirm-within", "8")
+    done = desk(untouched, "apply", profile(tmp_path, mtu="9000"), "--host", A, *words)
+    took = waited(lambda: mtu(untouched.a, "mgmt0") == 1500, 30)
+    desk_line = "ip link set br0 mtu 1500; ethtool -K br0 tso on gso on; ethtool -K port-a tso on gso on"
+    untouched.desk.run(Command(("sh", "-c", desk_line))).require()
+    sh(untouched, "ethtool -K mgmt0 tso on gso on")
+
+    assert done.returncode == 3
+    assert "put itself back" in done.stderr or "new connection" in done.stderr, done.stderr
+    assert took < 13  # confirm time and five seconds, though it is over when nettune hears of it
+    assert changes(untouched, A)[-1]["state"] == "put itself back"
+    assert differences(before, untouched.facts()) == ()
+
+
+_RULE = """\
+cut='table ip wrong { chain drops { type filter hook input priority 0; iifname "mgmt0" drop; }; }'
+while sleep 0.05; do
+  case $(sysctl -n net.ipv4.tcp_rmem) in
+  *67108864) nft list table ip wrong >/dev/null 2>&1 || nft "$cut" ;;
+  *) nft delete table ip wrong 2>/dev/null ;;
+  esac
+done
+"""
+
+
+def test_a_rule_that_drops_our_packets_is_survived(untouched: Machines, tmp_path: Path) -> None:
+    """It stands as long as the setting does: the host is out of reach, and puts itself back alone."""
+    before = untouched.facts()
+    with untouched.a.start(Command(("sh", "-c", _RULE), deadline_s=120.0)):
+        job = start("apply", profile(tmp_path, **{RMEM: HELD}), "--host", A, "--confirm-within", "8",
+                    prefix=prefix(untouched))  # fmt: skip
+        waited(lambda: value(untouched.a, RMEM) == HELD, 30)
+        took = waited(lambda: value(untouched.a, RMEM) != HELD, 30)
+        _, said = job.communicate(timeout=120)
+        waited(lambda: "wrong" not in untouched.a.run(Command(("nft", "list", "tables"))).stdout, 10)
+
+    assert job.returncode == 3, said
+    assert took < 13
+    assert changes(untouched, A)[-1]["state"] == "put itself back"
+    assert differences(before, untouched.facts()) == ()
+
+
+def test_a_host_without_root_is_refused(untouched: Machines, tmp_path: Path) -> None:
+    """Before anything is written."""
+    told = desk(
+        untouched, "apply", profile(tmp_path, **{RMEM: HELD}), "--host", A.replace("root@", "nobody@"), "--json"
+    )
+
+    assert told.returncode == 3
+    assert json.loads(told.stdout or "[]") == []
+    assert changes(untouched, A) == []
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize(("verb", "step"), [("confirm", 1), ("confirm", 2), *(("rollback", n) for n in range(1, 13))])
+def test_a_change_is_whole_wherever_its_end_is_cut_short(
+    untouched: Machines, tmp_path: Path, verb: str, step: int
+) -> None:
+    """SIGKILL right before each command of it; asked again it comes to its end, and the machine is as it was."""
+    before = untouched.facts()
+    held = ("--hold", "--confirm-within", "8") if verb == "confirm" else ()
+    words = ("--host", A, "--device", "eth0", "--disruption", "d4", *held)
+    applied = desk(untouched, "apply", profile(tmp_path, **{RMEM: HELD, "mtu": "1200"}), *words)
+    code, _ = _at(untouched, str(step), "kill", verb, A)
+    left = changes(untouched, A)[-1]["state"]
+    if verb == "confirm" and left == "armed":
+        waited(lambda: changes(untouched, A)[-1]["state"] == "put itself back", 15)
+    elif left == "confirmed":
+        again = desk(untouched, "rollback", A)
+        assert again.returncode == 0, again.stderr
+
+    assert (applied.returncode, code) == (0, -9), applied.stderr
+    assert changes(untouched, A)[-1]["state"] in {"put itself back", "rolled back"}
+    assert differences(before, untouched.facts()) == ()

@@ -1,0 +1,65 @@
+"""Machines that already stand, measured over SSH: what is known beforehand is found, and they are as they were."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.facts.sheet import differences
+from bench.hosts.command import Command
+from tests.netns.nettune_command import nettune, shown
+from tests.netns.standing_hosts import RMEM, Machines, guards, value
+from tests.netns.test_hosts_lab import BUFFERS, HELD
+
+
+@pytest.mark.sampled(1)
+def test_a_plan_is_measured_between_machines_that_stand(machines: Machines, state: Path) -> None:
+    """Offload, MTU and sysctl, by iperf3 and irtt; every trial counts, all is as before, no guard is left."""
+    plan = machines.plan(
+        f"{{no-tso: {{tso: off}}, small-mtu: {{mtu: 1400}}, small-buffers: {BUFFERS}}}",
+        "[{kind: tcp, duration_s: 0.8, warmup_s: 0.2}, {kind: latency, duration_s: 0.3}]",
+        primary="tcp.goodput",
+    )
+    before = machines.facts()
+    done = nettune("run", plan, "--seed", "1", prefix=machines.prefix)
+
+    assert done.returncode == 0, done.stderr
+    assert differences(before, machines.facts()) == ()
+    document = shown()
+    assert document["skipped"] == []
+    assert document["trials"].items() >= {"done": 10, "failed": 0, "missing": 0, "orphan": 0}.items()
+    found = {each["treatment"]: each["effect_pct"] for each in document["treatments"] if each["primary"]}
+    assert found["no-tso"] < -20
+    assert found["small-buffers"] < -20
+    assert [guards(host) for host in machines.both] == [[], []]
+    assert list((state / "journals-of-hosts").glob("*")) == []
+
+
+@pytest.mark.quiet
+@pytest.mark.sampled(1)
+def test_a_search_between_machines_that_stand(machines: Machines, state: Path) -> None:
+    """A small receive buffer of theirs is found and confirmed, every trial guarded; they are as before, and so are we.
+
+    What a program there owns is left to it, and what only sockets of the ends feel is turned there alone.
+    """
+    plan = machines.plan("{}", "[{kind: tcp, duration_s: 0.3, warmup_s: 0.1}]", primary="tcp.goodput")
+    was = value(machines.b, RMEM)
+    for host in machines.both:
+        host.run(Command(("sysctl", "-w", f"{RMEM}={HELD}"))).require()
+    before = machines.facts()
+    try:
+        done = nettune("tune", plan, "--knob", RMEM, "--no-anchors", "--trials", "75", "--seed", "3", "--json",
+                       "--out", str(machines.folder / "tuned.yaml"), prefix=machines.prefix)  # fmt: skip
+        after = machines.facts()
+    finally:
+        for host in machines.both:
+            host.run(Command(("sysctl", "-w", f"{RMEM}={was}"))).require()
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["status"] == "confirmed", found["said"]
+    assert [each["setting"] for each in found["picks"][0]["settings"]] == [RMEM]
+    assert "receive-window" in dict(found["explored"]["symptoms"])
+    assert differences(before, after) == ()
+    assert [guards(host) for host in machines.both] == [[], []]
+    assert list((state / "journals-of-hosts").glob("*")) == []

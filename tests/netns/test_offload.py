@@ -1,0 +1,248 @@
+"""`nettune offload validate` as its users run it, and what it says where nothing can be validated."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from xml.etree import ElementTree as ET  # our own file is read
+
+import pytest
+
+from bench.facts.sheet import Sheets, differences
+from bench.hosts.command import Command
+from bench.labs.lab import Lab
+from bench.labs.namespaces import standing
+from bench.labs.topology import Topology
+from results.errors import NotAble
+from tests.netns.nettune_command import nettune, start
+from tests.netns.standing_hosts import Machines, guards, tso, waited
+from tuning.journal import kept
+from tuning.offload import cases, exchange
+from tuning.offload.over import ADDRESSES, OVERS
+from tuning.offload.validating import Wanted, observe
+
+TUNNEL = "tx-udp_tnl-segmentation"
+QUICK = ("--levels", "1,2,3,4,7", "--features", "tso", "--seed", "4")
+
+
+def test_a_pair_is_validated_and_told_on_the_screen_and_in_files(state: Path, tmp_path: Path) -> None:
+    """Exit code 0; JSON, HTML and JUnit say the same; nothing is left."""
+    done = nettune("offload", "validate", *QUICK, "--require", "tx-tcp-segmentation", "--out", str(tmp_path / "out"))
+    found = json.loads((tmp_path / "out" / "offload.json").read_text(encoding="utf-8"))
+    verdicts = {(row["feature"], row["direction"]): row["verdict"] for row in found["features"]}
+    cases = ET.parse(tmp_path / "out" / "offload.xml").getroot().iter("testcase")  # noqa: S314 - our own file
+    page = (tmp_path / "out" / "offload.html").read_text(encoding="utf-8")
+
+    assert done.returncode == 0, done.stderr
+    assert "the validation holds" in done.stdout
+    assert verdicts["tx-tcp-segmentation", "tx"] == "works"
+    assert (verdicts["payload", "tx"], verdicts["payload", "rx"]) == ("works", "works")
+    assert found["nic"]["identity"]["driver"] == "veth"
+    assert found["failed"] == []
+    assert "tx-tcp-segmentation tx" in {case.get("name") for case in cases}
+    assert "The validation holds." in page
+    assert "http" not in page.partition("</style>")[2].replace("https://lkml", "")
+    assert list((state / "journals").glob("*")) == []
+
+
+def test_a_required_feature_that_is_not_there_fails(state: Path) -> None:
+    """Veth has no LRO: exit code 1, and why."""
+    done = nettune("offload", "validate", "--levels", "1,2", "--features", "lro", "--require", "lro", "--json")
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["failed"] == ["rx-lro is required: not present"]
+
+
+def test_what_features_are_worth_is_an_ordinary_run(state: Path) -> None:
+    """Without TSO goodput falls by far: the feature helps, and the run is in the store."""
+    done = nettune("offload", "validate", "--levels", "3,4,5", "--features", "tso", "--json",
+                   "--set", "tcp.duration_s=0.5", "--set", "blocks=4")  # fmt: skip
+    found = json.loads(done.stdout)
+    row = next(row for row in found["features"] if row["feature"] == "tx-tcp-segmentation")
+    runs = json.loads(nettune("runs", "--json").stdout)
+
+    assert done.returncode == 0, done.stderr
+    assert (row["verdict"], [each["run_id"] for each in runs]) == ("works and helps", [found["run_id"]])
+
+
+@pytest.mark.sampled(0)
+@pytest.mark.parametrize("turn", range(5))
+def test_a_whole_validation_of_a_clean_pair_says_nothing_wrong(state: Path, tmp_path: Path, turn: int) -> None:
+    """All seven levels with a soak; `make bench` alone, as each takes minutes."""
+    done = nettune("offload", "validate", "--seed", str(turn), "--soak", "10s", "--json")
+    found = json.loads(done.stdout)
+    verdicts = {row["feature"]: row["verdict"] for row in found["features"]}
+
+    assert (done.returncode, found["failed"]) == (0, []), done.stderr
+    assert {each["level"]: each["outcome"] for each in found["levels"]} == {
+        "inventory": "ok", "negotiation": "ok", "function": "ok", "engaged": "ok", "benefit": "ok", "stability": "ok",
+        "restored": "ok",
+    }  # fmt: skip
+    assert verdicts["tx-tcp-segmentation"] == "works and helps"
+
+
+@pytest.fixture
+def lab(state: Path) -> Iterator[Lab]:
+    """Two ends on one cable; afterwards they are as they were when the test had spoilt them."""
+    with standing(Topology("direct"), leases_folder=state) as found:
+        yield found
+
+
+def _ip(lab: Lab, end: int, *words: str) -> None:
+    lab.endpoints[end].host.run(Command(("ip", *words))).require()
+
+
+def _hidden(lab: Lab) -> None:
+    """No python3 at b."""
+    script = 'which -a python3 | while read -r each; do mount --bind /dev/null "$each"; done'
+    lab.b.host.run(Command(("sh", "-c", script))).require()
+
+
+def _settled(lab: Lab) -> Sheets:
+    """The state once nothing moves any more: a carrier's loss is told a moment later."""
+    before = lab.read()
+    while True:
+        time.sleep(0.3)
+        if not differences(before, now := lab.read()):
+            return now
+        before = now
+
+
+def _blocked(lab: Lab) -> None:
+    """Nothing of a's comes through at b."""
+    rules = "table inet t { chain c { type filter hook input priority 0; policy drop; }; }"
+    lab.b.host.run(Command(("nft", "-f", "-"), stdin=rules)).require()
+
+
+SPOILT: dict[str, tuple[Callable[[Lab], None], str]] = {
+    "the NIC is down": (lambda lab: _ip(lab, 0, "link", "set", "eth0", "down"), "on a: eth0 is down"),
+    "no carrier": (lambda lab: _ip(lab, 1, "link", "set", "eth0", "down"), "on a: eth0 has no carrier"),
+    "no partner": (lambda lab: _ip(lab, 1, "addr", "flush", "dev", "eth0"), "on b: python3 does not serve"),
+    "a partner that is silent": (_blocked, "nothing passes between a.eth0 and b.eth0"),
+    "another MTU": (lambda lab: _ip(lab, 1, "link", "set", "eth0", "mtu", "1400"), "the ends' MTUs differ"),
+    "no python3": (_hidden, "on b: python3 is needed and not there"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "said"), SPOILT.values(), ids=SPOILT)
+def test_where_nothing_can_be_validated_that_is_said_and_nothing_is_changed(
+    lab: Lab, tmp_path: Path, spoil: Callable[[Lab], None], said: str
+) -> None:
+    """One error, which names the end; both ends are exactly as they were found."""
+    spoil(lab)
+    before = _settled(lab)
+    with kept(tmp_path / "j.jsonl") as journal, pytest.raises(NotAble) as caught:
+        observe(lab, Wanted(features=("tx-tcp-segmentation",)), journal)
+
+    assert said in str(caught.value)
+    assert caught.value.hint
+    assert differences(before, lab.read()) == ()
+    assert not (tmp_path / "j.jsonl").exists()
+
+
+def test_what_stands_on_a_nic_ends_with_its_exchange(lab: Lab) -> None:
+    """It is never seen beside the NIC; killed, it is gone, and the next one stands."""
+    order = cases.order(cases.through("vxlan", 1000, (4, 6)), ADDRESSES, ("", ""), ("eth0", "eth0"), 1500, 1)
+    argv = OVERS["vxlan"].argv(
+        "serve", exchange.program(), ("eth0", lab.a.address, lab.b.address), mtu=1500, families=(4, 6), load=False
+    )
+    links = []
+    for _ in range(2):
+        with lab.a.host.start(Command(argv, stdin=json.dumps(order), deadline_s=60)) as job:
+            waited(lambda job=job: "ready" in job.output() or job.finished(), 20)  # type: ignore[misc] # of a lambda
+            links += [job.finished(), lab.a.host.run(Command(("ip", "-br", "link"))).stdout]
+            job.stop()
+    links.append(lab.a.host.run(Command(("ip", "-br", "link"))).stdout)
+
+    assert (links[0], links[2]) == (False, False)
+    assert "ntup" not in "".join(map(str, links))
+
+
+def test_a_link_that_is_lost_in_mid_test_is_told_and_the_toggle_undone(lab: Lab, tmp_path: Path) -> None:
+    """B's end goes down while TSO of a is off; a's features are as they were."""
+    before = lab.read()["a"].of("feature/")
+
+    def cut(arm: str) -> None:
+        if arm == "tx-tcp-segmentation off":
+            _ip(lab, 1, "link", "set", "eth0", "down")
+
+    with kept(tmp_path / "j.jsonl") as journal, pytest.raises(NotAble, match="lost its link in mid-test"):
+        observe(lab, Wanted(features=("tx-tcp-segmentation",)), journal, say=cut)
+
+    assert lab.read()["a"].of("feature/") == before
+
+
+def test_after_a_sigkill_nothing_of_a_lab_is_left_once_it_is_reaped(state: Path) -> None:
+    """Killed in mid-toggle; the namespaces go with `lab reap`."""
+    job = start("offload", "validate", *QUICK)
+    assert job.stderr is not None
+    for line in job.stderr:
+        if "tx-tcp-segmentation off" in line:
+            break
+    os.killpg(job.pid, signal.SIGKILL)
+    job.wait()
+    job.stderr.close()
+    assert job.stdout is not None
+    job.stdout.close()
+
+    assert nettune("lab", "reap").returncode == 0
+    assert list((state / "leases").glob("*.jsonl")) == []
+
+
+def test_a_machine_that_stands_puts_its_nic_back_after_a_sigkill(machines: Machines, state: Path) -> None:
+    """TSO is off when nettune is killed; the machine's own guard restores it, and all else is as it was."""
+    before = machines.facts()
+    job = start("offload", "validate", "--inventory", str(machines.inventory()), "--set", "lab.grace_s=1",
+                "--levels", "2", "--features", "tso", prefix=machines.prefix)  # fmt: skip
+    try:
+        waited(lambda: tso(machines.a) == "off" or job.poll() is not None, 30)
+        os.killpg(job.pid, signal.SIGKILL)
+        out, err = job.communicate()
+        assert tso(machines.a) == "off", out + err
+        waited(lambda: tso(machines.a) == "on", 40)
+        waited(lambda: differences(before, machines.facts()) == (), 5)
+    finally:
+        time.sleep(0.2)
+        machines.a.run(Command(("sh", "-c", "rm -rf /var/lib/nettune")))
+
+    assert guards(machines.b) == []
+
+
+def test_machines_that_stand_are_validated_over_ssh(machines: Machines, state: Path) -> None:
+    """Both ends are reached over SSH, tunnels too; every toggle was guarded, and no guard and no device is left."""
+    before = machines.facts()
+    done = nettune("offload", "validate", "--inventory", str(machines.inventory()), *QUICK,
+                   "--features", f"tso,{TUNNEL}", "--json", prefix=machines.prefix)  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    verdicts = {row["feature"]: row["verdict"] for row in json.loads(done.stdout)["features"]}
+    assert (verdicts["tx-tcp-segmentation"], verdicts[TUNNEL]) == ("works", "works")
+    assert differences(before, machines.facts()) == ()
+    assert [guards(host) for host in machines.both] == [[], []]
+
+
+def test_a_nic_that_carries_our_ssh_is_refused_without_a_console(machines: Machines, state: Path) -> None:
+    """The way to the machine goes over it: nothing is toggled."""
+    inventory = str(machines.inventory(device="mgmt0", address="203.0.113.1"))
+    machines.rewrite({"device: eth0": "device: mgmt0", "address: 192.0.2.2": "address: 203.0.113.2"})
+    done = nettune("offload", "validate", "--inventory", inventory, *QUICK, prefix=machines.prefix)
+
+    assert done.returncode == 3
+    assert "ssh" in done.stderr.lower()
+
+
+def test_with_a_console_the_same_nic_is_toggled_and_put_back(machines: Machines, state: Path) -> None:
+    """Our SSH goes over it all the while."""
+    inventory = str(machines.inventory(device="mgmt0", address="203.0.113.1"))
+    machines.rewrite({"device: eth0": "device: mgmt0", "address: 192.0.2.2": "address: 203.0.113.2"})
+    machines.rewrite({"device: mgmt0": "device: mgmt0\n    speed_mbps: 10000"})  # a veth's own word is not trusted
+    before = machines.facts()
+    done = nettune("offload", "validate", "--inventory", inventory, "--levels", "1,2,7", "--features", "tso",
+                   "--i-have-a-console", "--json", prefix=machines.prefix)  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert {each["level"]: each["outcome"] for each in json.loads(done.stdout)["levels"]}["restored"] == "ok"
+    assert differences(before, machines.facts()) == ()
+    assert [guards(host) for host in machines.both] == [[], []]

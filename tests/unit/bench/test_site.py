@@ -1,0 +1,141 @@
+"""What a cluster's file fills into plans, and what it cannot."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.plan import load, shipped
+from bench.pve.deployment import net
+from results.errors import WrongInput
+from tests.unit.bench.sites import SITE, documented
+from tuning.knobs.table import check
+
+PLAN = """\
+name: mine
+lab: {provider: proxmox}
+topologies: [{kind: pve, network: vlan, mtu: 1300}, {kind: pve, bridge: vmbr7, firewall: on}]
+probes: [{kind: tcp}]
+primary: tcp.goodput
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the cluster's file, where nettune is typed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NETTUNE_CLUSTER", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "pve.yaml").write_text(SITE, encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(PLAN, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_plan_gets_what_it_leaves_out(desk: Path) -> None:
+    """Its own words come first; what is kept with a run names the cluster's file and every option."""
+    plan = load("mine.yaml", check=check)
+    assert plan.deployment is not None
+    first, second = plan.topologies
+
+    assert plan.deployment.cluster == desk / "pve.yaml"
+    assert plan.deployment.placed == ("pve1", "pve2")
+    assert plan.deployment.source == "9000"
+    assert (first.name, net(first)) == ("pve-vlan", "virtio,bridge=vmbr1,tag=100,mtu=1300")
+    assert net(second) == "virtio,bridge=vmbr7,firewall=1,mtu=1500"
+    assert (first.addresses, first.reached) == (("198.18.0.1/24", "198.18.0.2/24"), ("192.0.2.10/24", "192.0.2.11/24"))
+    assert (second.addresses, second.reached) == (
+        ("198.18.1.1/24", "198.18.1.2/24"), ("192.0.2.12/24", "192.0.2.13/24")
+    )  # fmt: skip
+    assert plan.document["lab"] == {
+        "provider": "proxmox", "cluster": str(desk / "pve.yaml"), "nodes": ["pve1", "pve2"], "template": "9000",
+        "storage": "local-lvm", "management": "vmbr0",
+        "addresses": ["192.0.2.10/24", "192.0.2.11/24", "192.0.2.12/24", "192.0.2.13/24"],
+    }  # fmt: skip
+
+
+def test_without_a_management_network_addresses_are_dealt_in_turn(desk: Path) -> None:
+    """The measured NIC is then the way to the VM too."""
+    (desk / "pve.yaml").write_text(SITE.replace("  management: vmbr0\n", ""), encoding="utf-8")
+    first, second = load("mine.yaml", check=check).topologies
+
+    assert (first.addresses, first.reached) == (("192.0.2.10/24", "192.0.2.11/24"), ())
+    assert (second.addresses, second.reached) == (("192.0.2.12/24", "192.0.2.13/24"), ())
+
+
+@pytest.mark.parametrize("name", [name for name in shipped() if name.startswith("pve-")])
+def test_plans_that_ship_ask_for_networks_that_the_documentation_has(desk: Path, name: str) -> None:
+    """With the site of docs/proxmox.md each of them can be measured."""
+    documented(desk / "pve.yaml")
+
+    assert load(name, check=check).name == name
+
+
+def test_a_plan_without_a_cluster_is_told_where_to_name_one(desk: Path) -> None:
+    """It can be listed all the same."""
+    (desk / "pve.yaml").unlink()
+    listed = load("pve-vlan", check=check, sited=False)
+    with pytest.raises(WrongInput) as raised:
+        load("pve-vlan", check=check)
+
+    assert [each.name for each in listed.topologies] == ["pve-bridge", "pve-vlan"]
+    assert str(raised.value).startswith(
+        "pve-vlan.yaml:3: lab: it names no cluster's file, and there is none of pve.yaml"
+    )
+    assert "$NETTUNE_CLUSTER" in raised.value.hint
+
+
+def test_the_variable_names_the_cluster(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before any file that is found."""
+    (desk / "other.yaml").write_text(SITE.replace("9000", "9001"), encoding="utf-8")
+    monkeypatch.setenv("NETTUNE_CLUSTER", "other.yaml")
+    plan = load("mine.yaml", check=check)
+
+    assert plan.deployment is not None
+    assert plan.deployment.source == "9001"
+
+
+WRONG = {
+    "a network that the site has not": (
+        (PLAN, "network: vlan", "network: vlam"), "mine.yaml:3: topologies[0].network: the site in", "mean 'vlan'?"
+    ),
+    "a site's key that there is not": ((SITE, "  storage:", "  storag:"), "pve.yaml:8: site", "storage"),
+    "a network's key that there is not": ((SITE, "tag: 100", "tg: 100"), "unknown key 'tg'", "tag"),
+    "a VLAN that cannot be": ((SITE, "tag: 100", "tag: 5000"), "pve.yaml:13:", ""),
+    "no storage anywhere": (
+        (SITE, "  storage: local-lvm\n", ""), "neither the plan nor the site in pve.yaml has 'storage'", "local-lvm"
+    ),
+    "neither template nor image": ((SITE, "  template: 9000\n", ""), "'template' or 'image'", "template: 9000"),
+    "too few addresses": (
+        (SITE, ", 192.0.2.12/24, 192.0.2.13/24", ""), "2 paths stand at the same time", "management network"
+    ),
+    "an odd number of addresses": ((SITE, ", 192.0.2.13/24", ""), "two addresses for each path", ""),
+    "one node where two are asked for": (
+        (SITE, "[pve1, pve2]", "[pve1]"), "across nodes takes two", "nodes: [pve1, pve2]"
+    ),
+    "rules without a firewall": (
+        (PLAN, "mtu: 1300", "rules: 5"), "only a port that passes the firewall has rules", "firewall: on"
+    ),
+    "a peer without a gateway": (
+        (PLAN, "bridge: vmbr7", "bridge: vmbr7, peer: vmbr0"), "a 'peer', b's bridge, and", "gateway: 10.9.0.1"
+    ),
+    "two networks without addresses": (
+        (PLAN, "bridge: vmbr7", "bridge: vmbr7, peer: vmbr0, gateway: 10.9.0.1"),
+        "a and b on two networks have addresses of their own", "addresses",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "said", "hint"), WRONG.values(), ids=WRONG)
+def test_what_does_not_fit_is_told_with_file_line_and_key(
+    desk: Path, change: tuple[str, str, str], said: str, hint: str
+) -> None:
+    """Of whichever file it stands in."""
+    text, old, new = change
+    assert old in text
+    (desk / ("pve.yaml" if text is SITE else "mine.yaml")).write_text(text.replace(old, new), encoding="utf-8")
+    if said.startswith("across"):
+        (desk / "mine.yaml").write_text(PLAN.replace("proxmox}", "proxmox, placement: across-nodes}"), encoding="utf-8")
+    with pytest.raises(WrongInput) as raised:
+        load("mine.yaml", check=check)
+
+    assert said in str(raised.value)
+    assert hint in raised.value.hint

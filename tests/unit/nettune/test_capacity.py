@@ -1,0 +1,279 @@
+"""The verb `capacity` over runs that are kept already: answers, tables, pages, and what is refused."""
+
+import csv
+import io
+import json
+import math
+import random
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.capacity import density
+from bench.capacity.findings import findings
+from bench.capacity.plan import parse
+from bench.document import read
+from bench.run import FactsMoved
+from nettune.capacity import same_machine
+from results.errors import WrongInput
+from results.records import Run, Sample
+from results.scaling import told
+from results.scaling.arms import DOWN, PROBE, arm
+from results.scaling.page import page
+from results.scaling.slo import parse as level
+from results.store import Ended, Store, opened
+from tests.unit.nettune.program import Program, here
+
+SLO = "goodput>=100Mbit per vm, p99<=30ms"
+PLAN = """\
+name: kept
+layout: across
+uplink_mbit: 400
+rate_mbit: 120
+pairs: [1, 2, 3, 4, 5, 6]
+duration_s: 4
+repeats: 3
+"""
+COUNTERS = json.dumps({"local": {"seconds": 2.0, "busiest_softirq": {"cpu": "cpu3", "share": 0.99}}})
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+    """`nettune` with a state folder of its own."""
+    return here(tmp_path, monkeypatch, capsys)
+
+
+def kept(
+    store: Store, *, fails: bool = False, run_id: str = "20260101-000000-aaaa", cost: float = 0.1, legs: int = 1
+) -> str:
+    """A run of 1 … 6 pairs under 382 Mbit/s; with `fails` one trial with 5 pairs failed, and one is on its way.
+
+    Of two legs one is taken away, and what is left carries 191 Mbit/s.
+    """
+    plan = parse(read(PLAN + (f"legs: {legs}\nleg_down: on\n" if legs > 1 else ""), "kept.yaml"))
+    dice = random.Random(11)
+    store.begin_run(
+        Run(run_id, plan.name, plan.document, density.design(plan), 1, "running", time.time(), None, "test", (),
+            {"kernel": "Linux", "idle CPU cores": "0.10"}, notes=("A note.",))
+    )  # fmt: skip
+    for block in range(plan.repeats):
+        store.begin_block(run_id, plan.layout, block, 0, [arm(n) for n in plan.pairs])
+        for position, n in enumerate(plan.pairs):
+            trial = store.begin_trial(run_id, plan.layout, block, 0, position, arm(n))
+            if fails and (n, block) == (5, 1):
+                store.end_trial(trial, Ended("failed", "pair c2>s2: refused; the other pairs' numbers stand", 1.0))
+                continue
+            values = {
+                "goodput": min(n * 119e6, 382e6) * math.exp(dice.gauss(0, 0.01)), "rtt_p50": 1e-3 * n,
+                "rtt_p99": 4e-3 * n, "loss": 0.0, "cpu_share": 0.12 * n, "fairness": 0.99, "cpu_busy": 0.1 + cost * n,
+                "connections": 1000.0 * min(n, 4), "tcp_efficiency": 0.99, "tcp_rtt": 2e-3, "base_rtt": 1e-3,
+            }  # fmt: skip
+            samples = tuple(Sample(PROBE, name, value, "1", "all", "-", 4.0) for name, value in values.items())
+            if legs > 1:
+                left = {"goodput": min(n * 119e6, 191e6), "rtt_p99": 8e-3 * n, "outage": 0.2 + 0.01 * n}
+                samples += tuple(Sample(DOWN, name, value, "1", "all", "-", 4.0) for name, value in left.items())
+            store.end_trial(trial, Ended("done", "", 1.0, samples, raw={(PROBE, "counters"): COUNTERS}))
+        store.end_block(run_id, plan.layout, block, 0)
+    store.end_run(run_id, "complete")
+    return run_id
+
+
+def test_an_answer_comes_from_a_run_without_measuring(program: Program, tmp_path: Path) -> None:
+    """The sentence has count, interval, the bound that ends it, and the counters' word for why."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        kept(store)
+    done = program("capacity", "--from", "last", "--slo", SLO).require()
+
+    assert done.stdout.splitlines()[-1] == (
+        "3 VMs (95 %: 3), limited by goodput>=100Mbit per vm: softirq-bound: cpu3 spent 99 % of its time in "
+        "interrupts; in 3 of 3 trials"
+    )
+
+
+def test_the_document_says_what_the_screen_says(program: Program, tmp_path: Path) -> None:
+    """For machines: counts, model, rows in base units."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        kept(store)
+    found = json.loads(program("capacity", "--from", "last", "--slo", SLO, "--json").require().stdout)
+
+    assert found["vms"] == {"value": 3, "low": 3, "high": 3, "open": False}
+    assert found["model"]["name"] == "linear-ceiling"
+    assert found["model"]["ceiling_bps"] == pytest.approx(382e6, rel=0.02)
+    assert [row["pairs"] for row in found["rows"]] == [1, 2, 3, 4, 5, 6, 9, 12]
+    assert [row["level_holds"] for row in found["rows"]][:4] == [True, True, True, False]
+    assert found["rows"][0]["cores_per_10gbit"] == pytest.approx(0.1 / 0.0119, rel=0.05)
+
+
+def test_a_folder_gets_page_spreadsheet_and_document(program: Program, tmp_path: Path) -> None:
+    """The spreadsheet has a row for each number of pairs, empty where nothing is known."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        kept(store)
+    program("capacity", "--from", "last", "--slo", SLO, "--out", str(tmp_path / "out")).require()
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "capacity.csv").read_text(encoding="utf-8"))))
+
+    assert [row["pairs"] for row in rows][-1] == "12"
+    assert rows[-1]["p99_s"] == ""
+    assert float(rows[0]["goodput_bps"]) == pytest.approx(119e6, rel=0.05)
+    assert json.loads((tmp_path / "out" / "capacity.json").read_text(encoding="utf-8"))["vms"]["value"] == 3
+    assert "3 VMs" in (tmp_path / "out" / "capacity.html").read_text(encoding="utf-8")
+
+
+def test_the_page_is_whole_and_asks_nothing_of_a_network(tmp_path: Path) -> None:
+    """Charts of all that was measured; no address in it but that of SVG's own names."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        found = findings(store, kept(store), level(SLO))
+        text = page(found)
+
+    assert text.count("<svg") == 5  # loss was 0 throughout
+    assert set(re.findall(r"https?://[^\s\"'<]+", text)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert "goodput&gt;=100Mbit per vm" in text
+    assert "A note." in text
+
+
+def test_a_trial_that_failed_is_in_no_curve_and_is_told(tmp_path: Path) -> None:
+    """Two trials with five pairs are too few for a model; the measured range answers all the same."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        found = findings(store, kept(store, fails=True), level(SLO))
+
+    assert found.lost == ((5, "pair c2>s2: refused; the other pairs' numbers stand"),)
+    assert "fewer than 3 trials at 5 pairs" in found.answer.no_model
+    assert found.answer.most is not None
+    assert found.answer.most.value == 3
+
+
+def test_without_a_level_the_curve_is_shown_and_what_to_ask(tmp_path: Path) -> None:
+    """The run is worth the same later."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        found = findings(store, kept(store), ())
+
+    assert found.answer.most is None
+    assert "--slo" in told.sentence(found.answer)
+
+
+def test_runs_stand_side_by_side(program: Program, tmp_path: Path) -> None:
+    """Of two topologies, profiles or nodes."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        one, other = kept(store), kept(store, run_id="20260101-000001-bbbb")
+        third = kept(store, run_id="20260101-000002-cccc", legs=2)
+    words = ("capacity", "--from", one, "--beside", other, "--beside", third, "--slo", SLO)
+    done = program(*words, "--out", str(tmp_path / "out")).require()
+    found = json.loads((tmp_path / "out" / "capacity.json").read_text(encoding="utf-8"))
+    shown = (tmp_path / "out" / "capacity.html").read_text(encoding="utf-8")
+
+    assert "side by side" in done.stdout
+    assert [each["run_id"] for each in found["beside"]] == [other, third]
+    assert all(words in shown for words in ("Side by side", other, "plan: leg_down", "goodput of 6", "(+0 %)"))
+    assert "plan: rate_mbit" not in shown  # it is alike
+
+
+def test_with_one_leg_down_fewer_fit_and_it_is_said(program: Program, tmp_path: Path) -> None:
+    """On the screen, in the document and on the page; with how long those that move are silent."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        kept(store, legs=2)
+    out = tmp_path / "out"
+    done = program("capacity", "--from", "last", "--slo", "goodput>=90Mbit per vm", "--out", str(out)).require()
+    told_down = (
+        "With one leg down: 2 VMs (95 %: 2), limited by goodput>=90Mbit per vm; those that move are without a byte"
+    )
+
+    assert f"{told_down} for up to 260" in " ".join(done.stdout.split())
+    found = json.loads((out / "capacity.json").read_text(encoding="utf-8"))
+    assert (found["vms"]["value"], found["one_leg_down"]["vms"]["value"]) == (4, 2)
+    assert max(found["one_leg_down"]["outages_s"]) == pytest.approx(0.26)
+    assert "With one leg down: 2 VMs" in (out / "capacity.html").read_text(encoding="utf-8")
+
+
+def test_connections_and_rfc_6349_are_in_the_answer(program: Program, tmp_path: Path) -> None:
+    """Transfer time by what pace and link allow; the round trip beside that of the idle path."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        kept(store)
+    found = json.loads(
+        program("capacity", "--from", "last", "--slo", "connections>=900/s per vm", "--json").require().stdout
+    )
+    rows = {row["pairs"]: row for row in found["rows"]}
+
+    assert (found["vms"]["value"], found["limited_by"]) == (4, ["connections>=900/s per vm"])
+    assert [rows[n]["connections_per_s"] for n in (1, 4, 6)] == [1000.0, 4000.0, 4000.0]
+    assert rows[2]["transfer_time_ratio"] == pytest.approx(240 / 238, rel=0.02)  # what the pace asks for
+    assert rows[6]["transfer_time_ratio"] == pytest.approx(382.6 / 382, rel=0.02)  # what the link carries
+    assert (rows[3]["tcp_efficiency"], rows[3]["buffer_delay"]) == (pytest.approx(0.99), pytest.approx(1.0))
+
+
+def test_a_known_line_rate_bounds_the_forecast(program: Program, tmp_path: Path) -> None:
+    """Of a link that is known to carry 390 Mbit/s of goodput."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        kept(store)
+    done = program("capacity", "--from", "last", "--slo", SLO, "--line-rate", "390Mbit", "--json").require()
+
+    assert max(row["goodput_forecast_bps"] for row in json.loads(done.stdout)["rows"]) <= 390e6
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--slo", "p99>=2ms"), "--slo, column 4"),
+        (("--slo", SLO, "--line-rate", "fast"), "'fast' is no rate"),
+        (("--resume", "last", "--set", "repeats=9"), "--resume goes on with a run as it was ordered"),
+        (("--label", "my host"), "--label 'my host': a label is a word"),
+        (("--resume", "last"), "is complete; there is nothing to resume"),
+        (("--from", "last", "--max-host-cpu", "70%"), "--from measures nothing"),
+        (("--max-host-cpu", "101%"), "5% to 100%"),
+        (("density-quik",), "no plan 'density-quik'"),
+        (("density-quick", "--set", "repeats"), "--set 'repeats' is no key=value"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_made(
+    program: Program, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    """Exit 2, with what was wrong and what instead."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        kept(store)
+    done = program("capacity", *words)
+
+    assert (done.returncode, said in done.stderr) == (2, True)
+
+
+def test_a_run_of_treatments_and_one_of_pairs_are_not_taken_for_each_other(program: Program, tmp_path: Path) -> None:
+    """`show` and `report` send a reader on to `capacity`."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        kept(store)
+
+    for verb in ("show", "report", "recommend"):
+        done = program(verb, "last")
+        assert (done.returncode, "nettune capacity --from" in done.stderr) == (2, True)
+
+
+def test_a_run_without_a_trial_says_why(tmp_path: Path) -> None:
+    """Nothing can be answered from nothing."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        plan = parse(read(PLAN, "kept.yaml"))
+        store.begin_run(Run("20260101-000002-cccc", plan.name, plan.document, density.design(plan), 1, "running",
+                            time.time(), None, "test", (), {}))  # fmt: skip
+
+        with pytest.raises(WrongInput, match="has no trial to answer from: none was finished"):
+            findings(store, "last", level(SLO))
+
+
+def test_a_run_does_not_go_on_with_another_kernel(tmp_path: Path) -> None:
+    """Half a curve of each would be a curve of neither."""
+    now = {"kernel": "Linux 7", "iperf3": "3.12", "irtt": "0.9", "cpus": "2"}
+    with opened(str(tmp_path / "nettune.db")) as store:
+        run = store.run(kept(store))
+
+    same_machine(run, {**now, "kernel": "Linux"})
+    with pytest.raises(FactsMoved, match="kernel was 'Linux' and is 'Linux 7'"):
+        same_machine(run, now)
+
+
+def test_a_dry_run_prints_every_line_and_makes_nothing(program: Program, tmp_path: Path) -> None:
+    """Namespaces, links, shapers; no store."""
+    done = program("capacity", "density-quick", "--dry-run").require()
+
+    assert "14 namespaces" in done.stdout
+    assert "far: tc qdisc add dev uplink root handle 1: tbf rate 400mbit" in done.stdout
+    assert list(tmp_path.iterdir()) == []

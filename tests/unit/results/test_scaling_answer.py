@@ -1,0 +1,214 @@
+"""Service levels as they are written, and how many VMs they allow."""
+
+import math
+import random
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from results.errors import WrongInput
+from results.scaling.answer import Answer, Count, Loaded, answered, monotone
+from results.scaling.slo import KINDS, parse, rate_bps
+
+
+def of(found: Answer) -> Count:
+    """The count of an answer to a service level."""
+    assert found.most is not None
+    return found.most
+
+
+def trials(full: float = 3.3, spread: float = 0.02, most: int = 6) -> list[Loaded]:
+    """Pairs of 900 Mbit/s below a ceiling; p99 0.3 ms and CPU 10 % for each."""
+    dice = random.Random(4)
+
+    def about(value: float) -> float:
+        return value * math.exp(dice.gauss(0.0, spread))
+
+    return [
+        Loaded(n, {"goodput": about(min(n, full) * 9e8), "p50": about(1e-4 * n), "p99": about(3e-4 * n), "loss": 0.0,
+                   "cpu": about(0.1 * n), "fairness": 0.99})
+        for n in range(1, most + 1)
+        for _ in range(3)
+    ]  # fmt: skip
+
+
+def test_the_requirements_own_level_is_read() -> None:
+    """Bounds come in base units."""
+    terms = parse("goodput>=1Gbit per vm, p99<=2ms, loss<=0.1%, cpu<=70%")
+
+    assert [(each.metric, each.each) for each in terms] == [
+        ("goodput", True), ("p99", False), ("loss", False), ("cpu", False)
+    ]  # fmt: skip
+    assert [each.bound for each in terms] == pytest.approx([1e9, 2e-3, 1e-3, 0.7])
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "words"),
+    [
+        ("", 1, "the end is no metric"),
+        ("goodput>=1Gbit", 15, "whose goodput?"),
+        ("p99>=2ms", 4, "p99 is bounded by <="),
+        ("p99 2ms", 5, "<= belongs after p99"),
+        ("p98<=2ms", 1, "'p98' is no metric"),
+        ("loss<=0.1", 10, "a unit belongs after the number"),
+        ("cpu<=170%", 6, "at most 100%"),
+        ("fairness>=2", 11, "at most 1"),
+        ("goodput>=1GB per vm", 11, "'GB' is no unit of goodput"),
+        ("connections>=500 per vm", 18, "'per' is no unit of connections"),
+        ("connections>=500/s", 19, "whose connections?"),
+        ("p99<=2Ms", 7, "'Ms' is no unit of p99"),
+        ("p99<=2ms p50<=1ms", 10, "a comma or the end"),
+        ("p99<=2ms,", 10, "the end is no metric"),
+        ("p99<=xms", 6, "a number belongs after p99<="),
+        ("p99<=1ms, p99<=2ms", 11, "bounded twice"),
+        ("goodput>=0Gbit per vm", 10, "no bound of goodput"),
+        ("goodput>=-1Gbit per vm", 10, "a number belongs"),
+    ],
+)
+def test_what_cannot_be_read_is_told_by_its_column(text: str, column: int, words: str) -> None:
+    """Columns are counted from 1, and a hint says what belongs there."""
+    with pytest.raises(WrongInput, match=f"--slo, column {column}: .*{words.replace('?', '.')}") as raised:
+        parse(text)
+
+    assert raised.value.hint
+
+
+def test_the_nearest_metric_is_named() -> None:
+    """As everywhere in the house."""
+    with pytest.raises(WrongInput) as raised:
+        parse("godput>=1Gbit per vm")
+
+    assert raised.value.hint == "did you mean goodput?"
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
+    """Never another error."""
+    said = ""
+    try:
+        terms = parse(text)
+    except WrongInput as error:
+        terms, said = (), str(error)
+
+    assert ("--slo, column " in said) == (not terms)
+    assert all(each.metric in KINDS for each in terms)
+
+
+written = st.tuples(st.sampled_from(["bit", "kbit", "Mbit", "Gbit", "gbit", "Gbit/s", "mbps"]), st.integers(1, 10_000))
+
+
+@pytest.mark.parametrize(
+    ("text", "bps"), [("10Gbit", 1e10), ("2.5 Gb/s", 2.5e9), ("100mbps", 1e8), (" 1e3 kbit/s ", 1e6), ("9bit", 9.0)]
+)
+def test_the_rate_of_a_line_is_written_as_in_a_level(text: str, bps: float) -> None:
+    """By the same units."""
+    assert rate_bps(text) == bps
+    assert parse(f"goodput>={text} in all")[0].bound == bps
+
+
+def test_connections_are_bounded_of_each_or_in_all() -> None:
+    """By the second, or thousands of them."""
+    each, every = (parse(text)[0] for text in ("connections >= 500/s per vm", "connections>=2k/s in all"))
+
+    assert (each.metric, each.bound, each.each) == ("connections", 500.0, True)
+    assert (every.bound, every.each) == (2000.0, False)
+
+
+@pytest.mark.parametrize("text", ["10GBps", "10GB", "10GB/s", "10", "Gbit", "0Gbit", "10Gbit per vm", "1e99Gbit"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    """A byte is not a bit."""
+    with pytest.raises(WrongInput, match="is no rate"):
+        rate_bps(text)
+
+
+@given(written, st.sampled_from(["per vm", "per pair", "in all", "PER  VM"]), st.sampled_from(["", " "]))
+def test_a_rate_is_read_however_it_is_spaced(rate: tuple[str, int], scope: str, space: str) -> None:
+    """Units of rates in either case, `/s` or not."""
+    unit, number = rate
+    factor = {"b": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}[unit[0].lower()]
+
+    (term,) = parse(f"goodput{space}>={space}{number}{space}{unit} {scope}")
+
+    assert term.bound == pytest.approx(number * factor)
+    assert term.each == scope.lower().startswith("per")
+
+
+@pytest.mark.parametrize(
+    ("slo", "value", "limited"),
+    [
+        ("goodput>=900Mbit per vm", 3, ["goodput"]),
+        ("goodput>=300Mbit per vm", 9, ["goodput"]),
+        ("goodput>=300Mbit per vm, p99<=1.65ms", 5, ["p99"]),
+        ("goodput>=300Mbit per vm, p99<=1.65ms, cpu<=25%", 2, ["cpu"]),
+        ("goodput>=2Gbit in all, cpu<=45%", 4, ["cpu"]),
+        ("p99<=0.1ms", 0, ["p99"]),
+    ],
+)
+def test_the_answer_is_the_largest_number_at_which_all_bounds_hold(slo: str, value: int, limited: list[str]) -> None:
+    """And the bound that ends it is named."""
+    loose = slo.replace("900", "880")
+
+    found = answered(parse(loose), trials())
+
+    assert of(found).value == value
+    assert of(found).low <= value <= of(found).high
+    assert [each.metric for each in found.limited_by] == limited
+    assert not of(found).open
+
+
+def test_latency_is_not_told_beyond_what_was_measured() -> None:
+    """Goodput would allow nine; p99 is known up to six, and the answer says that it lies at that edge."""
+    found = answered(parse("goodput>=300Mbit per vm, p99<=100ms"), trials())
+
+    assert (of(found).value, of(found).open) == (6, True)
+    assert found.limited_by == ()
+    assert {row.n: row.holds for row in found.rows if row.n > 6} == {7: None, 9: None, 12: False}
+
+
+def test_without_a_model_the_trials_answer_within_their_range() -> None:
+    """Four values of N carry no model; the reason is kept, and the measured range still answers."""
+    found = answered(parse("goodput>=880Mbit per vm"), trials(most=4))
+
+    assert (of(found).value, found.curve) == (3, None)
+    assert "it takes 6" in found.no_model
+
+
+def test_a_metric_that_no_trial_has_is_said_to_be_unknown() -> None:
+    """A bound on it can't be answered, and nothing is made up."""
+    bare = [Loaded(each.n, {"goodput": each.values["goodput"]}) for each in trials()]
+    found = answered(parse("goodput>=300Mbit per vm, p99<=2ms"), bare)
+
+    assert [each.unknown for each in found.allowed] == ["", "no trial has p99"]
+
+
+def test_headroom_is_of_goodput_at_the_answer() -> None:
+    """Five VMs of 300 Mbit/s of the 2.97 Gbit/s that the path carries: half is left."""
+    found = answered(parse("goodput>=300Mbit per vm, p99<=1.65ms"), trials())
+
+    assert found.headroom == pytest.approx(1 - 5 * 3e8 / 2.97e9, abs=0.03)
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=8))
+def test_a_monotone_curve_is_the_least_squares_one(values: list[float]) -> None:
+    """It never falls, keeps the mean, and leaves what never fell as it was."""
+    row = np.array([values])
+    found = monotone(row, np.ones(len(values)), rising=True)[0]
+
+    assert all(after >= before - 1e-9 for before, after in pairwise(found))
+    assert float(found.mean()) == pytest.approx(float(row.mean()), abs=1e-6)
+    assert monotone(np.array([sorted(values)]), np.ones(len(values)), rising=True)[0] == pytest.approx(sorted(values))
+
+
+@settings(max_examples=12)
+@given(st.integers(1, 30))
+def test_interval_of_the_count_holds_the_truth_without_noise(full: int) -> None:
+    """A ceiling of `full` times 30 Mbit/s carries that many VMs of 30 Mbit/s, as far as may be forecast."""
+    steps = [Loaded(n, {"goodput": min(n * 1e8, full * 3e7)}) for n in range(1, 7) for _ in range(3)]
+    found = answered(parse("goodput>=29.9Mbit per vm"), steps)
+
+    truth = min(full, 12)
+    if full <= 16:  # beyond, the ceiling lies above what two of six steps reach
+        assert of(found).value == truth

@@ -1,0 +1,94 @@
+"""Published profiles beside a search's knobs: they keep to the same rules, and what is left out of them is named."""
+
+from pathlib import Path
+
+from bench.plan import SettingSpec
+from nettune.wiring import load_plan
+from tests.unit.tuning.kernel import CC, RMEM, lab
+from tuning import bearing
+from tuning.journal import kept
+from tuning.knobs.cpu import OF_A_MACHINE
+from tuning.profile import Profile, ProfileSetting
+from tuning.search.anchoring import PROBES_OWN, Rules, anchored
+from tuning.search.exploring import Limits, explored
+from tuning.shelf import anchors
+from tuning.standings import of_host
+
+FACTS = {
+    f"sysctl/{RMEM}": "4096 131072 6291456",
+    f"sysctl/{CC}": "cubic",
+    "sysctl/net.ipv4.tcp_allowed_congestion_control": "reno cubic bbr",
+    "sysctl/net.core.somaxconn": "4096",
+    OF_A_MACHINE: "1000",
+    "ring/eth0/rx": "256",
+    "cpu/policy0/scaling_governor": "powersave",
+}
+LARGE = ("net.ipv4.tcp_rmem", "4096 131072 33554432")
+RING, GOVERNOR, SAME = ("rx-ring", "1024"), ("scaling_governor", "performance"), ("net.core.somaxconn", "4096")
+
+
+def _anchored(rules: Rules, **profiles: tuple[tuple[str, str], ...]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    made = {
+        name: Profile(name, "published", tuple(ProfileSetting(setting, value, "guest") for setting, value in settings))
+        for name, settings in profiles.items()
+    }
+    arms, told = anchored(made, of_host("pve1", FACTS, ["eth0"]), rules)
+    return {name: [each.setting for each in arm] for name, arm in arms.items()}, dict(told)
+
+
+def _allowing(**changed: object) -> Rules:
+    asked = {"most": "d7", "owned": {}, "probes_own": False, "refusal": lambda _: "", **changed}
+    return Rules(**asked)  # type: ignore[arg-type]  # what a case changes
+
+
+def test_an_anchor_disturbs_no_more_than_a_knob_may() -> None:
+    """A ring resets its queues: what is above --disruption is left out of the arm, and the share that is held told."""
+    allowed, _ = _anchored(_allowing(), both=(LARGE, RING))
+    gentle, told = _anchored(_allowing(most="d2"), both=(LARGE, RING))
+
+    assert allowed == {"both": [RMEM, "rx-ring"]}
+    assert gentle == {"both": [RMEM]}
+    assert told["profile both"] == (
+        "1 of its 2 settings are held; rx-ring: its disruption is d3; d2 is the most that is allowed"
+    )
+
+
+def test_what_a_program_on_a_machine_writes_is_left_to_it_in_an_anchor_too() -> None:
+    """Tuned would write it back; so is what the plan's own probe decides, and what a driver refuses."""
+    refused: list[SettingSpec] = []
+
+    def refusal(spec: SettingSpec) -> str:
+        refused.append(spec)
+        return "the driver clamps it" if spec.setting == "rx-ring" else ""
+
+    rules = _allowing(owned={"tuned": "pve1"}, probes_own=True, refusal=refusal)
+    arms, told = _anchored(rules, mixed=(LARGE, GOVERNOR, RING, (CC, "bbr")))
+
+    assert arms == {"mixed": [RMEM]}
+    assert "scaling_governor: tuned on pve1 writes it: leave it to that" in told["profile mixed"]
+    assert "rx-ring: the driver clamps it" in told["profile mixed"]
+    assert f"{CC}: {PROBES_OWN}" in told["profile mixed"]
+    assert {each.setting for each in refused} == {RMEM, "rx-ring"}  # nothing else was held for a moment
+
+
+def test_an_anchor_that_comes_to_nothing_or_to_another_is_named() -> None:
+    """With the reason; one that is wholly held needs no word."""
+    arms, told = _anchored(_allowing(), first=(LARGE,), second=(LARGE, SAME), none=(SAME,))
+
+    assert list(arms) == ["first"]
+    assert told["profile second"] == "what is left of it (1 of its 2 settings) is what is left of first"
+    assert told["profile none"] == "nothing of it is left to race: net.core.somaxconn: already so: 4096"
+    assert "profile first" not in told
+
+
+def test_exploring_names_what_is_cut_from_the_profiles_that_ship(tmp_path: Path) -> None:
+    """On two ends with the buffers of a small kernel: each anchor is an arm, or named with the reason, or both."""
+    with kept(tmp_path / "journal.jsonl") as journal:
+        found = explored(
+            load_plan("quick", ()), lab(), journal, Limits((), ()), most="d2", only=("net.ipv4.tcp_rmem",), anchors=True
+        )
+    told = {name for name, _ in found.left_out}
+
+    assert found.anchors
+    assert set(anchors()) == found.anchors.keys() | {name.removeprefix("profile ") for name in told}
+    assert all(bearing.disruption(each.setting) <= "d2" for arm in found.anchors.values() for each in arm)

@@ -1,0 +1,260 @@
+"""What exchanges amount to, whom a fault is laid to, what each level says."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.tuning.offload_made import CASES, PLAIN, SUPER, TSO, nic, observed, result
+from tuning.offload import judging, pair
+from tuning.offload.arms import Arm
+from tuning.offload.cases import Case, judged, through
+from tuning.offload.evidence import LEVELS, Benefit, Level, Observed, Soaked
+
+FOUND, OFF = Arm("found"), Arm("found", TSO, "off")
+BAD = {"wrong": 3, "first_wrong": 1460}
+ALL: frozenset[Level] = frozenset(LEVELS)
+TCP = Case("tcp4", "tcp", "out", 4, 1000)
+
+SAID: dict[str, tuple[str, dict[str, Any], dict[str, Any], str, str]] = {
+    "as sent": ("tcp", {}, {"got": 1000}, "ok", "1000 bytes as sent"),
+    "another byte": ("tcp", {}, BAD, "corrupts", "from byte 1460 on"),
+    "it crawls": ("tcp", {"retransmits": 9}, {"got": 500, "whole": False}, "drops", "500 of 1000 bytes came"),
+    "it is slow": (
+        "tcp",
+        {"retransmits": 9},
+        {"got": 999_000, "whole": False},
+        "ok",
+        "as sent: the path, or a machine",
+    ),
+    "it loses": ("tcp", {"retransmits": 900}, {"got": 999_000, "whole": False}, "drops", "900 segments sent again"),
+    "it stands": ("tcp", {}, {"got": 0, "whole": False, "idle_s": 2.4}, "hangs", "none in the last 2.4 s"),
+    "a wrong checksum": ("tcp", {}, {"bad_checksums": 2}, "drops", "2 packets dropped for a wrong checksum"),
+    "sent again": ("tcp", {"retransmits": 700}, {}, "ok", "700 segments sent again"),
+    "lost": ("udp", {}, {"lost": 9}, "drops", "9 of 60 did not come"),
+    "one lost": ("udp", {}, {"lost": 1}, "ok", "60 of 60 as sent"),
+    "twice": ("udp", {}, {"twice": 1}, "corrupts", "1 of 60 came twice"),
+    "another size": ("gso", {}, {"missized": 4}, "corrupts", "in another size"),
+    "refused": ("gso", {"refused": "Input/output error"}, {}, "can't be judged here", "Input/output error"),
+    "no tag passes": ("tagged", {}, {"got": 0, "lost": 60}, "can't be judged here", "does not know these VLANs"),
+    "tags get lost": ("tagged", {}, {"lost": 6}, "drops", "6 of 60 did not come"),
+    "untagged": ("tagged", {}, {"untagged": 60}, "corrupts", "came without their tag"),
+    "taken for right": ("forged", {}, {"passed": 30}, "corrupts", "were taken for right"),
+    "valid ones lost": ("forged", {}, {"lost": 30}, "drops", "with a right checksum did not come"),
+    "left out": ("tcp", {"skipped": "it hung"}, {}, "can't be judged here", "it hung"),
+}
+
+
+@pytest.mark.parametrize(("kind", "sender", "taker", "word", "said"), SAID.values(), ids=SAID)
+def test_an_exchange_in_a_word(kind: Any, sender: dict[str, Any], taker: dict[str, Any], word: str, said: str) -> None:
+    """What both ends say, and the evidence in words."""
+    case = Case(TCP.name, kind, "out", 4, 1000)
+    found = judged(result(case, sender, taker))
+
+    assert (found[0], said in found[1]) == (word, True), found[1]
+
+
+def test_an_end_that_says_nothing_hangs() -> None:
+    """No exchange came about, and why."""
+    from tuning.offload.cases import Result
+
+    assert judged(Result(TCP, {"error": "timed out"}, {})) == ("hangs", "no exchange came about: timed out")
+
+
+def test_a_fault_is_laid_to_the_feature_without_which_it_is_gone() -> None:
+    """TSO off cures it. So does scatter-gather off, which takes TSO along: the narrower one is at fault."""
+    wrong = {("out", "tcp4"): BAD}
+    arms = [
+        observed(FOUND, wrong),
+        observed(Arm("found", "tx-scatter-gather", "off"), moves=(TSO,)),
+        observed(OFF),
+        observed(FOUND, wrong),
+    ]
+    found = judging.blamed(arms, nic(), "a")
+
+    assert {name: word for name, (word, _) in found.items()} == {TSO: "corrupts"}
+    assert "not with tx-tcp-segmentation off" in found[TSO][1]
+
+
+def test_a_fault_that_no_toggle_cures_is_nobody_s() -> None:
+    """The payload's row has it; of features of that kind nothing can be said, and of others everything."""
+    wrong = {("out", "tcp4"): BAD}
+    arms = [observed(FOUND, wrong), observed(OFF, wrong), observed(FOUND, wrong)]
+    rows = {row.direction: row for row in pair.payload_rows(arms, "a", {})}
+    tso = judging.verdict(TSO, nic(), arms, "a", ALL, {}, None)
+
+    assert judging.blamed(arms, nic(), "a") == {}
+    assert (rows["tx"].verdict, rows["rx"].verdict) == ("corrupts", "works")
+    assert (tso.verdict, "with it on and off" in tso.evidence["function"]) == ("can't be judged here", True)
+
+
+def test_a_fault_that_came_with_time_is_nobody_s() -> None:
+    """Well at first, with the toggle not, and not at the end either: the toggle did not make it."""
+    wrong = {("out", "tcp4"): BAD}
+
+    assert judging.blamed([observed(FOUND), observed(OFF, wrong), observed(FOUND, wrong)], nic(), "a") == {}
+    assert judging.blamed([observed(FOUND), observed(OFF, wrong), observed(FOUND)], nic(), "a").keys() == {TSO}
+
+
+def test_a_transmit_feature_is_not_blamed_for_what_arrives() -> None:
+    """What goes out of end a comes into end b."""
+    wrong = {("in", "tcp4"): BAD}
+    arms = [observed(FOUND, wrong), observed(OFF), observed(FOUND, wrong)]
+
+    assert judging.blamed(arms, nic(), "a") == {}
+    assert judging.blamed(arms, nic("b"), "b").keys() == {TSO}
+
+
+ENGAGED = {
+    "both as asked": (1.0, 0.0, "ok"),
+    "never": (0.0, 0.0, "claimed but not engaged"),
+    "always": (1.0, 1.0, "engaged though off"),
+    "neither": (0.7, 0.0, "can't be judged here"),
+    "off in part": (1.0, 0.3, "can't be judged here"),
+}
+
+
+@pytest.mark.parametrize(("on", "off", "word"), ENGAGED.values(), ids=ENGAGED)
+def test_packets_show_a_feature_at_work(on: float, off: float, word: str) -> None:
+    """At least 90 % while on, less than 5 % while off."""
+    shares = [{**PLAIN, "super_bytes": int(1000 * share)} for share in (on, off)]
+    arms = [observed(FOUND, watched=shares[0]), observed(OFF, watched=shares[1])]
+
+    assert judging.engaged(TSO, arms, "a")[0] == word
+
+
+BY_DEVICE = {
+    "cut up while off": (SUPER, SUPER, PLAIN, "ok", ""),
+    "as sent whatever is set": (SUPER, SUPER, SUPER, "can't be judged here", "the other end sends them so"),
+    "never large": (SUPER, PLAIN, PLAIN, "claimed but not engaged", ""),
+    "merged from a wire": (PLAIN, SUPER, PLAIN, "ok", ""),
+    "merged though off": (PLAIN, SUPER, SUPER, "engaged though off", ""),
+}
+
+
+@pytest.mark.parametrize(("sent", "on", "off", "word", "said"), BY_DEVICE.values(), ids=BY_DEVICE)
+def test_a_device_that_takes_packets_as_large_as_they_were_sent_is_at_work(
+    sent: dict[str, int], on: dict[str, int], off: dict[str, int], word: str, said: str
+) -> None:
+    """Between virtio NICs no wire cuts them up: what counts is that they come cut up while it is off."""
+    came = {("in", "tcp4"): {"watched": on}}, {("in", "tcp4"): {"watched": off}}
+    arms = [observed(Arm("handed"), came[0], watched=sent),
+            observed(Arm("handed", "rx-gro-hw", "off"), came[1], watched=sent)]  # fmt: skip
+
+    found, why = judging.engaged("rx-gro-hw", arms, "a")
+    assert (found, said in why) == (word, True)
+
+
+@pytest.mark.parametrize(
+    ("on", "off", "word"), [(100, 0, "ok"), (0, 0, "claimed but not engaged"), (100, 100, "can't be judged here")]
+)
+def test_a_hash_is_the_device_s_where_none_comes_without_it(on: int, off: int, word: str) -> None:
+    """With RPS the kernel computes one itself: then neither can be told."""
+    arms = [
+        observed(FOUND, {("in", "tcp4"): {"watched": {**PLAIN, "hashed": on}}}),
+        observed(Arm("found", "rx-hashing", "off"), {("in", "tcp4"): {"watched": {**PLAIN, "hashed": off}}}),
+    ]
+
+    assert judging.engaged("rx-hashing", arms, "a")[0] == word
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000))
+def test_a_feature_that_shows_the_same_on_and_off_never_works(on: int, packets: int) -> None:
+    """Whatever the share: what does not move with the bit is not its work."""
+    watched = {**PLAIN, "super_bytes": on, "packets": packets}
+    arms = [observed(FOUND, watched=watched), observed(OFF, watched=watched)]
+
+    assert judging.engaged(TSO, arms, "a")[0] != "ok"
+
+
+def test_what_nothing_shows_and_what_is_not_there() -> None:
+    """Each has its reason."""
+    arms = [observed(FOUND), observed(Arm("found", "tx-scatter-gather", "off"))]
+    verdicts = {
+        name: judging.verdict(name, nic(), arms, "a", ALL, {}, None)
+        for name in ("tx-scatter-gather", "rx-lro", "highdma", "rx-ntuple-filter")
+    }
+
+    assert {name: row.verdict for name, row in verdicts.items()} == {
+        "tx-scatter-gather": "can't be judged here", "rx-lro": "not present", "highdma": "can't be judged here",
+        "rx-ntuple-filter": "not present",
+    }  # fmt: skip
+    assert all(any(row.evidence.values()) for row in verdicts.values())
+
+
+WORTH = {
+    "helps": ("works and helps", SAID), "harms": ("works but harms", SAID),
+    "no visible effect": ("works, no visible effect", SAID), "can't be judged here": ("works", SAID),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("word", "verdict"), [(word, verdict) for word, (verdict, _) in WORTH.items()])
+def test_what_a_run_found_it_worth_is_the_verdict(word: Any, verdict: str) -> None:
+    """Where it was seen at work."""
+    arms = [observed(FOUND), observed(OFF, watched=PLAIN)]
+
+    assert judging.verdict(TSO, nic(), arms, "a", ALL, {}, Benefit(word, "x")).verdict == verdict
+
+
+def test_a_toggle_that_was_refused_or_hung_is_the_verdict() -> None:
+    """Whatever a run says."""
+    found = [
+        judging.verdict(TSO, nic(), [Observed(OFF, toggled, "why")], "a", ALL, {}, Benefit("helps", "x")).verdict
+        for toggled in ("refused", "hangs", "not tried")
+    ]
+
+    assert found == ["refused", "hangs", "can't be judged here"]
+
+
+def test_levels_say_what_speaks_against_them() -> None:
+    """Each its own, and nothing of those that were not asked for."""
+    arms = [observed(FOUND, {("out", "udp4"): {"lost": 20}}), Observed(OFF, "refused", "no", restored="it is stuck")]
+    rows = [judging.verdict(TSO, nic(), arms, "a", ALL, {}, None)]
+    found = judging.levels(ALL - {"benefit"}, nic(), "a", arms, rows, Soaked(9, 9, ("it stalled",)), ["mtu"])
+    outcomes = {each.level: (each.outcome, len(each.evidence)) for each in found}
+
+    assert outcomes == {
+        "inventory": ("ok", 0), "negotiation": ("failed", 1), "function": ("failed", 1), "engaged": ("ok", 0),
+        "benefit": ("not asked", 0), "stability": ("failed", 1), "restored": ("failed", 2),
+    }  # fmt: skip
+
+
+_THROUGH = through("gre csum", 1_000_000, (4, 6))
+_CUT = {"got": 9, "whole": False, "idle_s": 0.0}
+
+
+def _arm(arm: Arm, ill: tuple[str, ...] = ()) -> Observed:
+    """An arm of the exchanges through a tunnel alone, of which these cases are cut short."""
+    return Observed(arm, results=tuple(result(each, {}, _CUT if each.name in ill else {}) for each in _THROUGH))
+
+
+def test_a_fault_in_a_tunnel_is_that_of_the_feature_without_which_it_is_none() -> None:
+    """While it stays so as found; one that was gone at the end is nobody's."""
+    cut = ("gre csum tcp4", "gre csum tcp6")
+    arms = [_arm(FOUND, cut), _arm(Arm("found", "tx-generic-segmentation", "off"), cut), _arm(OFF)]
+
+    assert judging.ill(arms[0]) == ("gre csum",)
+    assert {name: word for name, (word, _) in judging.blamed([*arms, _arm(FOUND, cut)], nic(), "a").items()} == {
+        TSO: "drops"
+    }
+    assert judging.blamed([*arms, _arm(FOUND)], nic(), "a") == {}
+
+
+def test_what_the_ground_has_not_tried_blames_no_toggle() -> None:
+    """A tunnel that was gone through under a toggle alone."""
+    arms = [observed(FOUND), _arm(OFF, ("gre csum tcp4",))]
+
+    assert judging.blamed(arms, nic(), "a") == {}
+
+
+def test_every_case_has_a_port_of_its_own_and_ends_in_time() -> None:
+    """The order's limit is more than that of all its cases."""
+    from tuning.offload.cases import limit_s, longest_s, order
+
+    told = order(CASES, {4: ("10.0.0.1", "10.0.0.2"), 6: ("fd00::1", "fd00::2")}, ("a", "b"), ("e", "f"), 1500, 7)
+
+    assert len({each["port"] for each in told["cases"]}) == len(CASES)
+    assert told["limit_s"] > sum(map(limit_s, CASES))
+    assert longest_s(1_000_000) > told["limit_s"]
+    assert longest_s(10_000_000_000) > 10 * longest_s(1_000_000)  # a guard must not strike in the middle

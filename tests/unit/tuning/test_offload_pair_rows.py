@@ -1,0 +1,102 @@
+"""Rows that are no feature's: connections over queues; LRO where the device forwards."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.facts.sheet import FactSheet
+from tests.unit.tuning.offload_made import nic, result
+from tuning.offload import inventory, judging, pair
+from tuning.offload.arms import Arm
+from tuning.offload.cases import FLOWS, judged, shared, spread
+from tuning.offload.evidence import FeatureVerdict, Observed
+from tuning.offload.inventory import Nic
+
+
+def _over(queues: Mapping[int, int]) -> list[list[int]]:
+    """[number, queue] rows, so many connections a queue."""
+    every = [queue for queue, count in queues.items() for _ in range(count)]
+    return [list(each) for each in enumerate(every)]
+
+
+def _nic(count: int) -> Nic:
+    return replace(nic(), identity={"channels combined": str(count)})
+
+
+SHARED: dict[str, tuple[int, Mapping[int, int], str]] = {
+    "over all": (4, {0: 16, 1: 16, 2: 16, 3: 16}, "works"),
+    "over one": (4, {2: 64}, "claimed but not engaged"),
+    "over some": (4, {0: 32, 3: 32}, "can't be judged here"),
+    "of one queue": (1, {0: 64}, "not present"),
+    "unseen": (4, {}, "can't be judged here"),
+    "more than can be told": (32, {0: 64}, "can't be judged here"),
+}
+
+
+@pytest.mark.parametrize(("count", "queues", "word"), SHARED.values(), ids=SHARED)
+@pytest.mark.parametrize("end", ["a", "b"])
+def test_connections_over_queues(count: int, queues: Mapping[int, int], word: str, end: str) -> None:
+    """What goes out as the sender saw it, what comes in as the taker did."""
+    told = {"sent": FLOWS, "queues": _over(queues)}
+    results = tuple(result(spread(flow), told, told) for flow in ("out", "in"))
+    rows = pair.queue_rows([Observed(Arm("found"), results=results)], _nic(count), end)
+
+    out = "can't be judged here" if word == "claimed but not engaged" else word  # the kernel's choice
+    assert {row.direction: row.verdict for row in rows} == {"tx": out, "rx": word}
+
+
+@given(st.lists(st.tuples(st.integers(0, 63), st.integers(0, 15))))
+def test_every_connection_is_counted_once(rows: list[tuple[int, int]]) -> None:
+    """Whatever its queue."""
+    assert sum(shared(rows).values()) == len(rows)
+
+
+SPREAD: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
+    "all": ({}, {}, "ok", "64 connections"),
+    "other content": ({}, {"wrong": 3}, "corrupts", "3 of 64"),
+    "a queue": ({"queues": [[n, n % 2] for n in range(64)]}, {"numbers": list(range(0, 64, 2))}, "hangs", "queue 1,"),
+    "some of each": ({"queues": [[n, n % 2] for n in range(64)]}, {"numbers": list(range(60))}, "drops", "4 of 64"),
+    "before any queue": ({"queues": []}, {"numbers": list(range(60)), "queues": [[0, 2]]}, "drops", "by queue 2"),
+}
+
+
+@pytest.mark.parametrize(("sender", "taker", "word", "said"), SPREAD.values(), ids=SPREAD)
+def test_connections_that_did_not_come(sender: dict[str, Any], taker: dict[str, Any], word: str, said: str) -> None:
+    """Where all of a queue did not, that is named."""
+    found = judged(result(spread("out"), {"sent": FLOWS, **sender}, {"numbers": list(range(FLOWS)), **taker}))
+
+    assert (found[0], said in found[1]) == (word, True), found[1]
+
+
+LRO = FeatureVerdict("rx-lro", "rx", "can't be judged here", {"negotiation": "x"})
+
+
+@pytest.mark.parametrize(
+    ("value", "forwards", "word"),
+    [("on", True, "works but harms"), ("off", True, "can't be judged here"), ("on", False, "can't be judged here"),
+     ("off [fixed]", True, "can't be judged here")],
+)  # fmt: skip
+def test_lro_where_the_device_forwards(value: str, forwards: bool, word: str) -> None:
+    """On it harms; off it is the kernel's doing; where nothing is forwarded nothing is said."""
+    row = judging.under_forwarding(LRO, nic(rx_lro=value), forwards=forwards)
+
+    assert row.verdict == word
+    assert ("function" in row.evidence) is (forwards and value != "off [fixed]")
+
+
+def test_a_device_forwards_where_it_routes_or_is_a_port_of_a_bridge() -> None:
+    """Of a bond it is not."""
+    told = {
+        "routes": {"sysctl/net.ipv4.conf.eth0.forwarding": "1"},
+        "routes IPv6": {"sysctl/net.ipv6.conf.eth0.forwarding": "1"},
+        "bridged": {"link/eth0/master": "vmbr0", "link/vmbr0/kind": "bridge"},
+        "bonded": {"link/eth0/master": "bond0", "link/bond0/kind": "bond"},
+        "plain": {"sysctl/net.ipv4.conf.eth0.forwarding": "0"},
+    }
+    found = {name for name, facts in told.items() if inventory.forwards(FactSheet("a", facts), "eth0")}
+
+    assert found == {"routes", "routes IPv6", "bridged"}

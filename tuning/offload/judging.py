@@ -1,0 +1,379 @@
+"""What the arms amount to, feature by feature. Pure.
+
+A fault is laid at the door of a feature only where the same case passes with the feature in its other position on the
+same ground, and where the NIC as found still behaves at the end as it did at the beginning.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from tuning.offload import bitmaps, features
+from tuning.offload.arms import Arm
+from tuning.offload.bitmaps import Bits
+from tuning.offload.cases import FAULTS, Result, Word, judged
+from tuning.offload.evidence import (
+    Benefit,
+    FeatureVerdict,
+    Level,
+    LevelVerdict,
+    Observed,
+    Outcome,
+    Soaked,
+    Verdict,
+)
+from tuning.offload.features import Direction
+from tuning.offload.inventory import Nic
+
+_MERGED_LEAST = 0.5
+_ON_LEAST, _OFF_MOST = 0.9, 0.05  # of bytes or packets: TSO of tools/testing/selftests/drivers/net/hw/tso.py
+_PACKETS_LEAST = 10
+_SIGNS: Mapping[features.Sign, str] = {
+    "super": "of bytes in packets above the MTU",
+    "partial": "of packets with their checksum left to the device",
+    "valid": "of packets with their checksum found right by the device",
+    "beside": "of packets with their tag left to the device",
+    "hashed": "of packets with a hash",
+}
+VERDICTS: Mapping[Word, Verdict] = {"ok": "works", "corrupts": "corrupts", "hangs": "hangs", "drops": "drops"}
+_CASE = tuple[str, str]  # flow, name
+_GROUP = tuple[str, str, int]  # of Case.sort
+
+
+def faults(observed: Observed) -> dict[_CASE, tuple[Word, str]]:
+    """The cases that went wrong in an arm, with the evidence."""
+    found = {(each.case.flow, each.case.name): judged(each) for each in observed.results}
+    return {case: said for case, said in found.items() if said[0] in FAULTS}
+
+
+def ill(observed: Observed) -> tuple[str, ...]:
+    """The tunnels and VLANs through which payload went wrong in an arm."""
+    return tuple(
+        dict.fromkeys(each.case.over for each in observed.results if each.case.over and judged(each)[0] in FAULTS)
+    )
+
+
+def _groups(observed: Observed) -> dict[_CASE, _GROUP]:
+    return {(each.case.flow, each.case.name): each.case.sort for each in observed.results}
+
+
+def _clean(observed: Observed, group: _GROUP) -> bool:
+    """Whether every case of a group went well in an arm."""
+    words = [judged(each)[0] for each in observed.results if each.case.sort == group]
+    return bool(words) and set(words) == {"ok"}
+
+
+def way(flow: str, nic_end: str) -> Direction:
+    """Of the NIC's: what goes out of end a comes into end b."""
+    return "tx" if (flow == "out") == (nic_end == "a") else "rx"
+
+
+def moved_features(observed: Observed, nic: Nic) -> frozenset[str]:
+    """The NIC's features that an arm moved."""
+    prefix = f"feature/{nic.device}/"
+    return frozenset(
+        each.key.removeprefix(prefix)
+        for each in observed.moved
+        if each.host == nic.host and each.key.startswith(prefix)
+    )
+
+
+def blamed(observed: Sequence[Observed], nic: Nic, nic_end: str) -> dict[str, tuple[Word, str]]:
+    """Features at fault, each with its worst word and the evidence; none where the NIC as found changed meanwhile."""
+    again = [each for each in observed if each.arm == Arm("found") and each.results]
+    if len(again) > 1 and faults(again[-1]).keys() - faults(again[0]).keys():
+        return {}  # it came with time: no toggle made it
+    found: dict[str, tuple[Word, str]] = {}
+    others = [each for each in observed if not each.arm.feature and each.arm.ground != "found" and each.results]
+    for base in [*again[:1], *others]:
+        toggles = [
+            each for each in observed if each.arm.feature and each.arm.ground == base.arm.ground and each.results
+        ]
+        for case, (word, said) in faults(base).items():
+            if base is again[0] and case in _groups(again[-1]) and case not in faults(again[-1]):
+                continue  # it went with time
+            group = _groups(base)[case]
+            cures = [each for each in toggles if _clean(each, group) and _concerns(each, case, nic_end)]
+            for each in _narrowest(cures, nic):
+                _note(found, each.arm.feature, word, f"{named(case)}: {said}; not with {each.arm.name}")
+        ill = {way(flow, nic_end) for flow, _ in faults(base)}
+        for each in toggles:
+            for case, (word, said) in faults(each).items():
+                if case in _groups(base) and way(case[0], nic_end) not in ill and _concerns(each, case, nic_end):
+                    _note(found, each.arm.feature, word, f"{named(case)} with {each.arm.name}: {said}")
+    return found
+
+
+def _concerns(observed: Observed, case: _CASE, nic_end: str) -> bool:
+    direction = features.direction(observed.arm.feature)
+    return direction in {"-", way(case[0], nic_end)}
+
+
+def _narrowest(cures: Sequence[Observed], nic: Nic) -> list[Observed]:
+    """Of toggles that cure the same, those that move the least: scatter-gather takes TSO with it, not the reverse."""
+    sets = {each.arm: moved_features(each, nic) for each in cures}
+    return [each for each in cures if not any(sets[other.arm] < sets[each.arm] for other in cures)]
+
+
+def _note(found: dict[str, tuple[Word, str]], feature: str, word: Word, said: str) -> None:
+    if feature not in found or FAULTS.index(word) < FAULTS.index(found[feature][0]):
+        found[feature] = (word, said)
+
+
+def named(case: _CASE) -> str:
+    """A case in words."""
+    return f"{case[1]} {case[0]}"
+
+
+def engaged(feature: str, observed: Sequence[Observed], nic_end: str) -> tuple[Verdict | str, str]:
+    """Whether packets show the feature at work while on, and not while off: "ok", or a verdict; with the evidence."""
+    shown = features.SHOWN.get(feature)
+    if shown is None:
+        return "can't be judged here", features.why_unshown(feature)
+    arm = next((each for each in observed if each.arm.feature == feature and each.results), None)
+    if arm is None:
+        return "can't be judged here", _unloaded(observed, shown.case)
+    base = next(each for each in observed if not each.arm.feature and each.arm.ground == arm.arm.ground)
+    on, off = (arm, base) if arm.arm.value == "on" else (base, arm)
+    shown_on, why_on = _share(on, feature, nic_end)
+    shown_off, why_off = _share(off, feature, nic_end)
+    if shown_on is None or shown_off is None:
+        return "can't be judged here", f"while {'on' if shown_on is None else 'off'}: {why_on or why_off}"
+    said = f"{_SIGNS[shown.sign]}: {shown_on:.1%} while on, {shown_off:.1%} while off"
+    if shown_off >= _OFF_MOST and (why := _shown_anyway(feature, off, nic_end)):
+        return "can't be judged here", f"{said}; {why}"
+    word = _engaged(feature, shown_on, shown_off)
+    if shown.sign == "valid" and word == "claimed but not engaged":
+        # CHECKSUM_COMPLETE (mlx5, and others): the device gives the sum, and the kernel compares it later.
+        return "can't be judged here", f"{said}; a device that gives the sum alone shows nothing else"
+    return word, said
+
+
+def _shown_anyway(feature: str, off: Observed, nic_end: str) -> str:
+    """Why packets show a feature that is off, where somebody else does the same; "" where nobody does."""
+    if features.SHOWN[feature].sign == "hashed":
+        return "the kernel computes one too, for RPS or, where no wire is, at the other end"
+    sent = feature in features.BY_DEVICE and _sent_large(off, feature, nic_end)
+    return "the other end sends them so, and no wire cuts them up" if sent else ""
+
+
+def _unloaded(observed: Sequence[Observed], case: str) -> str:
+    """Why a feature was not toggled under load: what its case goes through cannot be here."""
+    judgements = (judged(each) for arm in observed for each in arm.results if each.case.name == case)
+    why = next((said for word, said in judgements if word == "can't be judged here"), "")
+    return why or "it was not toggled under load"
+
+
+def _engaged(feature: str, on: float, off: float) -> Verdict | str:
+    if off >= _OFF_MOST:
+        return "engaged though off" if off >= _ON_LEAST else "can't be judged here"
+    merges = feature.startswith(("rx-gro", "rx-lro"))  # what comes one by one cannot be merged
+    if on >= (_MERGED_LEAST if merges else _ON_LEAST):
+        return "ok"
+    return "claimed but not engaged" if on < _MERGED_LEAST else "can't be judged here"
+
+
+def _result(observed: Observed, feature: str, nic_end: str) -> Result | None:
+    """That of the case in which a feature is to be seen, in its direction."""
+    case, direction = features.SHOWN[feature].case, features.direction(feature)
+    every = (each for each in observed.results if each.case.name == case)
+    return next((each for each in every if way(each.case.flow, nic_end) == direction), None)
+
+
+def _sent_large(observed: Observed, feature: str, nic_end: str) -> bool:
+    """Whether the sender of that case hands packets above the MTU to its device."""
+    result = _result(observed, feature, nic_end)
+    sent = (result.sender.get("watched") if result else None) or {}
+    return bool(sent.get("super_bytes", 0) > _OFF_MOST * sent.get("bytes", 1))
+
+
+def _share(observed: Observed, feature: str, nic_end: str) -> tuple[float | None, str]:
+    """How much of a case's traffic shows the sign at the NIC; None with the reason where that says nothing."""
+    shown, direction = features.SHOWN[feature], features.direction(feature)
+    result = _result(observed, feature, nic_end)
+    if result is None:
+        return None, f"the exchange has no {shown.case}"
+    if (found := judged(result))[0] == "can't be judged here":
+        return None, found[1]
+    seen = (result.sender if direction == "tx" else result.taker).get("watched") or {}
+    if seen.get("packets", 0) < _PACKETS_LEAST:
+        return None, f"{seen.get('packets', 0)} packets with payload were seen"
+    if direction == "rx":
+        if shown.sign == "super" and feature not in features.BY_DEVICE and _sent_large(observed, feature, nic_end):
+            return None, "the other end sends packets above the MTU already, as no wire carries them"
+        if shown.sign == "valid" and seen["partial"] > _OFF_MOST * seen["packets"]:
+            return None, "packets come with a checksum that nobody has computed, as no wire carries them"
+    count = seen["super_bytes"] / seen["bytes"] if shown.sign == "super" else seen[shown.sign] / seen["packets"]
+    return count, ""
+
+
+def verdict(
+    feature: str,
+    nic: Nic,
+    observed: Sequence[Observed],
+    nic_end: str,
+    asked: frozenset[Level],
+    blame: Mapping[str, tuple[Word, str]],
+    benefit: Benefit | None,
+) -> FeatureVerdict:
+    """One row of the matrix; `blame` has the features at fault."""
+    said: dict[Level, str] = {}
+    word: Verdict | None = None
+    value = nic.features.get(feature)
+    arm = next((each for each in observed if each.arm.feature == feature), None)
+    if value is None or value == "off [fixed]":
+        why = f"off for good{_because(feature, nic)}" if value else "neither the kernel nor the driver knows of it"
+        return FeatureVerdict(feature, features.direction(feature), "not present", {"negotiation": why})
+    if arm is None:
+        why = f"on for good{_because(feature, nic)}"
+        why = why if "[fixed]" in value else "it is never toggled, or was not asked for"
+        return FeatureVerdict(feature, features.direction(feature), "can't be judged here", {"negotiation": why})
+    said["negotiation"] = toggle_said(arm, nic)
+    if arm.toggled != "ok":
+        other: Mapping[str, Verdict] = {"refused": "refused", "hangs": "hangs"}
+        word = other.get(arm.toggled, "can't be judged here")
+    if (fault := blame.get(feature)) is not None and word is None:
+        said["function"] = fault[1]
+        word = VERDICTS[fault[0]]
+    elif "function" in asked and arm.results:
+        ill = "" if blame else _ill(observed, feature, nic_end)
+        said["function"] = ill or "payload as sent with it on and off"
+        word = word or ("can't be judged here" if ill else None)
+    if "engaged" in asked:
+        found, why = engaged(feature, observed, nic_end)
+        said["engaged"] = why
+        if word is None and found not in {"ok", "can't be judged here"}:
+            word = found  # type: ignore[assignment] # one of Verdict
+        shown = found == "ok"
+    else:
+        shown = False
+    if benefit is not None:
+        said["benefit"] = benefit.said
+    return FeatureVerdict(feature, features.direction(feature), word or _worth(shown, asked, benefit, arm), said)
+
+
+def under_forwarding(row: FeatureVerdict, nic: Nic, *, forwards: bool) -> FeatureVerdict:
+    """LRO's row where the device forwards: what it merges is larger than what may leave, so the kernel has it off."""
+    if row.feature != "rx-lro" or not forwards or nic.features.get("rx-lro", "off [fixed]") == "off [fixed]":
+        return row
+    if nic.features["rx-lro"].startswith("on"):
+        said: Mapping[Level, str] = {**row.evidence, "function": "on though the device forwards what it merges"}
+        return replace(row, verdict="works but harms", evidence=said)
+    return replace(row, evidence={**row.evidence, "function": "the kernel keeps it off while the device forwards"})
+
+
+def _because(feature: str, nic: Nic) -> str:
+    why = bitmaps.fixed(feature, nic.bits)
+    return f": {why}" if why else ""
+
+
+def _ill(observed: Sequence[Observed], feature: str, nic_end: str) -> str:
+    """Why nothing can be said of a feature where none is at fault: its kind of payload goes wrong whatever is set."""
+    shown = features.SHOWN.get(feature)
+    for each in observed:
+        if each.arm.feature:
+            continue
+        groups = _groups(each)
+        kinds = {result.case.sort[1:] for result in each.results if shown and result.case.name == shown.case}
+        for case, (word, _) in faults(each).items():
+            own = shown is None or groups[case][1:] in kinds
+            if own and _concerns(Observed(Arm("found", feature)), case, nic_end):
+                return f"payload goes wrong with it on and off ({named(case)}: {word})"
+    return ""
+
+
+def _worth(shown: bool, asked: frozenset[Level], benefit: Benefit | None, arm: Observed) -> Verdict:
+    """What a feature without fault amounts to: what it is worth, else whether it was seen at work."""
+    worth: Mapping[str, Verdict] = {"helps": "works and helps", "harms": "works but harms",
+                                    "no visible effect": "works, no visible effect"}  # fmt: skip
+    if benefit is not None and benefit.word in worth and (shown or benefit.word != "no visible effect"):
+        return worth[benefit.word]
+    if shown or ("engaged" not in asked and arm.results) or asked.isdisjoint({"function", "engaged"}):
+        return "works"
+    return "can't be judged here"
+
+
+def toggle_said(observed: Observed, nic: Nic) -> str:
+    """A toggle in words: what it came to, what went with it."""
+    if observed.toggled != "ok":
+        return f"{observed.arm.name}: {observed.said}"
+    others = sorted(moved_features(observed, nic) - {observed.arm.feature})
+    also = f"; moves {', '.join(others)} as well" if others else ""
+    dragged = resets(observed)
+    also += f"; resets {'; '.join(dragged[:3])}" if dragged else ""
+    also += f"; {'; '.join(bitmaps.words(shrunk))}" if (shrunk := _shrunk(observed)) else ""
+    also += f"; carrier changed {observed.flaps} times" if observed.flaps else ""
+    return f"{observed.arm.name} took {observed.took_s:.2f} s{also}"
+
+
+def _shrunk(observed: Observed) -> Bits:
+    """What a toggle moved in the bitmaps that none should: what can be changed at all."""
+    return {name: signs for name, signs in observed.bits.items() if name in {"hw", "nochange"}}
+
+
+def resets(observed: Observed) -> list[str]:
+    """Facts that are no feature and moved with a toggle, but for sizes that follow a feature by design."""
+    sizes = ("gso_", "tso_", "gro_")
+    return [
+        str(each)
+        for each in observed.moved
+        if not each.key.startswith("feature/")
+        and not (each.key.startswith("link/") and each.key.rpartition("/")[2].startswith(sizes))
+    ]
+
+
+def levels(
+    asked: frozenset[Level],
+    nic: Nic,
+    nic_end: str,
+    observed: Sequence[Observed],
+    rows: Sequence[FeatureVerdict],
+    soaked: Soaked | None,
+    left: Sequence[str],
+) -> tuple[LevelVerdict, ...]:
+    """Each level of the whole NIC, with what speaks against it."""
+    toggles = [each for each in observed if each.arm.feature]
+    odd = [
+        toggle_said(each, nic)
+        for each in toggles
+        # A link that comes back is no fault: many drivers start their NIC anew for a feature. Each row tells it.
+        if each.toggled != "ok" or resets(each) or _shrunk(each)
+    ]
+    wrong = _function(observed, nic_end)
+    hidden = [
+        f"{row.feature}: {row.verdict}: {row.evidence['engaged']}"
+        for row in rows
+        if row.verdict in {"claimed but not engaged", "engaged though off"}
+    ]
+    worth = [
+        f"{row.feature}: {row.evidence.get('benefit') or row.evidence['function']}"
+        for row in rows
+        if row.verdict == "works but harms"
+    ]
+    not_back = [f"{each.arm.name}: {each.restored}" for each in observed if each.restored]
+    against: Mapping[Level, Sequence[str]] = {
+        "inventory": (), "negotiation": odd, "function": wrong, "engaged": hidden, "benefit": worth,
+        "stability": soaked.faults if soaked else (), "restored": [*not_back, *left],
+    }  # fmt: skip
+
+    def outcome(level: Level) -> Outcome:
+        if level not in asked or (level == "stability" and soaked is None):
+            return "not asked"
+        return "failed" if against[level] else "ok"
+
+    return tuple(LevelVerdict(level, outcome(level), tuple(against[level])) for level in against)
+
+
+def _function(observed: Sequence[Observed], nic_end: str) -> list[str]:
+    """Every case that went wrong, once, with the arms in which it did."""
+    where: dict[_CASE, list[str]] = {}
+    said: dict[_CASE, tuple[Word, str]] = {}
+    for each in observed:
+        for case, found in faults(each).items():
+            where.setdefault(case, []).append(each.arm.name)
+            said.setdefault(case, found)
+    count = len({each.arm.name for each in observed if each.results})
+    return [
+        f"{named(case)} ({way(case[0], nic_end)}): {said[case][0]}: {said[case][1]} "
+        f"({'in every arm' if len(set(names)) == count else 'with ' + ', '.join(dict.fromkeys(names))})"
+        for case, names in where.items()
+    ]

@@ -1,0 +1,74 @@
+"""The rows of the matrix that are no feature's: payload as found, and the queues, each way. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from tuning.offload import features
+from tuning.offload.cases import FAULTS, Result, Word, judged, shared
+from tuning.offload.evidence import FeatureVerdict, Observed, Verdict
+from tuning.offload.inventory import Nic
+from tuning.offload.judging import VERDICTS, faults, named, way
+from tuning.offload.spread import QUEUES
+
+
+def payload_rows(
+    observed: Sequence[Observed], nic_end: str, blame: Mapping[str, tuple[Word, str]]
+) -> list[FeatureVerdict]:
+    """The pair as found, each way: what every user of it would see."""
+    bases = [each for each in observed if not each.arm.feature and each.results]
+    if not bases:
+        return []
+    rows = []
+    for direction in ("tx", "rx"):
+        found = [
+            (word, f"{named(case)}, {each.arm.name}: {said}")
+            for each in bases
+            for case, (word, said) in faults(each).items()
+            if way(case[0], nic_end) == direction
+        ]
+        word, said = min(
+            found, key=lambda each: FAULTS.index(each[0]), default=("ok", _compared(bases[0], nic_end, direction))
+        )
+        cures = [feature for feature in blame if features.direction(feature) in {"-", direction}]
+        said += f"; without {', '.join(cures)} it is not so" if found and cures else ""
+        rows.append(FeatureVerdict("payload", direction, VERDICTS[word], {"function": said}))
+    return rows
+
+
+def queue_rows(observed: Sequence[Observed], nic: Nic, nic_end: str) -> list[FeatureVerdict]:
+    """Whether connections are shared over the NIC's queues, each way."""
+    base = next((each for each in observed if not each.arm.feature and each.results), None)
+    rows = []
+    for result in base.results if base else ():
+        if result.case.kind != "spread":
+            continue
+        direction = way(result.case.flow, nic_end)
+        many, told = nic.queues(direction), (result.sender if direction == "tx" else result.taker).get("queues", ())
+        counts = shared(told)
+        # Which queue packets leave by is the kernel's choice, by the sender's CPU or a hash; by which they
+        # come in the NIC's.
+        single = len(counts) == 1 and direction == "rx"
+        word: Verdict = "works" if len(counts) >= min(many, len(told)) else "can't be judged here"
+        said = ", ".join(f"{count} by queue {queue}" for queue, count in counts.items())
+        said = f"of {result.sender.get('sent', 0)} connections {said or 'none was seen'}; there are {many} queues"
+        if many < 2:
+            word, said = "not present", "it has one queue"
+        elif many > QUEUES or not counts:
+            word, said = "can't be judged here", f"{said}; {'more than can be told apart' if counts else 'unseen'}"
+        elif single:
+            word = "claimed but not engaged"
+        rows.append(FeatureVerdict("queues", direction, word, {"engaged": said}))
+    return rows
+
+
+def _compared(base: Observed, nic_end: str, direction: str) -> str:
+    own: list[Result] = [each for each in base.results if way(each.case.flow, nic_end) == direction]
+    unjudged: dict[str, list[str]] = {}
+    for each in own:
+        word, why = judged(each)
+        if word == "can't be judged here":
+            unjudged.setdefault(why, []).append(each.case.over or each.case.name)
+    count_judged = len(own) - sum(map(len, unjudged.values()))
+    count = sum(each.case.bytes for each in own if each.case.kind == "tcp" and judged(each)[0] == "ok")
+    said = f"{count_judged} cases, {count / 1e6:.0f} MB of TCP as sent"
+    told = "; ".join(f"{', '.join(dict.fromkeys(names))}: {why}" for why, names in unjudged.items())
+    return f"{said}; not judged: {told}" if told else said

@@ -1,0 +1,397 @@
+"""Holds every arm on a standing lab, exchanges payload under it, and puts everything back: the levels but for benefit.
+
+Toggles are treatments (tuning.treatments): journalled before the write, read back, undone, the whole state compared;
+on machines that already stand each is guarded there. What is judged of it all is `judging`'s.
+"""
+
+import random
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from bench.facts.sheet import Difference, Sheets, differences
+from bench.hosts.command import Command, CommandFailed, Overdue
+from bench.labs.lab import Endpoint, Lab, PathDevice
+from bench.probes.path_mtu import addresses
+from results.errors import NotAble, WrongInput
+from tuning.journal import Journal
+from tuning.knobs.feature import members
+from tuning.offload import arms, bitmaps, cases, exchange, features, inventory, judging, known_bad, over, pair, soak
+from tuning.offload.arms import Arm, Grounds
+from tuning.offload.cases import Result
+from tuning.offload.evidence import Benefit, Level, Observed, Soaked, Toggle, Toggled, Validation
+from tuning.offload.exchange import End
+from tuning.offload.features import EXERCISED
+from tuning.offload.inventory import Nic
+from tuning.surroundings import SETTLE_S
+from tuning.treatments import SettingRefused, Settings
+from tuning.undoing import RestoreFailed
+
+_OF_FEATURES: frozenset[Level] = frozenset({"negotiation", "function", "engaged", "benefit"})
+_OVER6_MTU = 1400  # IPv6's least within VXLAN over IPv6 (70 bytes), and some more
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is validated. Devices are those nearest to the wire where none is named, features all where none is."""
+
+    nic_end: str = "a"
+    devices: Mapping[str, str] = field(default_factory=dict)  # by end
+    levels: frozenset[Level] = frozenset({"inventory", "negotiation", "function", "engaged", "restored"})
+    features: tuple[str, ...] = ()
+    bulk_bytes: int = cases.BULK_BYTES
+    soak_s: float = 0.0
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """What every arm is held and exercised with."""
+
+    lab: Lab  # the NIC at its "guest", the other end at its "node"
+    ends: tuple[End, End]  # client and server: a and b
+    cases: tuple[cases.Case, ...]
+    mtu: int
+    nic: Nic
+    journal: Journal
+    seeds: random.Random
+    bulk_bytes: int
+    negotiates: bool = True  # the bitmaps of each toggle are asked for
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """Those of which both ends have an address."""
+        return tuple(each for each in (4, 6) if all(each in end.addresses for end in self.ends))
+
+    @property
+    def own(self) -> End:
+        """The end whose NIC is under test."""
+        return next(end for end in self.ends if end.host.name == self.nic.host)
+
+    def exchange(self, overs: Sequence[str] = (), *, plain: bool = True) -> tuple[Result, ...]:
+        """All cases once, of another seed each time, and those through each of `overs`; those alone unless `plain`."""
+        own = exchange.run(*self.ends, self.cases, self.mtu, self._seed()) if plain else ()
+        return (*own, *(result for over in overs for result in self._through(over)))
+
+    def _through(self, name: str) -> tuple[Result, ...]:
+        """What cannot stand here is told by its cases. Of machines that stand no module is loaded (ADR 0005)."""
+        kind, families = over.OVERS[name], self.families
+        inner = (4, *((6,) if 6 in families and self.mtu >= _OVER6_MTU else ()))
+        listed = cases.through(name, self.bulk_bytes, [each for each in kind.within if each in inner])
+        if kind.around and kind.around not in families:
+            return cases.skipped(listed, f"the ends have no IPv{kind.around} addresses for it")
+        load = _may_load(self.lab, self.ends)
+        try:
+            return exchange.run_through(kind, *self.ends, listed, self.mtu, self._seed(), load=load)
+        except exchange.NoExchange as error:
+            return cases.skipped(listed, str(error))
+
+    def _seed(self) -> int:
+        return self.seeds.randrange(1 << 30)
+
+
+def _overs(wanted: Wanted) -> tuple[str, ...]:
+    """What payload goes through: everything where no features are named."""
+    return features.overs(wanted.features) if wanted.features else tuple(over.OVERS)
+
+
+def _may_load(lab: Lab, ends: Sequence[Endpoint | End]) -> bool:
+    """Whether its machines may load modules: guests of our own. Loading makes devices (gre0, tunl0) that stay."""
+    return not lab.guard_s and not any(end.host.local for end in ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Everything that was observed, before it is judged."""
+
+    nic: Nic
+    other: Nic
+    path: str
+    wanted: Wanted
+    observed: tuple[Observed, ...]
+    soaked: Soaked | None
+    left: tuple[str, ...]  # what is not as it was before, in words
+    forwards: bool = False  # the NIC's packets go on to another device
+
+    @property
+    def blamed(self) -> Mapping[str, tuple[cases.Word, str]]:
+        """Features at fault: their word and the evidence."""
+        return judging.blamed(self.observed, self.nic, self.wanted.nic_end)
+
+
+def observe(lab: Lab, wanted: Wanted, journal: Journal, *, say: Callable[[str], None] = lambda _: None) -> Seen:
+    """All levels that are wanted, but for benefit. Raises WrongInput or NotAble where nothing can be validated.
+
+    All is as it was in any case; what could not be put back is in the journal, and said.
+    """
+    devices = {end.host.name: _device(lab, end, wanted) for end in (lab.a, lab.b)}
+    nics = {end.host.name: inventory.asked(end.host, devices[end.host.name].device) for end in (lab.a, lab.b)}
+    nic, other = nics[wanted.nic_end], nics["b" if wanted.nic_end == "a" else "a"]
+    ends = (lab.a, lab.b)
+    if _may_load(lab, ends) and not wanted.levels.isdisjoint({"function", "engaged"}):
+        for end in ends:
+            for name in _overs(wanted):
+                end.host.run(Command(("modprobe", "-q", over.OVERS[name].module)))
+    before = lab.read()
+    bench = _bench(lab, before, nic, devices, wanted, journal)
+    if not wanted.levels.isdisjoint({"function", "engaged", "stability"}):
+        exchange.check(bench.ends)
+    observed = _observed(bench, other, _listed(nic, other, wanted), wanted, say)
+    soaked = soak.soaked(bench.ends, bench.mtu, wanted, say) if "stability" in wanted.levels and wanted.soak_s else None
+    left = _left(lab, before, bench) if "restored" in wanted.levels else ()
+    forwards = inventory.forwards(before[nic.host], nic.device)
+    return Seen(nic, other, lab.topology.name, wanted, tuple(observed), soaked, left, forwards)
+
+
+def _left(lab: Lab, before: Sheets, bench: _Bench) -> tuple[str, ...]:
+    """What is not as it was, the bitmaps of the NIC included."""
+    own = bench.own
+    bits = bitmaps.moved(bench.nic.bits, bitmaps.asked(own.host, own.device))
+    found = [str(each) for each in differences(before, lab.read())]
+    return (*found, *(f"{own.host.name}: {own.device}, {words}" for words in bitmaps.words(bits)))
+
+
+def concluded(seen: Seen, benefits: Mapping[str, Benefit]) -> Validation:
+    """What all of it amounts to, feature by feature. Pure."""
+    wanted, nic, blame = seen.wanted, seen.nic, seen.blamed
+    names = dict.fromkeys((*wanted.features, *sorted(nic.free), *(each for each in EXERCISED if each in nic.features)))
+    rows = [
+        judging.verdict(name, nic, seen.observed, wanted.nic_end, wanted.levels, blame, benefits.get(name))
+        for name in names
+        if (not wanted.features or name in wanted.features) and not wanted.levels.isdisjoint(_OF_FEATURES)
+    ]
+    queues = pair.queue_rows(seen.observed, nic, wanted.nic_end) if "engaged" in wanted.levels else []
+    rows = [judging.under_forwarding(row, nic, forwards=seen.forwards) for row in rows]
+    rows = [*pair.payload_rows(seen.observed, wanted.nic_end, blame), *queues, *rows]
+    levels = judging.levels(wanted.levels, nic, wanted.nic_end, seen.observed, rows, seen.soaked, seen.left)
+    toggles = tuple(_toggle(each) for each in seen.observed if each.arm != Arm("found"))
+    return Validation(
+        nic, seen.other, seen.path, levels, tuple(rows), known_bad.hints(nic), _notes(nic, seen.soaked), toggles
+    )
+
+
+def _toggle(observed: Observed) -> Toggle:
+    moved = {f"{each.host}: {each.key}": (each.before or "absent", each.after or "absent") for each in observed.moved}
+    took_s = round(observed.took_s, 3)
+    return Toggle(
+        observed.arm.name,
+        observed.toggled,
+        observed.said,
+        took_s,
+        observed.flaps,
+        moved,
+        observed.bits,
+        observed.restored,
+    )
+
+
+def _notes(nic: Nic, soaked: Soaked | None) -> tuple[str, ...]:
+    found = []
+    if nic.driver in {"veth", "tun", "virtio_net", "vmxnet3"}:
+        found.append(
+            f"{nic.driver} is no hardware: what it segments, merges or sums, a CPU does, and nothing here about speed, "
+            "DMA, queues or firmware is true of a NIC."
+        )
+    elif nic.identity.get("machine") == "virtual":
+        found.append(
+            f"{nic.host} is a virtual machine: unless its NIC is passed through, a program acts as one, and "
+            "its faults are that program's."
+        )
+    if soaked:
+        found.append(f"Soaked for {soaked.seconds:.0f} s, {soaked.bytes / 1e9:.3g} GB of payload compared.")
+    return tuple(found)
+
+
+def _device(lab: Lab, end: Endpoint, wanted: Wanted) -> PathDevice:
+    """The device of an end that is meant, else the one nearest to the wire. Raises WrongInput naming those there."""
+    name = wanted.devices.get(end.host.name, "")
+    there = [each for each in lab.path if each.host.name == end.host.name]
+    nearest = there[-1 if end.host.name == lab.a.host.name else 0]  # the path leads from a to b
+    found = next((each for each in there if each.device == name), None) if name else nearest
+    if found is None:
+        raise WrongInput(
+            f"on {end.host.name}: {name!r} is not on the path of {lab.topology.name}",
+            hint=f"--pair with {', '.join(f'{end.host.name}.{each.device}' for each in there)}",
+        )
+    return found
+
+
+def _listed(nic: Nic, other: Nic, wanted: Wanted) -> tuple[Arm, ...]:
+    """The arms: of features that payload has nothing to do with those alone where negotiation is wanted."""
+    if wanted.levels.isdisjoint(_OF_FEATURES):
+        return ()
+    return arms.arms(nic, other, wanted.features, exercised="negotiation" not in wanted.levels)
+
+
+def _bench(
+    lab: Lab, sheets: Sheets, nic: Nic, devices: Mapping[str, PathDevice], wanted: Wanted, journal: Journal
+) -> _Bench:
+    """Raises NotAble where the ends' MTUs differ."""
+    mtus = {name: sheets[name].facts.get(f"link/{each.device}/mtu", "") for name, each in devices.items()}
+    if len(set(mtus.values())) > 1:
+        told = ", ".join(f"{name}.{each.device} has {mtus[name]}" for name, each in devices.items())
+        raise NotAble(f"the ends' MTUs differ: {told}", hint="give both the same; a larger one hides what passes")
+    ends = tuple(
+        End(
+            end.host,
+            devices[end.host.name].device,
+            _addresses(end, sheets),
+            sheets[end.host.name].facts.get(f"link/{end.device}/address", ""),
+        )
+        for end in (lab.a, lab.b)
+    )
+    families = [ip for ip in (4, 6) if all(ip in end.addresses for end in ends)]
+    mtu = int(mtus[lab.a.host.name] or 1500)
+    listed = cases.of(wanted.bulk_bytes, families=families, raw=_on_one_link(lab))
+    at = {end.host.name: end for end in (lab.a, lab.b)}
+    own = at.pop(nic.host)
+    other = next(iter(at.values()))
+    narrowed = replace(
+        lab,
+        endpoints=(own,),
+        nodes=(other.host,),
+        path=(devices[own.host.name], devices[other.host.name]),
+    )
+    seeds = random.Random(wanted.seed)  # noqa: S311 - of payload, no secret
+    negotiates = "negotiation" in wanted.levels
+    return _Bench(narrowed, (ends[0], ends[1]), listed, mtu, nic, journal, seeds, wanted.bulk_bytes, negotiates)
+
+
+def _addresses(end: Endpoint, sheets: Sheets) -> dict[int, str]:
+    """One by family, the one that the lab uses first."""
+    found = {family: address for address, family in reversed(addresses(sheets, end.host.name, end.device))}
+    return {**found, (6 if ":" in end.address else 4): end.address}
+
+
+def _on_one_link(lab: Lab) -> bool:
+    """Whether frames from one end reach the other as they are: no router is between them."""
+    told = lab.a.host.run(Command(("ip", "route", "get", lab.reached(lab.a, lab.b))))
+    return told.ok and " via " not in told.stdout
+
+
+def _observed(
+    bench: _Bench, other: Nic, listed: Sequence[Arm], wanted: Wanted, say: Callable[[str], None]
+) -> list[Observed]:
+    """Every arm, and the pair as found once more at the end; none after one that could not be put back."""
+    grounds = arms.grounds(bench.nic, other)
+    baseline = bench.lab.read()
+    found: list[Observed] = []
+    loads = not wanted.levels.isdisjoint({"function", "engaged"})
+    again = [Arm("found")] if loads and listed else []
+    apart = tuple(features.VLANS) if grounds.differs("vlans") else ()
+    through = tuple(each for each in _overs(wanted) if each not in apart)
+    of_toggles = features.overs([arm.feature for arm in listed])
+    ill: tuple[str, ...] = ()  # what payload goes wrong through: each toggle may be what cures it
+    for arm in (*listed, *again):
+        if any(each.arm == Arm(arm.ground) and each.toggled != "ok" for each in found):
+            found.append(Observed(arm, "not tried", f"the pair cannot be brought to: {Arm(arm.ground).name}"))
+            continue
+        say(arm.name)
+        exercise = loads and (not arm.feature or arm.feature in EXERCISED)
+        if arm.feature or arm.ground != "found":
+            own = features.overs([arm.feature]) if arm.feature else apart if arm.ground == "vlans" else ()
+            overs = [each for each in own if each in (*through, *apart)]
+            if overs or not own:  # else nothing of the feature's own kind passes
+                overs += [each for each in ill if each not in overs]
+            found.append(_held(bench, arm, grounds, baseline, overs, exercise=exercise))
+        elif exercise:
+            found.append(_exchanged(bench, arm, through))
+            ill = ill or judging.ill(found[-1])[: cases.ILL_OVERS]
+            through = tuple(each for each in _passed(found[-1]) if each in (*of_toggles, *ill))
+        _still_up(bench)
+        if found and found[-1].restored:
+            break
+    return found
+
+
+def _passed(observed: Observed) -> list[str]:
+    """What something came through: a switch or a firewall between may know nothing of a VLAN or a tunnel."""
+    return list(dict.fromkeys(each.case.over for each in observed.results if each.case.over and "got" in each.taker))
+
+
+def _exchanged(bench: _Bench, arm: Arm, overs: Sequence[str]) -> Observed:
+    """Raises NotAble where nothing at all passes."""
+    results = bench.exchange(overs)
+    if not any("got" in each.taker for each in results):
+        client, server = bench.ends
+        why = next((said for each in results if (said := each.sender.get("error") or each.taker.get("error"))), "")
+        raise NotAble(
+            f"nothing passes between {client.host.name}.{client.device} and {server.host.name}.{server.device}: {why}",
+            hint="does one answer the other's ping? Is a firewall between them, for ports of 20000 to 31999?",
+        )
+    through = _passed(Observed(arm, results=results))
+    why = "nothing came through: does a switch or a firewall between know of it?"
+    told = (each if each.case.over in {"", *through} or each.sender.get("skipped") else
+            cases.skipped([each.case], f"{each.case.over}: {why}")[0] for each in results)  # fmt: skip
+    return Observed(arm, results=tuple(told))
+
+
+def _still_up(bench: _Bench) -> None:
+    """Raises NotAble where a link is lost that no toggle holds down any more."""
+    for end in bench.ends:
+        if not _comes_up(end):
+            raise NotAble(
+                f"on {end.host.name}: {end.device} lost its link in mid-test",
+                hint="every setting is as it was; look at the cable, the partner and the kernel's log",
+            )
+
+
+def _held(
+    bench: _Bench, arm: Arm, grounds: Grounds, baseline: Sheets, overs: Sequence[str], *, exercise: bool
+) -> Observed:
+    settings = Settings(arm.name, arm.settings(grounds), bench.journal)
+    if why := settings.refusal(bench.lab, baseline):
+        return Observed(arm, "not tried", why)
+    host = bench.lab.a.host
+    _, flaps_before = inventory.carrier(host, bench.nic.device)
+    began = time.monotonic()
+    made = Observed(arm)
+    try:
+        with settings.holds(bench.lab, baseline) as held:
+            moved = _own(differences(baseline, held.within), arm, grounds)
+            made = replace(made, took_s=time.monotonic() - began, moved=moved)
+            up, flaps = inventory.carrier(host, bench.nic.device)  # holding it has waited for its link
+            made = replace(made, flaps=flaps - flaps_before)
+            if bench.negotiates:
+                made = replace(made, bits=bitmaps.moved(bench.nic.bits, bitmaps.asked(host, bench.nic.device)))
+            if not up:
+                made = replace(made, toggled="hangs", said=f"no carrier {SETTLE_S:g} s after it")
+            elif exercise:
+                plain = set(features.overs([arm.feature])) <= features.VLANS.keys()
+                made = replace(made, results=bench.exchange(overs, plain=plain))
+    except RestoreFailed as error:
+        before = error.__context__
+        word, said = _why(before) if isinstance(before, NotAble) else (made.toggled, made.said)
+        return replace(made, toggled=word, said=said, restored=str(error))
+    except (SettingRefused, Overdue, CommandFailed) as error:
+        word, said = _why(error)
+        return replace(made, toggled=word, said=said)
+    return made
+
+
+def _own(moved: Sequence[Difference], arm: Arm, grounds: Grounds) -> tuple[Difference, ...]:
+    """What a toggle moved itself: without what its ground asks for."""
+    names = {name for spec in Arm(arm.ground).settings(grounds) for name in members(spec.setting) or (spec.setting,)}
+    set_by_ground = names - {arm.feature} if arm.feature else set()
+    return tuple(
+        each
+        for each in moved
+        if not each.key.startswith("feature/") or each.key.rpartition("/")[2] not in set_by_ground
+    )
+
+
+def _why(error: NotAble) -> tuple[Toggled, str]:
+    return ("hangs" if isinstance(error, Overdue) else "refused"), str(error)
+
+
+def _comes_up(end: End) -> bool:
+    """Whether an end's NIC has carrier, waited for."""
+    deadline = time.monotonic() + SETTLE_S
+    while not (up := inventory.carrier(end.host, end.device)[0]) and time.monotonic() <= deadline:
+        time.sleep(0.05)
+    return up
+
+
+def roles(lab: Lab, ends: Collection[str]) -> tuple[str, ...]:
+    """What rides on the ends' devices and forbids toggles, in words."""
+    return tuple(role.why for name in ends for role in lab.roles.get(name, ()))
