@@ -14,6 +14,10 @@ from hypothesis import settings
 
 from tests import own_names, quiet
 
+pytest.register_assert_rewrite(
+    *(f"tests.{tier}" for tier in ("contract", "netns", "pve", "unit", "vm"))
+)  # of helpers, too
+
 # No deadline: no test is timed, and on a busy machine the first example waits for an import.
 settings.register_profile("nettune", deadline=None, max_examples=60)
 settings.load_profile("nettune")

@@ -32,7 +32,7 @@ def sampled(name: str, folder: Path) -> str:
     plan["treatments"] = {arm: treatments[arm] for arm in kept}
     for each in plan["probes"]:
         if each["kind"] == "rate":  # three searches a trial
-            each |= {"trial_s": 0.5, "sum_s": 1.5}
+            each |= {"trial_s": 1, "sum_s": 1}
     return plan_file(folder, yaml.safe_dump(plan))
 
 
@@ -52,12 +52,12 @@ def test_a_plan_that_ships_measures_or_says_what_is_lacking(state: Path, tmp_pat
 
 def measured_or_named(out: Path, returncode: int, stderr: str) -> dict[str, Any]:  # Any: JSON
     """The document of a run whose trials are all done, whose skipped cells have reasons, and that has a report."""
+    assert (returncode, stderr.count("Traceback")) == (0, 0), stderr
     document = shown()
     odd = {status: n for status, n in document["trials"].items() if n and status != "done"}
     measured = {each["topology"] for each in document["aa"] if each["blocks"]}
     skipped = {each["cell"].partition("/")[0]: each["reason"] for each in document["skipped"]}
 
-    assert (returncode, stderr.count("Traceback")) == (0, 0), stderr
     assert odd == {}
     assert measured | skipped.keys() >= set(document["design"]["topologies"])
     assert all(skipped.values())

@@ -39,6 +39,7 @@ class Observed:
     flaps: int = 0  # changes of carrier while it was set
     took_s: float = 0.0
     results: tuple[Result, ...] = ()
+    repeated: tuple[Result, ...] = ()  # once more, what went otherwise than on its ground
     restored: str = ""  # what could not be put back, in words; "": all was
 
 

@@ -167,3 +167,20 @@ def carrier(host: Host, device: str) -> tuple[bool, int]:
     told = host.run(Command(("sh", "-c", _SYSFS, "sysfs", device, "carrier", "carrier_changes"))).stdout
     facts = parse_files(told)
     return facts.get("carrier") == "1", int(facts.get("carrier_changes", "0"))
+
+
+def notes(nic: Nic) -> tuple[str, ...]:
+    """What cannot be concluded from a device that is no hardware."""
+    if nic.driver in {"veth", "tun", "virtio_net", "vmxnet3"}:
+        said = (
+            f"{nic.driver} is no hardware: what it segments, merges or sums, a CPU does, and nothing here about speed, "
+            "DMA, queues or firmware is true of a NIC."
+        )
+        return (said,)
+    if nic.identity.get("machine") == "virtual":
+        said = (
+            f"{nic.host} is a virtual machine: unless its NIC is passed through, a program acts as one, and "
+            "its faults are that program's."
+        )
+        return (said,)
+    return ()

@@ -1,8 +1,4 @@
-"""What the arms amount to, feature by feature. Pure.
-
-A fault is laid at the door of a feature only where the same case passes with the feature in its other position on the
-same ground, and where the NIC as found still behaves at the end as it did at the beginning.
-"""
+"""What the arms amount to, feature by feature. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +6,8 @@ from dataclasses import replace
 from tuning.offload import bitmaps, features
 from tuning.offload.arms import Arm
 from tuning.offload.bitmaps import Bits
-from tuning.offload.cases import FAULTS, Result, Word, judged
+from tuning.offload.blaming import concerns, faults, groups, moved_features, named, unsteady, way
+from tuning.offload.cases import Result, Word, judged
 from tuning.offload.evidence import (
     Benefit,
     FeatureVerdict,
@@ -21,7 +18,6 @@ from tuning.offload.evidence import (
     Soaked,
     Verdict,
 )
-from tuning.offload.features import Direction
 from tuning.offload.inventory import Nic
 
 _MERGED_LEAST = 0.5
@@ -36,92 +32,6 @@ _SIGNS: Mapping[features.Sign, str] = {
 }
 VERDICTS: Mapping[Word, Verdict] = {"ok": "works", "corrupts": "corrupts", "hangs": "hangs", "drops": "drops"}
 _CASE = tuple[str, str]  # flow, name
-_GROUP = tuple[str, str, int]  # of Case.sort
-
-
-def faults(observed: Observed) -> dict[_CASE, tuple[Word, str]]:
-    """The cases that went wrong in an arm, with the evidence."""
-    found = {(each.case.flow, each.case.name): judged(each) for each in observed.results}
-    return {case: said for case, said in found.items() if said[0] in FAULTS}
-
-
-def ill(observed: Observed) -> tuple[str, ...]:
-    """The tunnels and VLANs through which payload went wrong in an arm."""
-    return tuple(
-        dict.fromkeys(each.case.over for each in observed.results if each.case.over and judged(each)[0] in FAULTS)
-    )
-
-
-def _groups(observed: Observed) -> dict[_CASE, _GROUP]:
-    return {(each.case.flow, each.case.name): each.case.sort for each in observed.results}
-
-
-def _clean(observed: Observed, group: _GROUP) -> bool:
-    """Whether every case of a group went well in an arm."""
-    words = [judged(each)[0] for each in observed.results if each.case.sort == group]
-    return bool(words) and set(words) == {"ok"}
-
-
-def way(flow: str, nic_end: str) -> Direction:
-    """Of the NIC's: what goes out of end a comes into end b."""
-    return "tx" if (flow == "out") == (nic_end == "a") else "rx"
-
-
-def moved_features(observed: Observed, nic: Nic) -> frozenset[str]:
-    """The NIC's features that an arm moved."""
-    prefix = f"feature/{nic.device}/"
-    return frozenset(
-        each.key.removeprefix(prefix)
-        for each in observed.moved
-        if each.host == nic.host and each.key.startswith(prefix)
-    )
-
-
-def blamed(observed: Sequence[Observed], nic: Nic, nic_end: str) -> dict[str, tuple[Word, str]]:
-    """Features at fault, each with its worst word and the evidence; none where the NIC as found changed meanwhile."""
-    again = [each for each in observed if each.arm == Arm("found") and each.results]
-    if len(again) > 1 and faults(again[-1]).keys() - faults(again[0]).keys():
-        return {}  # it came with time: no toggle made it
-    found: dict[str, tuple[Word, str]] = {}
-    others = [each for each in observed if not each.arm.feature and each.arm.ground != "found" and each.results]
-    for base in [*again[:1], *others]:
-        toggles = [
-            each for each in observed if each.arm.feature and each.arm.ground == base.arm.ground and each.results
-        ]
-        for case, (word, said) in faults(base).items():
-            if base is again[0] and case in _groups(again[-1]) and case not in faults(again[-1]):
-                continue  # it went with time
-            group = _groups(base)[case]
-            cures = [each for each in toggles if _clean(each, group) and _concerns(each, case, nic_end)]
-            for each in _narrowest(cures, nic):
-                _note(found, each.arm.feature, word, f"{named(case)}: {said}; not with {each.arm.name}")
-        ill = {way(flow, nic_end) for flow, _ in faults(base)}
-        for each in toggles:
-            for case, (word, said) in faults(each).items():
-                if case in _groups(base) and way(case[0], nic_end) not in ill and _concerns(each, case, nic_end):
-                    _note(found, each.arm.feature, word, f"{named(case)} with {each.arm.name}: {said}")
-    return found
-
-
-def _concerns(observed: Observed, case: _CASE, nic_end: str) -> bool:
-    direction = features.direction(observed.arm.feature)
-    return direction in {"-", way(case[0], nic_end)}
-
-
-def _narrowest(cures: Sequence[Observed], nic: Nic) -> list[Observed]:
-    """Of toggles that cure the same, those that move the least: scatter-gather takes TSO with it, not the reverse."""
-    sets = {each.arm: moved_features(each, nic) for each in cures}
-    return [each for each in cures if not any(sets[other.arm] < sets[each.arm] for other in cures)]
-
-
-def _note(found: dict[str, tuple[Word, str]], feature: str, word: Word, said: str) -> None:
-    if feature not in found or FAULTS.index(word) < FAULTS.index(found[feature][0]):
-        found[feature] = (word, said)
-
-
-def named(case: _CASE) -> str:
-    """A case in words."""
-    return f"{case[1]} {case[0]}"
 
 
 def engaged(feature: str, observed: Sequence[Observed], nic_end: str) -> tuple[Verdict | str, str]:
@@ -235,8 +145,8 @@ def verdict(
         said["function"] = fault[1]
         word = VERDICTS[fault[0]]
     elif "function" in asked and arm.results:
-        ill = "" if blame else _ill(observed, feature, nic_end)
-        said["function"] = ill or "payload as sent with it on and off"
+        ill = _shaky(arm, nic_end) or ("" if blame else _ill(observed, feature, nic_end))
+        said["function"] = ill or _sent(observed, arm, nic_end)
         word = word or ("can't be judged here" if ill else None)
     if "engaged" in asked:
         found, why = engaged(feature, observed, nic_end)
@@ -266,17 +176,33 @@ def _because(feature: str, nic: Nic) -> str:
     return f": {why}" if why else ""
 
 
+def _shaky(arm: Observed, nic_end: str) -> str:
+    """What went wrong under a toggle in one of two exchanges, in words."""
+    found = ((case, said) for case, said in unsteady(arm).items() if concerns(arm, case, nic_end))
+    return next((f"{named(case)} with {arm.arm.name}: {said}" for case, said in found), "")
+
+
+def _sent(observed: Sequence[Observed], arm: Observed, nic_end: str) -> str:
+    """What became of payload, of a feature that no fault is laid to."""
+    bases = [each for each in observed if not each.arm.feature and each.arm.ground == arm.arm.ground]
+    case = next((case for each in bases for case in faults(each) if concerns(arm, case, nic_end)), None)
+    if case is None:
+        return "payload as sent with it on and off"
+    either = "goes wrong either way" if case in faults(arm) else f"goes wrong without {arm.arm.name}"
+    return f"payload as sent with {arm.arm.name}, but {named(case)} {either}"
+
+
 def _ill(observed: Sequence[Observed], feature: str, nic_end: str) -> str:
     """Why nothing can be said of a feature where none is at fault: its kind of payload goes wrong whatever is set."""
     shown = features.SHOWN.get(feature)
     for each in observed:
         if each.arm.feature:
             continue
-        groups = _groups(each)
+        sorts = groups(each)
         kinds = {result.case.sort[1:] for result in each.results if shown and result.case.name == shown.case}
         for case, (word, _) in faults(each).items():
-            own = shown is None or groups[case][1:] in kinds
-            if own and _concerns(Observed(Arm("found", feature)), case, nic_end):
+            own = shown is None or sorts[case][1:] in kinds
+            if own and concerns(Observed(Arm("found", feature)), case, nic_end):
                 return f"payload goes wrong with it on and off ({named(case)}: {word})"
     return ""
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from tuning.offload import features
+from tuning.offload.blaming import faults, named, unsteady, way
 from tuning.offload.cases import FAULTS, Result, Word, judged, shared
 from tuning.offload.evidence import FeatureVerdict, Observed, Verdict
 from tuning.offload.inventory import Nic
-from tuning.offload.judging import VERDICTS, faults, named, way
+from tuning.offload.judging import VERDICTS
 from tuning.offload.spread import QUEUES
 
 
@@ -30,8 +31,20 @@ def payload_rows(
         )
         cures = [feature for feature in blame if features.direction(feature) in {"-", direction}]
         said += f"; without {', '.join(cures)} it is not so" if found and cures else ""
-        rows.append(FeatureVerdict("payload", direction, VERDICTS[word], {"function": said}))
+        verdict = VERDICTS[word]
+        if not found and (shaky := _shaky(bases, nic_end, direction)):
+            verdict, said = "can't be judged here", shaky
+        rows.append(FeatureVerdict("payload", direction, verdict, {"function": said}))
     return rows
+
+
+def _shaky(bases: Sequence[Observed], nic_end: str, direction: str) -> str:
+    """What went wrong in one of two exchanges and not in the other, in words."""
+    found = ((case, each, said) for each in bases for case, said in unsteady(each).items())
+    own = (
+        f"{named(case)}, {each.arm.name}: {said}" for case, each, said in found if way(case[0], nic_end) == direction
+    )
+    return next(own, "")
 
 
 def queue_rows(observed: Sequence[Observed], nic: Nic, nic_end: str) -> list[FeatureVerdict]:

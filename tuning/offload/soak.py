@@ -103,3 +103,8 @@ def grown(host: str, before: Mapping[str, str], after: Mapping[str, str]) -> lis
     rows = [(name, int(before.get(name, "0")), int(value)) for name, value in after.items()]
     found = [f"{host}: {name} grew from {old} to {new}" for name, old, new in rows if new > old]
     return found[:_TOLD] + ([f"{host}: {len(found) - _TOLD} more counters grew"] if len(found) > _TOLD else [])
+
+
+def notes(soaked: Soaked | None) -> tuple[str, ...]:
+    """What was soaked, where it was."""
+    return (f"Soaked for {soaked.seconds:.0f} s, {soaked.bytes / 1e9:.3g} GB of payload compared.",) if soaked else ()

@@ -16,7 +16,20 @@ from bench.probes.path_mtu import addresses
 from results.errors import NotAble, WrongInput
 from tuning.journal import Journal
 from tuning.knobs.feature import members
-from tuning.offload import arms, bitmaps, cases, exchange, features, inventory, judging, known_bad, over, pair, soak
+from tuning.offload import (
+    arms,
+    bitmaps,
+    blaming,
+    cases,
+    exchange,
+    features,
+    inventory,
+    judging,
+    known_bad,
+    over,
+    pair,
+    soak,
+)
 from tuning.offload.arms import Arm, Grounds
 from tuning.offload.cases import Result
 from tuning.offload.evidence import Benefit, Level, Observed, Soaked, Toggle, Toggled, Validation
@@ -73,6 +86,15 @@ class _Bench:
         own = exchange.run(*self.ends, self.cases, self.mtu, self._seed()) if plain else ()
         return (*own, *(result for over in overs for result in self._through(over)))
 
+    def tried(
+        self, made: Observed, overs: Sequence[str], base: Observed | None = None, *, plain: bool = True
+    ) -> Observed:
+        """An arm with its exchange; what goes otherwise than on its ground `base` is exchanged once more."""
+        first = replace(made, results=self.exchange(overs, plain=plain))
+        odd = blaming.odd(first, base)
+        again = [name for name in overs if name in odd]
+        return replace(first, repeated=self.exchange(again, plain="" in odd)) if odd else first
+
     def _through(self, name: str) -> tuple[Result, ...]:
         """What cannot stand here is told by its cases. Of machines that stand no module is loaded (ADR 0005)."""
         kind, families = over.OVERS[name], self.families
@@ -116,7 +138,7 @@ class Seen:
     @property
     def blamed(self) -> Mapping[str, tuple[cases.Word, str]]:
         """Features at fault: their word and the evidence."""
-        return judging.blamed(self.observed, self.nic, self.wanted.nic_end)
+        return blaming.blamed(self.observed, self.nic, self.wanted.nic_end)
 
 
 def observe(lab: Lab, wanted: Wanted, journal: Journal, *, say: Callable[[str], None] = lambda _: None) -> Seen:
@@ -166,7 +188,14 @@ def concluded(seen: Seen, benefits: Mapping[str, Benefit]) -> Validation:
     levels = judging.levels(wanted.levels, nic, wanted.nic_end, seen.observed, rows, seen.soaked, seen.left)
     toggles = tuple(_toggle(each) for each in seen.observed if each.arm != Arm("found"))
     return Validation(
-        nic, seen.other, seen.path, levels, tuple(rows), known_bad.hints(nic), _notes(nic, seen.soaked), toggles
+        nic,
+        seen.other,
+        seen.path,
+        levels,
+        tuple(rows),
+        known_bad.hints(nic),
+        (*inventory.notes(nic), *soak.notes(seen.soaked)),
+        toggles,
     )
 
 
@@ -183,23 +212,6 @@ def _toggle(observed: Observed) -> Toggle:
         observed.bits,
         observed.restored,
     )
-
-
-def _notes(nic: Nic, soaked: Soaked | None) -> tuple[str, ...]:
-    found = []
-    if nic.driver in {"veth", "tun", "virtio_net", "vmxnet3"}:
-        found.append(
-            f"{nic.driver} is no hardware: what it segments, merges or sums, a CPU does, and nothing here about speed, "
-            "DMA, queues or firmware is true of a NIC."
-        )
-    elif nic.identity.get("machine") == "virtual":
-        found.append(
-            f"{nic.host} is a virtual machine: unless its NIC is passed through, a program acts as one, and "
-            "its faults are that program's."
-        )
-    if soaked:
-        found.append(f"Soaked for {soaked.seconds:.0f} s, {soaked.bytes / 1e9:.3g} GB of payload compared.")
-    return tuple(found)
 
 
 def _device(lab: Lab, end: Endpoint, wanted: Wanted) -> PathDevice:
@@ -293,10 +305,11 @@ def _observed(
             overs = [each for each in own if each in (*through, *apart)]
             if overs or not own:  # else nothing of the feature's own kind passes
                 overs += [each for each in ill if each not in overs]
-            found.append(_held(bench, arm, grounds, baseline, overs, exercise=exercise))
+            base = next((each for each in found if each.arm == Arm(arm.ground)), None) if arm.feature else found[0]
+            found.append(_held(bench, arm, grounds, baseline, overs if exercise else None, base))
         elif exercise:
             found.append(_exchanged(bench, arm, through))
-            ill = ill or judging.ill(found[-1])[: cases.ILL_OVERS]
+            ill = ill or blaming.ill(found[-1])[: cases.ILL_OVERS]
             through = tuple(each for each in _passed(found[-1]) if each in (*of_toggles, *ill))
         _still_up(bench)
         if found and found[-1].restored:
@@ -306,24 +319,30 @@ def _observed(
 
 def _passed(observed: Observed) -> list[str]:
     """What something came through: a switch or a firewall between may know nothing of a VLAN or a tunnel."""
-    return list(dict.fromkeys(each.case.over for each in observed.results if each.case.over and "got" in each.taker))
+    results = (*observed.results, *observed.repeated)
+    return list(dict.fromkeys(each.case.over for each in results if each.case.over and "got" in each.taker))
 
 
 def _exchanged(bench: _Bench, arm: Arm, overs: Sequence[str]) -> Observed:
     """Raises NotAble where nothing at all passes."""
-    results = bench.exchange(overs)
-    if not any("got" in each.taker for each in results):
+    made = bench.tried(Observed(arm), overs)
+    results = made.results
+    if not any("got" in each.taker for each in (*results, *made.repeated)):
         client, server = bench.ends
         why = next((said for each in results if (said := each.sender.get("error") or each.taker.get("error"))), "")
         raise NotAble(
             f"nothing passes between {client.host.name}.{client.device} and {server.host.name}.{server.device}: {why}",
             hint="does one answer the other's ping? Is a firewall between them, for ports of 20000 to 31999?",
         )
-    through = _passed(Observed(arm, results=results))
+    through = {"", *_passed(made)}
+    return replace(made, results=_told(results, through), repeated=_told(made.repeated, through))
+
+
+def _told(results: Sequence[Result], through: Collection[str]) -> tuple[Result, ...]:
+    """Cases of what nothing came through, in either exchange, with that as their reason."""
     why = "nothing came through: does a switch or a firewall between know of it?"
-    told = (each if each.case.over in {"", *through} or each.sender.get("skipped") else
-            cases.skipped([each.case], f"{each.case.over}: {why}")[0] for each in results)  # fmt: skip
-    return Observed(arm, results=tuple(told))
+    return tuple(each if each.case.over in through or each.sender.get("skipped") else
+                 cases.skipped([each.case], f"{each.case.over}: {why}")[0] for each in results)  # fmt: skip
 
 
 def _still_up(bench: _Bench) -> None:
@@ -337,8 +356,9 @@ def _still_up(bench: _Bench) -> None:
 
 
 def _held(
-    bench: _Bench, arm: Arm, grounds: Grounds, baseline: Sheets, overs: Sequence[str], *, exercise: bool
+    bench: _Bench, arm: Arm, grounds: Grounds, baseline: Sheets, overs: Sequence[str] | None, base: Observed | None
 ) -> Observed:
+    """An arm, held; without exchange where there are no `overs`, not even none."""
     settings = Settings(arm.name, arm.settings(grounds), bench.journal)
     if why := settings.refusal(bench.lab, baseline):
         return Observed(arm, "not tried", why)
@@ -356,9 +376,9 @@ def _held(
                 made = replace(made, bits=bitmaps.moved(bench.nic.bits, bitmaps.asked(host, bench.nic.device)))
             if not up:
                 made = replace(made, toggled="hangs", said=f"no carrier {SETTLE_S:g} s after it")
-            elif exercise:
+            elif overs is not None:
                 plain = set(features.overs([arm.feature])) <= features.VLANS.keys()
-                made = replace(made, results=bench.exchange(overs, plain=plain))
+                made = bench.tried(made, overs, base, plain=plain)
     except RestoreFailed as error:
         before = error.__context__
         word, said = _why(before) if isinstance(before, NotAble) else (made.toggled, made.said)
