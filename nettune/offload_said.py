@@ -44,8 +44,9 @@ def told(screen: Screen, found: Validation, required: Sequence[str]) -> None:
     for line in against:
         screen.line(f"✘ {line}", "red")
     for row in found.features:
-        if row.verdict in FAULTS and row.feature in nic.free and row.direction != "-":
-            screen.line(f"  until it is repaired: ethtool -K {nic.device} {row.feature} off")
+        if row.verdict in FAULTS and row.feature in nic.free and row.at == nic.features[row.feature].split()[0]:
+            better = "off" if row.at == "on" else "on"
+            screen.line(f"  until it is repaired: ethtool -K {nic.device} {row.feature} {better}")
     screen.line("the validation does not hold" if against else "the validation holds", "bold")
 
 

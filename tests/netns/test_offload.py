@@ -67,6 +67,16 @@ def test_what_features_are_worth_is_an_ordinary_run(state: Path) -> None:
     assert (row["verdict"], [each["run_id"] for each in runs]) == ("works and helps", [found["run_id"]])
 
 
+def test_negotiation_alone_is_of_every_feature(state: Path) -> None:
+    """Also of those whose ground is another than the pair as found; nothing is exchanged."""
+    done = nettune("offload", "validate", "--levels", "1,2,7", "--json")
+    found = json.loads(done.stdout)
+
+    assert (done.returncode, found["failed"]) == (0, []), done.stderr
+    assert {"rx-gro", "rx-checksum", "tx-tcp-segmentation"} <= {row["feature"] for row in found["features"]}
+    assert {each["level"]: each["outcome"] for each in found["levels"]}["function"] == "not asked"
+
+
 @pytest.mark.sampled(0)
 @pytest.mark.parametrize("turn", range(5))
 def test_a_whole_validation_of_a_clean_pair_says_nothing_wrong(state: Path, tmp_path: Path, turn: int) -> None:

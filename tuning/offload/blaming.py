@@ -1,11 +1,13 @@
 """Which exchanges went wrong in an arm, and which features that is laid to. Pure.
 
-A fault is laid at the door of a feature only where the same case passes, to its end, with the feature in its other
-position on the same ground, and where the NIC as found still behaves at the end as it did at the beginning. What goes
-otherwise than on its ground is exchanged twice: what differs between the two is laid to nobody.
+A fault is laid at the door of a feature only where the same kind of payload comes, whole, with the feature in its
+other position on the same ground, and where the NIC as found still behaves at the end as it did at the beginning. What
+goes otherwise than on its ground is exchanged twice: what is lost in one of the two is laid to nobody. Bytes other than
+those sent come by no load and no chance: once is enough, and no whole transfer is asked for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from tuning.offload import features
 from tuning.offload.arms import Arm
@@ -14,32 +16,41 @@ from tuning.offload.evidence import Observed
 from tuning.offload.features import Direction
 from tuning.offload.inventory import Nic
 
-_CASE = tuple[str, str]  # flow, name
-_GROUP = tuple[str, str, int]  # of Case.sort
+Named = tuple[str, str]  # of a case: flow, name
+Sort = tuple[str, str, int]  # Case.sort
 
 
-def faults(observed: Observed) -> dict[_CASE, tuple[Word, str]]:
-    """The cases that went wrong in an arm, with the evidence: each time where they were repeated, once if corrupt."""
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """What is laid to a feature: its worst word with the evidence, the position it is wrong in, every case."""
+
+    word: Word
+    said: str
+    value: str  # "on" or "off"
+    cases: frozenset[Named]
+
+
+def faults(observed: Observed) -> dict[Named, tuple[Word, str]]:
+    """The cases that went wrong in an arm, with the evidence; where it was repeated, those whose sort did each time."""
     first, second = _wrong(observed.results), _wrong(observed.repeated)
-    once = {(each.case.flow, each.case.name) for each in observed.results} - {
-        (each.case.flow, each.case.name) for each in observed.repeated
-    }
+    of, twice = sorts(observed), {each.case.sort for each in observed.repeated}
+    each_time = {of[case] for case in first} & {of[case] for case in second}
     either = second | {case: said for case, said in first.items() if _worse(said, second.get(case))}
     return {
         case: said
         for case, said in either.items()
-        if said[0] == "corrupts" or case in once or (case in first and case in second)
+        if said[0] == "corrupts" or of[case] not in twice or of[case] in each_time
     }
 
 
-def unsteady(observed: Observed) -> dict[_CASE, str]:
+def unsteady(observed: Observed) -> dict[Named, str]:
     """The cases that went wrong in one of two exchanges under the same arm, in words."""
     steady = faults(observed)
     either = _wrong(observed.repeated) | _wrong(observed.results)
     return {case: f"{said} in one of two exchanges" for case, (_, said) in either.items() if case not in steady}
 
 
-def _wrong(results: Sequence[Result]) -> dict[_CASE, tuple[Word, str]]:
+def _wrong(results: Sequence[Result]) -> dict[Named, tuple[Word, str]]:
     found = {(each.case.flow, each.case.name): judged(each) for each in results}
     return {case: said for case, said in found.items() if said[0] in FAULTS}
 
@@ -50,7 +61,7 @@ def _worse(one: tuple[Word, str], other: tuple[Word, str] | None) -> bool:
 
 def odd(observed: Observed, base: Observed | None) -> frozenset[str]:
     """What payload goes through ("": nothing) and goes wrong where it did not on its ground, or the reverse."""
-    known = _wrong(base.results).keys() if base else frozenset()
+    known = faults(base).keys() if base else frozenset()
     found = _wrong(observed.results).keys()
     return frozenset(
         each.case.over
@@ -66,14 +77,25 @@ def ill(observed: Observed) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def groups(observed: Observed) -> dict[_CASE, _GROUP]:
+def sorts(observed: Observed) -> dict[Named, Sort]:
     """The sort of each case of an arm."""
     return {(each.case.flow, each.case.name): each.case.sort for each in observed.results}
 
 
-def _clean(observed: Observed, group: _GROUP) -> bool:
-    """Whether every case of a group went well in an arm, and to its end."""
-    own = [each for each in (*observed.results, *observed.repeated) if each.case.sort == group]
+def hit(observed: Observed) -> frozenset[Sort]:
+    """The sorts of payload that went wrong in an arm."""
+    of = sorts(observed)
+    return frozenset(of[case] for case in faults(observed))
+
+
+def _shaky(observed: Observed) -> frozenset[Sort]:
+    of = sorts(observed)
+    return frozenset(of[case] for case in unsteady(observed))
+
+
+def _clean(observed: Observed, sort: Sort) -> bool:
+    """Whether every case of a sort went well in an arm, and to its end."""
+    own = [each for each in (*observed.results, *observed.repeated) if each.case.sort == sort]
     return bool(own) and all(map(sound, own))
 
 
@@ -92,34 +114,48 @@ def moved_features(observed: Observed, nic: Nic) -> frozenset[str]:
     )
 
 
-def blamed(observed: Sequence[Observed], nic: Nic, nic_end: str) -> dict[str, tuple[Word, str]]:
-    """Features at fault, each with its worst word and the evidence; none where the NIC as found changed meanwhile."""
+def blamed(observed: Sequence[Observed], nic: Nic, nic_end: str) -> dict[str, Blame]:
+    """What is laid to features; nothing of a direction in which the NIC as found came to fail meanwhile."""
     again = [each for each in observed if each.arm == Arm("found") and each.results]
-    if len(again) > 1 and faults(again[-1]).keys() - faults(again[0]).keys() - unsteady(again[0]).keys():
-        return {}  # it came with time: no toggle made it
-    found: dict[str, tuple[Word, str]] = {}
+    late = {way(sort[0], nic_end) for sort in hit(again[-1]) - hit(again[0]) - _shaky(again[0])} if again else set()
+    found: dict[str, Blame] = {}
     others = [each for each in observed if not each.arm.feature and each.arm.ground != "found" and each.results]
     for base in [*again[:1], *others]:
         toggles = [
             each for each in observed if each.arm.feature and each.arm.ground == base.arm.ground and each.results
         ]
+        of = sorts(base)
         for case, (word, said) in faults(base).items():
-            if base is again[0] and case in groups(again[-1]) and case not in faults(again[-1]):
-                continue  # it went with time
-            group = groups(base)[case]
-            cures = [each for each in toggles if _clean(each, group) and concerns(each, case, nic_end)]
+            gone = base is again[0] and case in sorts(again[-1]) and of[case] not in hit(again[-1])
+            if gone or way(case[0], nic_end) in late:
+                continue  # it went with time, or others came
+            cures = [each for each in toggles if _clean(each, of[case]) and concerns(each, case, nic_end)]
             for each in _narrowest(cures, nic):
-                _note(found, each.arm.feature, word, f"{named(case)}: {said}; not with {each.arm.name}")
-        ill = {way(flow, nic_end) for flow, _ in faults(base)}
+                value = "off" if each.arm.value == "on" else "on"
+                _note(
+                    found,
+                    each,
+                    Blame(word, f"{named(case)}: {said}; not with {each.arm.name}", value, frozenset({case})),
+                )
         for each in toggles:
             for case, (word, said) in faults(each).items():
-                known = case in groups(base) and _clean(base, groups(base)[case])
-                if known and way(case[0], nic_end) not in ill and concerns(each, case, nic_end):
-                    _note(found, each.arm.feature, word, f"{named(case)} with {each.arm.name}: {said}")
+                steady = word == "corrupts" or of.get(case) not in _shaky(again[-1])
+                if steady and _made(case, word, each, base, nic_end) and way(case[0], nic_end) not in late:
+                    told = f"{named(case)} with {each.arm.name}: {said}"
+                    _note(found, each, Blame(word, told, each.arm.value, frozenset({case})))
     return found
 
 
-def concerns(observed: Observed, case: _CASE, nic_end: str) -> bool:
+def _made(case: Named, word: Word, toggled: Observed, base: Observed, nic_end: str) -> bool:
+    """Whether a toggle made a fault: what its ground had well, and whole."""
+    sort = sorts(base).get(case)
+    if sort is None or sort in hit(base) or not concerns(toggled, case, nic_end):
+        return False
+    ways = {way(flow, nic_end) for flow, _ in faults(base)}
+    return word == "corrupts" or (_clean(base, sort) and way(case[0], nic_end) not in ways)
+
+
+def concerns(observed: Observed, case: Named, nic_end: str) -> bool:
     """Whether an arm's feature acts on the way that a case goes."""
     direction = features.direction(observed.arm.feature)
     return direction in {"-", way(case[0], nic_end)}
@@ -131,11 +167,22 @@ def _narrowest(cures: Sequence[Observed], nic: Nic) -> list[Observed]:
     return [each for each in cures if not any(sets[other.arm] < sets[each.arm] for other in cures)]
 
 
-def _note(found: dict[str, tuple[Word, str]], feature: str, word: Word, said: str) -> None:
-    if feature not in found or FAULTS.index(word) < FAULTS.index(found[feature][0]):
-        found[feature] = (word, said)
+def _note(found: dict[str, Blame], toggled: Observed, one: Blame) -> None:
+    """The worst is told, all cases are kept."""
+    feature = toggled.arm.feature
+    other = found.get(feature)
+    if other is None:
+        found[feature] = one
+        return
+    worse = one if FAULTS.index(one.word) < FAULTS.index(other.word) else other
+    found[feature] = Blame(worse.word, worse.said, worse.value, one.cases | other.cases)
 
 
-def named(case: _CASE) -> str:
+def explained(blame: Mapping[str, Blame]) -> frozenset[Named]:
+    """Every case that is laid to some feature."""
+    return frozenset(case for each in blame.values() for case in each.cases)
+
+
+def named(case: Named) -> str:
     """A case in words."""
     return f"{case[1]} {case[0]}"

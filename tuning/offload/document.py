@@ -40,8 +40,9 @@ def _plain(record: Nic | LevelVerdict | FeatureVerdict | Toggle) -> dict[str, An
 def failed(found: Validation, required: Sequence[str]) -> tuple[str, ...]:
     """Why the validation does not hold, in words; () where it does.
 
-    With `required` each of these features must work; without, nothing may corrupt, drop, hang or stay on though off.
-    Either way the NIC must be as it was found, and must have stood its soak.
+    With `required` each of these features must work; without, nothing may corrupt, drop, hang or stay on though off, be
+    it one feature's doing or nobody's. Either way payload must pass as found, each time, and the NIC must be as it was
+    found, and must have stood its soak.
     """
     rows = {row.feature: row for row in found.features}
     why = [f"{each.level}: {each.evidence[0]}" for each in found.levels if each.outcome == "failed" and each.level in
@@ -51,11 +52,12 @@ def failed(found: Validation, required: Sequence[str]) -> tuple[str, ...]:
             row = rows.get(name)
             if row is None or row.verdict not in GOOD:
                 why.append(f"{name} is required: {row.verdict if row else 'not validated'}")
-        why += [f"payload {row.direction}: {row.verdict}" for row in found.features if row.feature == "payload" and
-                row.verdict in BAD]  # fmt: skip
-    else:
-        why += [f"{row.feature} {row.direction}: {row.verdict}" for row in found.features if row.verdict in BAD]
-    return tuple(why)
+    bad = [f"{row.feature} {row.direction}: {row.verdict}" for row in found.features
+           if (row.verdict in BAD and (row.feature == "payload" or not required))
+           or (row.feature == "payload" and row.verdict not in GOOD)]  # fmt: skip
+    nobody_s = [f"{each.level}: {each.evidence[0]}" for each in found.levels
+                if each.level == "function" and each.outcome == "failed" and not bad and not required]  # fmt: skip
+    return (*why, *bad, *nobody_s)
 
 
 def read(told: Mapping[str, Any], name: str) -> Validation:  # Any: JSON
@@ -78,6 +80,7 @@ def read(told: Mapping[str, Any], name: str) -> Validation:  # Any: JSON
                     cast("Direction", each["direction"]),
                     cast("Verdict", each["verdict"]),
                     cast("Mapping[Level, str]", dict(each["evidence"])),
+                    str(each.get("at", "")),
                 )
                 for each in told["features"]
             ),

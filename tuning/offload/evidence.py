@@ -45,12 +45,13 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class FeatureVerdict:
-    """One row of the matrix. `evidence` by level, in words."""
+    """One row of the matrix. `evidence` by level, in words; `at`: the position, on or off, in which it goes wrong."""
 
     feature: str
     direction: Direction
     verdict: Verdict
     evidence: Mapping[Level, str]
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ from tuning.offload.over import ADDRESSES, Over
 TOOL = Command(("python3", "--version"))
 _JOINED = re.compile(r"^from (?:__future__|tuning\.offload\.\w+) import (?:\([^)]*\)|[^\n]*)\n", re.MULTILINE)
 _PARTS = ("wire", "datagrams", "spread", "remote")
-_SAYS_S = 2.0  # after the driver has ended, for the other end's last word
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,7 @@ def _until_ready(host: Host, serving: Running, what: str = "python3 does not ser
 
 def _until_said(serving: Running, expected: int) -> None:
     """The server's threads tell each case when it is over; that of a broken one ends by its own time limit."""
-    deadline = time.monotonic() + _SAYS_S
+    deadline = time.monotonic() + cases.SAYS_S
     while len(_rows(serving.output())) < expected and not serving.finished() and time.monotonic() < deadline:
         time.sleep(0.01)
 

@@ -1,13 +1,12 @@
 """What the arms amount to, feature by feature. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from tuning.offload import bitmaps, features
-from tuning.offload.arms import Arm
+from tuning.offload import bitmaps, blaming, features
 from tuning.offload.bitmaps import Bits
-from tuning.offload.blaming import concerns, faults, groups, moved_features, named, unsteady, way
-from tuning.offload.cases import Result, Word, judged
+from tuning.offload.blaming import Blame, Named, concerns, faults, hit, moved_features, named, sorts, unsteady, way
+from tuning.offload.cases import Result, Word, judged, sound
 from tuning.offload.evidence import (
     Benefit,
     FeatureVerdict,
@@ -31,7 +30,6 @@ _SIGNS: Mapping[features.Sign, str] = {
     "hashed": "of packets with a hash",
 }
 VERDICTS: Mapping[Word, Verdict] = {"ok": "works", "corrupts": "corrupts", "hangs": "hangs", "drops": "drops"}
-_CASE = tuple[str, str]  # flow, name
 
 
 def engaged(feature: str, observed: Sequence[Observed], nic_end: str) -> tuple[Verdict | str, str]:
@@ -85,8 +83,9 @@ def _engaged(feature: str, on: float, off: float) -> Verdict | str:
 def _result(observed: Observed, feature: str, nic_end: str) -> Result | None:
     """That of the case in which a feature is to be seen, in its direction."""
     case, direction = features.SHOWN[feature].case, features.direction(feature)
-    every = (each for each in observed.results if each.case.name == case)
-    return next((each for each in every if way(each.case.flow, nic_end) == direction), None)
+    every = [each for each in (*observed.results, *observed.repeated)
+             if each.case.name == case and way(each.case.flow, nic_end) == direction]  # fmt: skip
+    return next((each for each in every if sound(each)), every[0] if every else None)
 
 
 def _sent_large(observed: Observed, feature: str, nic_end: str) -> bool:
@@ -122,12 +121,13 @@ def verdict(
     observed: Sequence[Observed],
     nic_end: str,
     asked: frozenset[Level],
-    blame: Mapping[str, tuple[Word, str]],
+    blame: Mapping[str, Blame],
     benefit: Benefit | None,
 ) -> FeatureVerdict:
     """One row of the matrix; `blame` has the features at fault."""
     said: dict[Level, str] = {}
     word: Verdict | None = None
+    at = ""
     value = nic.features.get(feature)
     arm = next((each for each in observed if each.arm.feature == feature), None)
     if value is None or value == "off [fixed]":
@@ -141,11 +141,12 @@ def verdict(
     if arm.toggled != "ok":
         other: Mapping[str, Verdict] = {"refused": "refused", "hangs": "hangs"}
         word = other.get(arm.toggled, "can't be judged here")
+        at = arm.arm.value if word == "hangs" else ""
     if (fault := blame.get(feature)) is not None and word is None:
-        said["function"] = fault[1]
-        word = VERDICTS[fault[0]]
+        said["function"] = fault.said
+        word, at = VERDICTS[fault.word], fault.value
     elif "function" in asked and arm.results:
-        ill = _shaky(arm, nic_end) or ("" if blame else _ill(observed, feature, nic_end))
+        ill = _unlaid(observed, arm, nic_end) or _ill(observed, arm, nic_end, blaming.explained(blame))
         said["function"] = ill or _sent(observed, arm, nic_end)
         word = word or ("can't be judged here" if ill else None)
     if "engaged" in asked:
@@ -158,7 +159,8 @@ def verdict(
         shown = False
     if benefit is not None:
         said["benefit"] = benefit.said
-    return FeatureVerdict(feature, features.direction(feature), word or _worth(shown, asked, benefit, arm), said)
+    word = word or _worth(shown, asked, benefit, arm)
+    return FeatureVerdict(feature, features.direction(feature), word, said, at)
 
 
 def under_forwarding(row: FeatureVerdict, nic: Nic, *, forwards: bool) -> FeatureVerdict:
@@ -176,34 +178,42 @@ def _because(feature: str, nic: Nic) -> str:
     return f": {why}" if why else ""
 
 
-def _shaky(arm: Observed, nic_end: str) -> str:
-    """What went wrong under a toggle in one of two exchanges, in words."""
-    found = ((case, said) for case, said in unsteady(arm).items() if concerns(arm, case, nic_end))
-    return next((f"{named(case)} with {arm.arm.name}: {said}" for case, said in found), "")
+def _unlaid(observed: Sequence[Observed], arm: Observed, nic_end: str) -> str:
+    """What goes wrong with a toggle and not on its ground, and is not laid to it, in words."""
+    ill = frozenset(sort for each in _bases(observed, arm) for sort in hit(each))
+    of = sorts(arm)
+    found = ((case, said) for case, (_, said) in faults(arm).items() if concerns(arm, case, nic_end))
+    case, said = next(((case, said) for case, said in found if of[case] not in ill), (None, ""))
+    why = "it is not laid to it: as found not all came whole, or it came to be so meanwhile"
+    return f"{named(case)} with {arm.arm.name}: {said}; {why}" if case else ""
+
+
+def _bases(observed: Sequence[Observed], arm: Observed) -> list[Observed]:
+    return [each for each in observed if not each.arm.feature and each.arm.ground == arm.arm.ground and each.results]
 
 
 def _sent(observed: Sequence[Observed], arm: Observed, nic_end: str) -> str:
     """What became of payload, of a feature that no fault is laid to."""
-    bases = [each for each in observed if not each.arm.feature and each.arm.ground == arm.arm.ground]
+    bases = _bases(observed, arm)
     case = next((case for each in bases for case in faults(each) if concerns(arm, case, nic_end)), None)
     if case is None:
         return "payload as sent with it on and off"
-    either = "goes wrong either way" if case in faults(arm) else f"goes wrong without {arm.arm.name}"
+    either = "goes wrong either way" if sorts(bases[0]).get(case) in hit(arm) else f"goes wrong without {arm.arm.name}"
     return f"payload as sent with {arm.arm.name}, but {named(case)} {either}"
 
 
-def _ill(observed: Sequence[Observed], feature: str, nic_end: str) -> str:
-    """Why nothing can be said of a feature where none is at fault: its kind of payload goes wrong whatever is set."""
-    shown = features.SHOWN.get(feature)
-    for each in observed:
-        if each.arm.feature:
-            continue
-        sorts = groups(each)
+def _ill(observed: Sequence[Observed], arm: Observed, nic_end: str, explained: Collection[Named]) -> str:
+    """Why nothing can be said of a feature that is not at fault: its kind of payload goes wrong whatever is set."""
+    shown = features.SHOWN.get(arm.arm.feature)
+    for each in (arm, *(base for base in observed if not base.arm.feature)):
+        of = sorts(each)
         kinds = {result.case.sort[1:] for result in each.results if shown and result.case.name == shown.case}
-        for case, (word, _) in faults(each).items():
-            own = shown is None or sorts[case][1:] in kinds
-            if own and concerns(Observed(Arm("found", feature)), case, nic_end):
-                return f"payload goes wrong with it on and off ({named(case)}: {word})"
+        steady = {} if each is arm else {case: f"with it on and off ({named(case)}: {word})" for case, (word, _) in
+                                         faults(each).items() if case not in explained}  # fmt: skip
+        at_times = {case: f"at times: {named(case)}, {each.arm.name}: {said}" for case, said in unsteady(each).items()}
+        for case, said in (steady | at_times).items():
+            if (shown is None or of[case][1:] in kinds) and concerns(arm, case, nic_end):
+                return f"payload goes wrong {said}"
     return ""
 
 
@@ -264,7 +274,7 @@ def levels(
         # A link that comes back is no fault: many drivers start their NIC anew for a feature. Each row tells it.
         if each.toggled != "ok" or resets(each) or _shrunk(each)
     ]
-    wrong = _function(observed, nic_end)
+    wrong, at_times = _function(observed, nic_end), _at_times(observed, nic_end)
     hidden = [
         f"{row.feature}: {row.verdict}: {row.evidence['engaged']}"
         for row in rows
@@ -277,13 +287,15 @@ def levels(
     ]
     not_back = [f"{each.arm.name}: {each.restored}" for each in observed if each.restored]
     against: Mapping[Level, Sequence[str]] = {
-        "inventory": (), "negotiation": odd, "function": wrong, "engaged": hidden, "benefit": worth,
+        "inventory": (), "negotiation": odd, "function": [*wrong, *at_times], "engaged": hidden, "benefit": worth,
         "stability": soaked.faults if soaked else (), "restored": [*not_back, *left],
     }  # fmt: skip
 
     def outcome(level: Level) -> Outcome:
         if level not in asked or (level == "stability" and soaked is None):
             return "not asked"
+        if level == "function" and at_times and not wrong:
+            return "can't be judged here"
         return "failed" if against[level] else "ok"
 
     return tuple(LevelVerdict(level, outcome(level), tuple(against[level])) for level in against)
@@ -291,8 +303,8 @@ def levels(
 
 def _function(observed: Sequence[Observed], nic_end: str) -> list[str]:
     """Every case that went wrong, once, with the arms in which it did."""
-    where: dict[_CASE, list[str]] = {}
-    said: dict[_CASE, tuple[Word, str]] = {}
+    where: dict[Named, list[str]] = {}
+    said: dict[Named, tuple[Word, str]] = {}
     for each in observed:
         for case, found in faults(each).items():
             where.setdefault(case, []).append(each.arm.name)
@@ -302,4 +314,13 @@ def _function(observed: Sequence[Observed], nic_end: str) -> list[str]:
         f"{named(case)} ({way(case[0], nic_end)}): {said[case][0]}: {said[case][1]} "
         f"({'in every arm' if len(set(names)) == count else 'with ' + ', '.join(dict.fromkeys(names))})"
         for case, names in where.items()
+    ]
+
+
+def _at_times(observed: Sequence[Observed], nic_end: str) -> list[str]:
+    """What went wrong in one of two exchanges under the same arm."""
+    return [
+        f"{named(case)} ({way(case[0], nic_end)}), {each.arm.name}: {said}"
+        for each in observed
+        for case, said in unsteady(each).items()
     ]

@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from tuning.offload import features
-from tuning.offload.blaming import faults, named, unsteady, way
-from tuning.offload.cases import FAULTS, Result, Word, judged, shared
+from tuning.offload.blaming import Blame, Named, faults, named, unsteady, way
+from tuning.offload.cases import FAULTS, Result, Word, judged, shared, sound
 from tuning.offload.evidence import FeatureVerdict, Observed, Verdict
 from tuning.offload.inventory import Nic
 from tuning.offload.judging import VERDICTS
 from tuning.offload.spread import QUEUES
 
 
-def payload_rows(
-    observed: Sequence[Observed], nic_end: str, blame: Mapping[str, tuple[Word, str]]
-) -> list[FeatureVerdict]:
+def payload_rows(observed: Sequence[Observed], nic_end: str, blame: Mapping[str, Blame]) -> list[FeatureVerdict]:
     """The pair as found, each way: what every user of it would see."""
     bases = [each for each in observed if not each.arm.feature and each.results]
     if not bases:
@@ -21,16 +18,16 @@ def payload_rows(
     rows = []
     for direction in ("tx", "rx"):
         found = [
-            (word, f"{named(case)}, {each.arm.name}: {said}")
+            (word, f"{named(case)}, {each.arm.name}: {said}", case)
             for each in bases
             for case, (word, said) in faults(each).items()
             if way(case[0], nic_end) == direction
         ]
-        word, said = min(
-            found, key=lambda each: FAULTS.index(each[0]), default=("ok", _compared(bases[0], nic_end, direction))
-        )
-        cures = [feature for feature in blame if features.direction(feature) in {"-", direction}]
-        said += f"; without {', '.join(cures)} it is not so" if found and cures else ""
+        good: tuple[Word, str, Named] = ("ok", _compared(bases[0], nic_end, direction), ("", ""))
+        word, said, case = min(found, key=lambda each: FAULTS.index(each[0]), default=good)
+        cures = [f"{feature} {'off' if each.value == 'on' else 'on'}" for feature, each in blame.items()
+                 if case in each.cases]  # fmt: skip
+        said += f"; with {' or '.join(cures)} it is not so" if cures else ""
         verdict = VERDICTS[word]
         if not found and (shaky := _shaky(bases, nic_end, direction)):
             verdict, said = "can't be judged here", shaky
@@ -51,9 +48,7 @@ def queue_rows(observed: Sequence[Observed], nic: Nic, nic_end: str) -> list[Fea
     """Whether connections are shared over the NIC's queues, each way."""
     base = next((each for each in observed if not each.arm.feature and each.results), None)
     rows = []
-    for result in base.results if base else ():
-        if result.case.kind != "spread":
-            continue
+    for result in _of_both(base, "spread") if base else ():
         direction = way(result.case.flow, nic_end)
         many, told = nic.queues(direction), (result.sender if direction == "tx" else result.taker).get("queues", ())
         counts = shared(told)
@@ -71,6 +66,16 @@ def queue_rows(observed: Sequence[Observed], nic: Nic, nic_end: str) -> list[Fea
             word = "claimed but not engaged"
         rows.append(FeatureVerdict("queues", direction, word, {"engaged": said}))
     return rows
+
+
+def _of_both(base: Observed, kind: str) -> list[Result]:
+    """The cases of a kind; of two exchanges the one that went well."""
+    again = {(each.case.flow, each.case.name): each for each in base.repeated if sound(each)}
+    return [
+        result if sound(result) else again.get((result.case.flow, result.case.name), result)
+        for result in base.results
+        if result.case.kind == kind
+    ]
 
 
 def _compared(base: Observed, nic_end: str, direction: str) -> str:

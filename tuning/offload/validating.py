@@ -4,6 +4,7 @@ Toggles are treatments (tuning.treatments): journalled before the write, read ba
 on machines that already stand each is guarded there. What is judged of it all is `judging`'s.
 """
 
+import functools
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -31,9 +32,10 @@ from tuning.offload import (
     soak,
 )
 from tuning.offload.arms import Arm, Grounds
-from tuning.offload.cases import Result
+from tuning.offload.blaming import Blame
 from tuning.offload.evidence import Benefit, Level, Observed, Soaked, Toggle, Toggled, Validation
 from tuning.offload.exchange import End
+from tuning.offload.exchanging import Bench, as_found, may_load, passed
 from tuning.offload.features import EXERCISED
 from tuning.offload.inventory import Nic
 from tuning.surroundings import SETTLE_S
@@ -41,7 +43,6 @@ from tuning.treatments import SettingRefused, Settings
 from tuning.undoing import RestoreFailed
 
 _OF_FEATURES: frozenset[Level] = frozenset({"negotiation", "function", "engaged", "benefit"})
-_OVER6_MTU = 1400  # IPv6's least within VXLAN over IPv6 (70 bytes), and some more
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,69 +58,9 @@ class Wanted:
     seed: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Bench:
-    """What every arm is held and exercised with."""
-
-    lab: Lab  # the NIC at its "guest", the other end at its "node"
-    ends: tuple[End, End]  # client and server: a and b
-    cases: tuple[cases.Case, ...]
-    mtu: int
-    nic: Nic
-    journal: Journal
-    seeds: random.Random
-    bulk_bytes: int
-    negotiates: bool = True  # the bitmaps of each toggle are asked for
-
-    @property
-    def families(self) -> tuple[int, ...]:
-        """Those of which both ends have an address."""
-        return tuple(each for each in (4, 6) if all(each in end.addresses for end in self.ends))
-
-    @property
-    def own(self) -> End:
-        """The end whose NIC is under test."""
-        return next(end for end in self.ends if end.host.name == self.nic.host)
-
-    def exchange(self, overs: Sequence[str] = (), *, plain: bool = True) -> tuple[Result, ...]:
-        """All cases once, of another seed each time, and those through each of `overs`; those alone unless `plain`."""
-        own = exchange.run(*self.ends, self.cases, self.mtu, self._seed()) if plain else ()
-        return (*own, *(result for over in overs for result in self._through(over)))
-
-    def tried(
-        self, made: Observed, overs: Sequence[str], base: Observed | None = None, *, plain: bool = True
-    ) -> Observed:
-        """An arm with its exchange; what goes otherwise than on its ground `base` is exchanged once more."""
-        first = replace(made, results=self.exchange(overs, plain=plain))
-        odd = blaming.odd(first, base)
-        again = [name for name in overs if name in odd]
-        return replace(first, repeated=self.exchange(again, plain="" in odd)) if odd else first
-
-    def _through(self, name: str) -> tuple[Result, ...]:
-        """What cannot stand here is told by its cases. Of machines that stand no module is loaded (ADR 0005)."""
-        kind, families = over.OVERS[name], self.families
-        inner = (4, *((6,) if 6 in families and self.mtu >= _OVER6_MTU else ()))
-        listed = cases.through(name, self.bulk_bytes, [each for each in kind.within if each in inner])
-        if kind.around and kind.around not in families:
-            return cases.skipped(listed, f"the ends have no IPv{kind.around} addresses for it")
-        load = _may_load(self.lab, self.ends)
-        try:
-            return exchange.run_through(kind, *self.ends, listed, self.mtu, self._seed(), load=load)
-        except exchange.NoExchange as error:
-            return cases.skipped(listed, str(error))
-
-    def _seed(self) -> int:
-        return self.seeds.randrange(1 << 30)
-
-
 def _overs(wanted: Wanted) -> tuple[str, ...]:
     """What payload goes through: everything where no features are named."""
     return features.overs(wanted.features) if wanted.features else tuple(over.OVERS)
-
-
-def _may_load(lab: Lab, ends: Sequence[Endpoint | End]) -> bool:
-    """Whether its machines may load modules: guests of our own. Loading makes devices (gre0, tunl0) that stay."""
-    return not lab.guard_s and not any(end.host.local for end in ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +77,8 @@ class Seen:
     forwards: bool = False  # the NIC's packets go on to another device
 
     @property
-    def blamed(self) -> Mapping[str, tuple[cases.Word, str]]:
-        """Features at fault: their word and the evidence."""
+    def blamed(self) -> Mapping[str, Blame]:
+        """Features at fault."""
         return blaming.blamed(self.observed, self.nic, self.wanted.nic_end)
 
 
@@ -150,7 +91,7 @@ def observe(lab: Lab, wanted: Wanted, journal: Journal, *, say: Callable[[str], 
     nics = {end.host.name: inventory.asked(end.host, devices[end.host.name].device) for end in (lab.a, lab.b)}
     nic, other = nics[wanted.nic_end], nics["b" if wanted.nic_end == "a" else "a"]
     ends = (lab.a, lab.b)
-    if _may_load(lab, ends) and not wanted.levels.isdisjoint({"function", "engaged"}):
+    if may_load(lab, ends) and not wanted.levels.isdisjoint({"function", "engaged"}):
         for end in ends:
             for name in _overs(wanted):
                 end.host.run(Command(("modprobe", "-q", over.OVERS[name].module)))
@@ -165,7 +106,7 @@ def observe(lab: Lab, wanted: Wanted, journal: Journal, *, say: Callable[[str], 
     return Seen(nic, other, lab.topology.name, wanted, tuple(observed), soaked, left, forwards)
 
 
-def _left(lab: Lab, before: Sheets, bench: _Bench) -> tuple[str, ...]:
+def _left(lab: Lab, before: Sheets, bench: Bench) -> tuple[str, ...]:
     """What is not as it was, the bitmaps of the NIC included."""
     own = bench.own
     bits = bitmaps.moved(bench.nic.bits, bitmaps.asked(own.host, own.device))
@@ -237,7 +178,7 @@ def _listed(nic: Nic, other: Nic, wanted: Wanted) -> tuple[Arm, ...]:
 
 def _bench(
     lab: Lab, sheets: Sheets, nic: Nic, devices: Mapping[str, PathDevice], wanted: Wanted, journal: Journal
-) -> _Bench:
+) -> Bench:
     """Raises NotAble where the ends' MTUs differ."""
     mtus = {name: sheets[name].facts.get(f"link/{each.device}/mtu", "") for name, each in devices.items()}
     if len(set(mtus.values())) > 1:
@@ -266,7 +207,7 @@ def _bench(
     )
     seeds = random.Random(wanted.seed)  # noqa: S311 - of payload, no secret
     negotiates = "negotiation" in wanted.levels
-    return _Bench(narrowed, (ends[0], ends[1]), listed, mtu, nic, journal, seeds, wanted.bulk_bytes, negotiates)
+    return Bench(narrowed, (ends[0], ends[1]), listed, mtu, nic, journal, seeds, wanted.bulk_bytes, negotiates)
 
 
 def _addresses(end: Endpoint, sheets: Sheets) -> dict[int, str]:
@@ -282,7 +223,7 @@ def _on_one_link(lab: Lab) -> bool:
 
 
 def _observed(
-    bench: _Bench, other: Nic, listed: Sequence[Arm], wanted: Wanted, say: Callable[[str], None]
+    bench: Bench, other: Nic, listed: Sequence[Arm], wanted: Wanted, say: Callable[[str], None]
 ) -> list[Observed]:
     """Every arm, and the pair as found once more at the end; none after one that could not be put back."""
     grounds = arms.grounds(bench.nic, other)
@@ -305,47 +246,23 @@ def _observed(
             overs = [each for each in own if each in (*through, *apart)]
             if overs or not own:  # else nothing of the feature's own kind passes
                 overs += [each for each in ill if each not in overs]
-            base = next((each for each in found if each.arm == Arm(arm.ground)), None) if arm.feature else found[0]
+            base = (
+                next((each for each in found if each.arm == Arm(arm.ground)), None)
+                if arm.feature
+                else next(iter(found), None)
+            )
             found.append(_held(bench, arm, grounds, baseline, overs if exercise else None, base))
         elif exercise:
-            found.append(_exchanged(bench, arm, through))
+            found.append(as_found(bench, arm, through))
             ill = ill or blaming.ill(found[-1])[: cases.ILL_OVERS]
-            through = tuple(each for each in _passed(found[-1]) if each in (*of_toggles, *ill))
+            through = tuple(each for each in passed(found[-1]) if each in (*of_toggles, *ill))
         _still_up(bench)
         if found and found[-1].restored:
             break
     return found
 
 
-def _passed(observed: Observed) -> list[str]:
-    """What something came through: a switch or a firewall between may know nothing of a VLAN or a tunnel."""
-    results = (*observed.results, *observed.repeated)
-    return list(dict.fromkeys(each.case.over for each in results if each.case.over and "got" in each.taker))
-
-
-def _exchanged(bench: _Bench, arm: Arm, overs: Sequence[str]) -> Observed:
-    """Raises NotAble where nothing at all passes."""
-    made = bench.tried(Observed(arm), overs)
-    results = made.results
-    if not any("got" in each.taker for each in (*results, *made.repeated)):
-        client, server = bench.ends
-        why = next((said for each in results if (said := each.sender.get("error") or each.taker.get("error"))), "")
-        raise NotAble(
-            f"nothing passes between {client.host.name}.{client.device} and {server.host.name}.{server.device}: {why}",
-            hint="does one answer the other's ping? Is a firewall between them, for ports of 20000 to 31999?",
-        )
-    through = {"", *_passed(made)}
-    return replace(made, results=_told(results, through), repeated=_told(made.repeated, through))
-
-
-def _told(results: Sequence[Result], through: Collection[str]) -> tuple[Result, ...]:
-    """Cases of what nothing came through, in either exchange, with that as their reason."""
-    why = "nothing came through: does a switch or a firewall between know of it?"
-    return tuple(each if each.case.over in through or each.sender.get("skipped") else
-                 cases.skipped([each.case], f"{each.case.over}: {why}")[0] for each in results)  # fmt: skip
-
-
-def _still_up(bench: _Bench) -> None:
+def _still_up(bench: Bench) -> None:
     """Raises NotAble where a link is lost that no toggle holds down any more."""
     for end in bench.ends:
         if not _comes_up(end):
@@ -356,7 +273,7 @@ def _still_up(bench: _Bench) -> None:
 
 
 def _held(
-    bench: _Bench, arm: Arm, grounds: Grounds, baseline: Sheets, overs: Sequence[str] | None, base: Observed | None
+    bench: Bench, arm: Arm, grounds: Grounds, baseline: Sheets, overs: Sequence[str] | None, base: Observed | None
 ) -> Observed:
     """An arm, held; without exchange where there are no `overs`, not even none."""
     settings = Settings(arm.name, arm.settings(grounds), bench.journal)
@@ -378,7 +295,8 @@ def _held(
                 made = replace(made, toggled="hangs", said=f"no carrier {SETTLE_S:g} s after it")
             elif overs is not None:
                 plain = set(features.overs([arm.feature])) <= features.VLANS.keys()
-                made = bench.tried(made, overs, base, plain=plain)
+                renew = functools.partial(settings.renew, bench.lab)
+                made = bench.tried(made, overs, base, plain=plain, renew=renew)
     except RestoreFailed as error:
         before = error.__context__
         word, said = _why(before) if isinstance(before, NotAble) else (made.toggled, made.said)

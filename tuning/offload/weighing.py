@@ -6,8 +6,8 @@ from tuning.knobs.feature import members
 from tuning.offload.evidence import BAD, FeatureVerdict, Validation, Verdict
 from tuning.recommend import Advice, Recommendation
 
-# What a recommendation to switch a feature on must not meet.
-_AGAINST: frozenset[Verdict] = BAD | {"claimed but not engaged", "refused", "not present"}
+# What a recommendation must not meet: to switch on what is of no use, and either position in which it goes wrong.
+_USELESS: frozenset[Verdict] = frozenset({"claimed but not engaged", "refused", "not present"})
 
 
 def weighed(advice: Advice, found: Validation) -> Advice:
@@ -18,7 +18,8 @@ def weighed(advice: Advice, found: Validation) -> Advice:
     kept, rejected = [], list(advice.rejected)
     for each in advice.recommendations:
         rows = _rows(each, found)
-        against = [row for row in rows if each.value == "on" and row.verdict in _AGAINST]
+        against = [row for row in rows if (row.verdict in BAD and each.value == (row.at or "on"))
+                   or (row.verdict in _USELESS and each.value == "on")]  # fmt: skip
         if against:
             why = "; ".join(f"{row.feature} {row.verdict}" for row in against)
             rejected.append((f"{each.setting} {each.value}", f"its validation speaks against it: {why}"))

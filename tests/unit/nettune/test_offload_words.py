@@ -105,12 +105,14 @@ def test_what_is_no_validation_is_not_compared(tmp_path: Path, program: Program)
 
 
 def test_a_fault_is_told_with_what_to_do_until_it_is_repaired(capsys: pytest.CaptureFixture[str]) -> None:
-    """On the screen: the row, the reason, the command, and that it does not hold."""
-    rows = tuple(
-        replace(row, verdict="corrupts") if row.feature == "tx-tcp-segmentation" else row for row in FOUND.features
-    )
-    offload_said.told(Screen(), replace(FOUND, features=rows), ())
-    out = capsys.readouterr().out
+    """On the screen: the row, the reason, the command, and that it does not hold; none where as found it is well."""
+    for at, helps in (("on", True), ("off", False)):
+        rows = tuple(
+            replace(row, verdict="corrupts", at=at) if row.feature == "tx-tcp-segmentation" else row
+            for row in FOUND.features
+        )
+        offload_said.told(Screen(), replace(FOUND, features=rows), ())
+        out = capsys.readouterr().out
 
-    assert "ethtool -K eth0 tx-tcp-segmentation off" in out
-    assert "the validation does not hold" in out
+        assert ("ethtool -K eth0 tx-tcp-segmentation off" in out) == helps
+        assert "the validation does not hold" in out

@@ -49,6 +49,11 @@ HOLDS: dict[str, tuple[Validation, tuple[str, ...], tuple[str, ...]]] = {
     "required and not judged": (_with(TSO, "refused"), (TSO,), (f"{TSO} is required: refused",)),
     "required and never validated": (FOUND, ("rx-hashing",), ("rx-hashing is required: not validated",)),
     "payload goes wrong": (_with("payload", "drops"), (TSO,), ("payload tx: drops",)),
+    "payload goes wrong at times": (
+        _with("payload", "can't be judged here"), (), ("payload tx: can't be judged here",)),
+    "a toggle goes wrong, and is not blamed": (
+        replace(FOUND, levels=(LevelVerdict("function", "failed", ("tcp4 out (tx): drops",)),)), (),
+        ("function: tcp4 out (tx): drops",)),
     "not as before": (replace(FOUND, levels=(LevelVerdict("restored", "failed", ("mtu",)),)), (), ("restored: mtu",)),
 }  # fmt: skip
 
@@ -173,6 +178,15 @@ def test_advice_is_weighed_by_a_validation(setting: str, value: str, verdict: An
 
     assert (found.status, len(found.recommendations), len(found.rejected)) == (status, count, 1 - count)
     assert all(f"{TSO} {verdict}" in each.reason for each in found.recommendations if setting != "mtu")
+
+
+@pytest.mark.parametrize(("value", "at", "status"), [("off", "off", "nothing"), ("on", "off", "confirmed"),
+                                                     ("off", "on", "confirmed"), ("on", "on", "nothing")])  # fmt: skip
+def test_the_position_in_which_a_feature_goes_wrong_is_not_recommended(value: str, at: str, status: str) -> None:
+    """Whichever it is."""
+    rows = tuple(replace(row, verdict="corrupts", at=at) if row.feature == TSO else row for row in FOUND.features)
+
+    assert weighed(_advice("tso", value), replace(FOUND, features=rows)).status == status
 
 
 def test_only_what_both_ends_can_change_is_measured_and_nothing_at_fault() -> None:

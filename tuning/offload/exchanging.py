@@ -1,0 +1,113 @@
+"""What goes between the ends under an arm: payload, what it goes through, and once more what goes wrong otherwise."""
+
+import random
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from bench.labs.lab import Endpoint, Lab
+from results.errors import NotAble
+from tuning.journal import Journal
+from tuning.offload import blaming, cases, exchange, over
+from tuning.offload.arms import Arm
+from tuning.offload.cases import Result
+from tuning.offload.evidence import Observed
+from tuning.offload.exchange import End
+from tuning.offload.inventory import Nic
+
+_OVER6_MTU = 1400  # IPv6's least within VXLAN over IPv6 (70 bytes), and some more
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every arm is held and exercised with."""
+
+    lab: Lab  # the NIC at its "guest", the other end at its "node"
+    ends: tuple[End, End]  # client and server: a and b
+    cases: tuple[cases.Case, ...]
+    mtu: int
+    nic: Nic
+    journal: Journal
+    seeds: random.Random
+    bulk_bytes: int
+    negotiates: bool = True  # the bitmaps of each toggle are asked for
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """Those of which both ends have an address."""
+        return tuple(each for each in (4, 6) if all(each in end.addresses for end in self.ends))
+
+    @property
+    def own(self) -> End:
+        """The end whose NIC is under test."""
+        return next(end for end in self.ends if end.host.name == self.nic.host)
+
+    def exchange(self, overs: Sequence[str] = (), *, plain: bool = True) -> tuple[Result, ...]:
+        """All cases once, of another seed each time, and those through each of `overs`; those alone unless `plain`."""
+        own = exchange.run(*self.ends, self.cases, self.mtu, self._seed()) if plain else ()
+        return (*own, *(result for over in overs for result in self._through(over)))
+
+    def tried(self, made: Observed, overs: Sequence[str], base: Observed | None, *, plain: bool,
+              renew: Callable[[], None]) -> Observed:  # fmt: skip
+        """An arm with its exchange; what goes otherwise than on its ground `base` is exchanged once more."""
+        first = replace(made, results=self.exchange(overs, plain=plain))
+        odd = blaming.odd(first, base)
+        if not odd:
+            return first
+        renew()
+        again = [name for name in overs if name in odd]
+        return replace(first, repeated=self.exchange(again, plain="" in odd))
+
+    def _through(self, name: str) -> tuple[Result, ...]:
+        """What cannot stand here is told by its cases. Of machines that stand no module is loaded (ADR 0005)."""
+        kind, families = over.OVERS[name], self.families
+        inner = (4, *((6,) if 6 in families and self.mtu >= _OVER6_MTU else ()))
+        listed = cases.through(name, self.bulk_bytes, [each for each in kind.within if each in inner])
+        if kind.around and kind.around not in families:
+            return cases.skipped(listed, f"the ends have no IPv{kind.around} addresses for it")
+        load = may_load(self.lab, self.ends)
+        try:
+            return exchange.run_through(kind, *self.ends, listed, self.mtu, self._seed(), load=load)
+        except exchange.NoExchange as error:
+            return cases.skipped(listed, str(error))
+
+    def _seed(self) -> int:
+        return self.seeds.randrange(1 << 30)
+
+
+def may_load(lab: Lab, ends: Sequence[Endpoint | End]) -> bool:
+    """Whether its machines may load modules: guests of our own. Loading makes devices (gre0, tunl0) that stay."""
+    return not lab.guard_s and not any(end.host.local for end in ends)
+
+
+def as_found(bench: Bench, arm: Arm, overs: Sequence[str]) -> Observed:
+    """Raises NotAble where nothing at all passes."""
+    made = bench.tried(Observed(arm), (), None, plain=True, renew=_nothing)
+    results = made.results
+    if not any("got" in each.taker for each in (*results, *made.repeated)):
+        client, server = bench.ends
+        why = next((said for each in results if (said := each.sender.get("error") or each.taker.get("error"))), "")
+        raise NotAble(
+            f"nothing passes between {client.host.name}.{client.device} and {server.host.name}.{server.device}: {why}",
+            hint="does one answer the other's ping? Is a firewall between them, for ports of 20000 to 31999?",
+        )
+    more = bench.tried(Observed(arm), overs, None, plain=False, renew=_nothing)
+    made = replace(made, results=(*results, *more.results), repeated=(*made.repeated, *more.repeated))
+    through = {"", *passed(made)}
+    return replace(made, results=_told(results, through), repeated=_told(made.repeated, through))
+
+
+def passed(observed: Observed) -> list[str]:
+    """What something came through: a switch or a firewall between may know nothing of a VLAN or a tunnel."""
+    results = (*observed.results, *observed.repeated)
+    return list(dict.fromkeys(each.case.over for each in results if each.case.over and "got" in each.taker))
+
+
+def _nothing() -> None:
+    """Nothing is held as found, and no guard waits."""
+
+
+def _told(results: Sequence[Result], through: Collection[str]) -> tuple[Result, ...]:
+    """Cases of what nothing came through, in either exchange, with that as their reason."""
+    why = "nothing came through: does a switch or a firewall between know of it?"
+    return tuple(each if each.case.over in through or each.sender.get("skipped") else
+                 cases.skipped([each.case], f"{each.case.over}: {why}")[0] for each in results)  # fmt: skip
