@@ -93,7 +93,7 @@ def as_found(bench: Bench, arm: Arm, overs: Sequence[str]) -> Observed:
     more = bench.tried(Observed(arm), overs, None, plain=False, renew=_nothing)
     made = replace(made, results=(*results, *more.results), repeated=(*made.repeated, *more.repeated))
     through = {"", *passed(made)}
-    return replace(made, results=_told(results, through), repeated=_told(made.repeated, through))
+    return replace(made, results=_told(made.results, through), repeated=_told(made.repeated, through))
 
 
 def passed(observed: Observed) -> list[str]:
