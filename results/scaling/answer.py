@@ -1,4 +1,4 @@
-"""How many fit: the largest N at which every bound of a service level holds, with its interval; pure.
+"""How many fit: the largest N up to which every bound of a service level holds, with its interval; pure.
 
 Goodput is forecast by a model, up to twice the largest N. No model says how latency, loss and CPU go on, so they are
 answered within what was measured, along the nearest curve that never falls (never rises, for fairness).
@@ -193,12 +193,20 @@ def _between(every: Array, ns: Sequence[int], rows: Array) -> Array:
 
 
 def _holds(term: Term, values: Array, reach: int) -> Flags:
-    """Where a bound holds, shape (draws, reach); beyond what is told of it, not."""
+    """Where a bound holds, shape (draws, reach): up to the first N that fails; beyond what is told of it, not.
+
+    Only what all VMs together must have may be missed by few and reached by more.
+    """
     per = values / np.arange(1, values.shape[1] + 1) if term.each else values
     good = per >= term.bound if term.least else per <= term.bound
+    begun = np.logical_or.accumulate(good, axis=1) if _in_all(term) else np.ones_like(good)
     found = np.zeros((len(values), reach), dtype=np.bool_)
-    found[:, : values.shape[1]] = good
+    found[:, : values.shape[1]] = np.logical_and.accumulate(good | ~begun, axis=1) & begun
     return found
+
+
+def _in_all(term: Term) -> bool:
+    return term.metric in RATES and not term.each
 
 
 def _largest(flags: Flags) -> NDArray[np.int64]:
@@ -223,11 +231,15 @@ def _together(
     drawn = np.logical_and.reduce([each for _, _, each in ends])
     known = min(each.reach for each in told if each is not None)
     most = _count(centre, drawn, known)
-    after = most.value  # the place of one more
+    # The place of one more; where no N will do, that at which all of them together have what is asked, and the first.
+    places = {most.value}
+    if not most.value:
+        every = [flags for term, flags, _ in ends if _in_all(term)]
+        places.add(int(np.argmax(np.logical_and.reduce(every))) if every else 0)
     limited = tuple(
         term
         for (term, flags, _), each in zip(ends, told, strict=True)
-        if each is not None and after < each.reach and not flags[after]
+        if each is not None and any(place < each.reach and not flags[place] for place in places)
     )
     # Where a bound that is known stops it there, the edge of what is known of another is no matter.
     return (Count(most.value, most.low, most.high) if limited else most), limited

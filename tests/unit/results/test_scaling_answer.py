@@ -159,6 +159,29 @@ def test_the_answer_is_the_largest_number_at_which_all_bounds_hold(slo: str, val
     assert not of(found).open
 
 
+@pytest.mark.parametrize(
+    ("level", "value", "limited"),
+    [
+        ("goodput>=900Mbit per vm", 3, ["goodput>=900Mbit per vm"]),
+        ("goodput>=1200Mbit in all", 6, []),  # one VM alone does not reach it
+        ("goodput>=2Gbit in all", 3, ["goodput>=2Gbit in all"]),
+        ("goodput>=5Gbit in all, p99<=4.5ms", 0, ["goodput>=5Gbit in all", "p99<=4.5ms"]),
+        ("goodput>=9Gbit in all, p99<=4.5ms", 0, ["goodput>=9Gbit in all"]),
+    ],
+)
+def test_a_level_that_fails_and_holds_again_ends_where_it_first_fails(
+    level: str, value: int, limited: list[str]
+) -> None:
+    """Who may run six VMs may run five; what all carry together is alone to grow into its bound."""
+    curve = (1e9, 2e9, 3e9, 1.5e9, 4.4e9, 5.5e9)
+    found = answered(parse(level), [Loaded(n, {"goodput": curve[n - 1], "p99": 1e-3 * n})
+                                    for n in range(1, 7) for _ in range(3)])  # fmt: skip
+
+    assert found.curve is None
+    assert (of(found).value, of(found).low, of(found).high) == (value,) * 3
+    assert [term.text for term in found.limited_by] == limited
+
+
 def test_latency_is_not_told_beyond_what_was_measured() -> None:
     """Goodput would allow nine; p99 is known up to six, and the answer says that it lies at that edge."""
     found = answered(parse("goodput>=300Mbit per vm, p99<=100ms"), trials())
