@@ -61,7 +61,7 @@ class Row:
 class Answer:
     """The count, the terms that end it, and the curve behind it (None with `no_model` saying why).
 
-    Without terms there is no count.
+    Without terms of which something is known there is no count.
     """
 
     most: Count | None
@@ -127,9 +127,9 @@ def answered(
         centre, drawn = _holds(term, told.centre[None], reach)[0], _holds(term, told.drawn, reach)
         ends.append((term, centre, drawn))
         allowed.append(Allowed(term, _count(centre, drawn, told.reach)))
-    most, limited = _together(ends, [known.told(each[0].metric) for each in ends])
-    rows = tuple(_row(n, known, terms, by_n) for n in _shown(by_n, most.value, reach))
-    return Answer(most if terms else None, tuple(allowed), limited, rows, curve, no_model)
+    most, limited = _together(ends, [known.told(each[0].metric) for each in ends]) if ends else (None, ())
+    rows = tuple(_row(n, known, terms, by_n) for n in _shown(by_n, most.value if most else 0, reach))
+    return Answer(most, tuple(allowed), limited, rows, curve, no_model)
 
 
 def _curve(by_n: Mapping[int, Sequence[Mapping[str, float]]], line_rate: float, seed: int) -> tuple[Curve | None, str]:
@@ -225,8 +225,6 @@ def _count(centre: Flags, drawn: Flags, reach: int) -> Count:
 def _together(
     ends: Sequence[tuple[Term, Flags, Flags]], told: Sequence[_Told | None]
 ) -> tuple[Count, tuple[Term, ...]]:
-    if not ends:
-        return Count(0, 0, 0, open=True), ()
     centre = np.logical_and.reduce([each for _, each, _ in ends])
     drawn = np.logical_and.reduce([each for _, _, each in ends])
     known = min(each.reach for each in told if each is not None)

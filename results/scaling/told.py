@@ -30,17 +30,20 @@ _COLUMNS = ("pairs", "measured", "goodput_bps", "goodput_forecast_bps", "forecas
 
 def sentence(answer: Answer, symptoms: Sequence[str] = ()) -> str:
     """`11 VMs (95 %: 10–12), limited by goodput>=1Gbit per vm: softirq-bound …`."""
+    unknown = "; ".join(
+        f"nothing can be said of {each.term.text}: {each.unknown}" for each in answer.allowed if each.unknown
+    )
     if answer.most is None:
+        if unknown:
+            return f"{unknown[0].upper()}{unknown[1:]}"
         return "No service level was asked for: --slo 'goodput>=1Gbit per vm, p99<=2ms' answers how many fit."
     why = f": {symptoms[0]}" if symptoms else ""
     if answer.limited_by:
         bounds = " and ".join(term.text for term in answer.limited_by)
         ends = f"limited by {bounds}{why}"
-    elif unknown := [each for each in answer.allowed if each.unknown]:
-        ends = f"nothing can be said of {unknown[0].term.text}: {unknown[0].unknown}"
     else:
         ends = "and no bound was reached: more pairs would have to be measured"
-    return f"{count(answer.most)}, {ends}"
+    return "; ".join(filter(None, (f"{count(answer.most)}, {ends}", unknown)))
 
 
 def count(most: Count) -> str:
@@ -82,7 +85,7 @@ def model(found: Candidate) -> str:
 
 def down(answer: Answer | None, outages: Sequence[float] = ()) -> str:
     """`With one leg down: 3 VMs (95 %: 3), limited by …; …`; "" where none was taken."""
-    if answer is None or answer.most is None:
+    if answer is None or not answer.allowed:
         return ""
     longest = max(outages, default=0.0)  # in the tenths of a second that a receiver counts by
     pause = f"; those that move are without a byte for up to {quantity('outage', 's', longest)}" if longest else ""

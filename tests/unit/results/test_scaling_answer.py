@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from results.errors import WrongInput
+from results.scaling import told
 from results.scaling.answer import Answer, Count, Loaded, answered, monotone
 from results.scaling.slo import KINDS, parse, rate_bps
 
@@ -205,6 +206,26 @@ def test_a_metric_that_no_trial_has_is_said_to_be_unknown() -> None:
     found = answered(parse("goodput>=300Mbit per vm, p99<=2ms"), bare)
 
     assert [each.unknown for each in found.allowed] == ["", "no trial has p99"]
+
+
+@pytest.mark.parametrize(
+    ("slo", "said"),
+    [
+        (
+            "goodput>=880Mbit per vm, cpu<=70%",
+            "3 VMs (95 %: 3), limited by goodput>=880Mbit per vm; nothing can be said of cpu<=70%: no trial has cpu",
+        ),
+        ("cpu<=70%", "Nothing can be said of cpu<=70%: no trial has cpu"),
+    ],
+)
+def test_a_bound_of_which_nothing_is_known_is_told_beside_the_answer_of_the_others(slo: str, said: str) -> None:
+    """Three VMs hold what could be looked at, which is not the whole level."""
+    bare = [Loaded(each.n, {"goodput": each.values["goodput"]}) for each in trials()]
+
+    found = answered(parse(slo), bare)
+
+    assert told.sentence(found) == said
+    assert all(row.holds is not True for row in found.rows)
 
 
 def test_headroom_is_of_goodput_at_the_answer() -> None:
