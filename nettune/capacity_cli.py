@@ -26,7 +26,9 @@ def capacity(
     resume: Annotated[str, typer.Option(help="Go on with an interrupted run.", metavar="RUN")] = "",
     of: Annotated[str, typer.Option("--from", help="Answer from a run; measure nothing.", metavar="RUN")] = "",
     beside: Annotated[list[str] | None, typer.Option(help="A run to show beside it.", metavar="RUN")] = None,
-    line_rate: Annotated[str, typer.Option(help="Of the link, where it is known: 10Gbit.", metavar="RATE")] = "",
+    line_rate: Annotated[
+        str, typer.Option(help="Goodput that the link carries, if known: 9.4Gbit of 10.", metavar="RATE")
+    ] = "",
     label: Annotated[str, typer.Option(help="A name for this run.", metavar="NAME")] = "",
     max_host_cpu: Annotated[
         str, typer.Option(help="Busy share of a machine where load ends: 70%.", metavar="SHARE")

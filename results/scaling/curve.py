@@ -13,7 +13,7 @@ import numpy as np
 
 from results.errors import NotAble
 from results.scaling import models
-from results.scaling.models import Array, Parameters
+from results.scaling.models import Array, Fitted, Parameters
 from results.scaling.unimodal import dips
 from results.statistics import t_quantile
 
@@ -22,6 +22,7 @@ REACH = 2  # times the largest N that was measured: no forecast beyond
 DRAWS, SEED = 1000, 20_160_731
 _FLOOR = 0.01  # what a window of seconds may be off by: an error below it is worth no parameter, and none is told
 _FULL = 0.95  # of the most that a curve reaches: from there on it is called full
+_ABOVE = 1.1  # of a line rate: a step that carries more disproves it
 
 
 class NoModel(NotAble):
@@ -59,16 +60,18 @@ class Candidate:
 
 
 class Curve:
-    """Throughput over N with a model through it. Raises NoModel, saying what is missing."""
+    """Throughput over N with a model through it. Raises NoModel, saying what is missing.
+
+    `line_rate`: the goodput that a link is known to carry. No forecast goes beyond it, and one step near it is a
+    ceiling, where else it takes two. What a ceiling is they show: what is said of a link may be off by its headers.
+    """
 
     def __init__(self, steps: Sequence[Step], *, line_rate: float = math.inf, seed: int = SEED) -> None:
         self.steps = tuple(sorted(steps, key=lambda step: step.n))
         self.line_rate = line_rate
-        _check(self.steps)
-        # At 95 % of a known line rate the line is what is seen, not the curve below it.
-        free = [step for step in self.steps if float(np.mean(step.values)) < _FULL * line_rate]
-        self._ns = np.array([step.n for step in (free or self.steps)], dtype=np.float64)
-        self._logs = [np.log(np.array(step.values)) for step in (free or self.steps)]
+        _check(self.steps, line_rate)
+        self._ns = np.array([step.n for step in self.steps], dtype=np.float64)
+        self._logs = [np.log(np.array(step.values)) for step in self.steps]
         self._counts = np.array([len(each) for each in self._logs], dtype=np.float64)
         self._fit(seed)
 
@@ -137,7 +140,7 @@ class Curve:
     def _fit(self, seed: int) -> None:
         means = np.array([[each.mean() for each in self._logs]])
         within = np.array([sum(float(((each - each.mean()) ** 2).sum()) for each in self._logs)])
-        found = {name: models.fitted(name, self._ns, means, self._counts) for name in models.NAMES}
+        found = self._fitted(means)
         scores = self._scores({name: each.distance for name, each in found.items()}, within)
         weights = _weights(scores)[:, 0]
         self.candidates = tuple(
@@ -154,6 +157,9 @@ class Curve:
         self._noise = math.hypot(math.sqrt(left / df), _FLOOR) * dice.standard_normal(DRAWS)
         self._resample(dice)
 
+    def _fitted(self, means: Array) -> dict[str, Fitted]:
+        return {name: models.fitted(name, self._ns, means, self._counts, self.line_rate) for name in models.NAMES}
+
     def _resample(self, dice: np.random.Generator) -> None:
         means = np.empty((DRAWS, len(self._ns)))
         within = np.zeros(DRAWS)
@@ -161,7 +167,7 @@ class Curve:
             again = resampled(logs, dice)
             means[:, place] = again.mean(axis=1)
             within += ((again - means[:, place, None]) ** 2).sum(axis=1)
-        found = {name: models.fitted(name, self._ns, means, self._counts) for name in models.NAMES}
+        found = self._fitted(means)
         weights = _weights(self._scores({name: each.distance for name, each in found.items()}, within))
         picked = (np.cumsum(weights, axis=0) < dice.random(DRAWS)[None, :]).sum(axis=0)
         values = np.empty((DRAWS, len(self._every)))
@@ -181,7 +187,8 @@ class Curve:
         return np.array(rows)
 
     def _at(self, found: Parameters, ns: Sequence[float] | Array) -> Array:
-        return np.minimum(found.values(ns), self.line_rate)
+        most = np.where(np.isfinite(found.ceiling), np.maximum(found.ceiling, self.line_rate), self.line_rate)
+        return np.minimum(found.values(ns), most[:, None])
 
     def _spread(self, centre: float, logs: Array) -> Between:
         """A 95 % interval of drawn logs about a centre, widened as Student's t is wider than the normal."""
@@ -238,7 +245,7 @@ def _first_full(values: Array) -> Array:
     return first
 
 
-def _check(steps: Sequence[Step]) -> None:
+def _check(steps: Sequence[Step], line_rate: float) -> None:
     counted = [step for step in steps if len(step.values) >= LEAST_TRIALS]
     if len({step.n for step in steps}) != len(steps):
         raise ValueError("two steps of one N")
@@ -250,6 +257,12 @@ def _check(steps: Sequence[Step]) -> None:
         raise NoModel(
             f"no model of {len(counted)} numbers of pairs: it takes {LEAST_NS}, with {LEAST_TRIALS} trials each{also}",
             hint="more values under `pairs:`, or more `repeats:`; what was measured stands",
+        )
+    most = max(steps, key=lambda step: float(np.mean(step.values)))
+    if (reached := float(np.mean(most.values))) > _ABOVE * line_rate:
+        raise NoModel(
+            f"{most.n} pairs carry {reached / 1e6:.0f} Mbit/s, more than the {line_rate / 1e6:.0f} Mbit/s of the line",
+            hint="--line-rate: the goodput that the link carries, or leave it out",
         )
     if found := dips(tuple((step.n, step.values) for step in steps)):
         n, before, after = found[0]

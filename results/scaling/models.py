@@ -8,6 +8,7 @@ Errors are relative (throughput scatters in proportion), so fits are of logs. A 
 mean log and their number only, so that a thousand resamples are fitted at once: arrays have shape (draws, values of N).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 NAMES = ("linear", "amdahl", "usl", "linear-ceiling", "amdahl-ceiling")  # from the simplest on
 COUNTS = {"linear": 1, "amdahl": 2, "usl": 3, "linear-ceiling": 2, "amdahl-ceiling": 3}  # parameters of each
-LEAST_AT_CEILING = 2  # values of N; one alone is as well the noise of that step
+LEAST_AT_CEILING = 2  # values of N; one alone is as well the noise of that step, unless it is at a known line's rate
+_NEAR_LINE = 0.05
 _ROUNDS = 5  # of Gauss-Newton; the start is the solution of the linear problem, off by the noise squared
 _LEAST_LINE = 1e-3  # of what was measured: keeps the logs of a bad start finite
 _RIDGE = 1e-12  # keeps a system solvable whose columns fall together
@@ -52,8 +54,10 @@ class Fitted:
     distance: Array
 
 
-def fitted(name: str, ns: Array, means: Array, counts: Array) -> Fitted:
+def fitted(name: str, ns: Array, means: Array, counts: Array, line: float = math.inf) -> Fitted:
     """One of NAMES laid through mean logs `means` of shape (draws, values of N), each the mean of `counts` trials.
+
+    `line` is a rate that is known to be a ceiling, about: a value of N within 5 % of it may be one alone.
 
     Where a model needs more values of N than there are, its distance is infinite.
     """
@@ -66,11 +70,14 @@ def fitted(name: str, ns: Array, means: Array, counts: Array) -> Fitted:
     if not ceiling:
         return _best([_smooth(columns, ns, means, counts)], ns, means, counts)
     cut = []
-    for below in range(len(columns) + (len(columns) > 1), len(ns) - LEAST_AT_CEILING + 1):
+    least = 1 if math.isfinite(line) else LEAST_AT_CEILING
+    for below in range(len(columns) + (len(columns) > 1), len(ns) - least + 1):
         under, over = counts.copy(), counts.copy()
         under[below:], over[:below] = 0.0, 0.0
         found = _smooth(columns, ns, means, under)
         full = np.exp(means @ over / over.sum())
+        if len(ns) - below < LEAST_AT_CEILING:
+            full[np.abs(np.log(full / line)) > _NEAR_LINE] = np.nan  # no fit
         cut.append(Parameters(found.gamma, found.sigma, found.kappa, full))
     return _best(cut, ns, means, counts) if cut else _nothing(len(means))
 

@@ -156,6 +156,37 @@ def test_a_known_line_rate_bounds_the_forecast(gamma: float, sigma: float, times
     assert curve.forecast(12).value <= usl(12, gamma, sigma, 0.0) * (1 + 1e-3)
 
 
+@pytest.mark.parametrize("said", [375e6, 382e6, 390e6, 400e6, 410e6])
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_a_line_rate_that_is_nearly_right_moves_no_forecast_out_of_its_interval(said: float, seed: int) -> None:
+    """A path that is full at 382 Mbit/s is so whatever the line was said to be."""
+    steps = scattered([min(n * 119e6, 382e6) for n in PAIRS], 0.01, seed)
+
+    curve = Curve(steps, line_rate=said)
+
+    assert curve.chosen.name == "linear-ceiling"
+    assert curve.forecast(12).low < 382e6 < curve.forecast(12).high
+    assert curve.forecast(12).value == pytest.approx(382e6, rel=0.01)
+
+
+def test_one_step_at_a_known_line_is_a_ceiling() -> None:
+    """It is the sixth alone that is full; without the line it might go on."""
+    steps = scattered([min(n * 100e6, 560e6) for n in PAIRS], 0.005, seed=7)
+
+    known, unknown = Curve(steps, line_rate=570e6), Curve(steps)
+
+    assert known.forecast(12).value == pytest.approx(560e6, rel=0.01)
+    assert known.forecast(12).high < 600e6 < unknown.forecast(12).high
+
+
+def test_a_line_rate_that_pairs_exceed_is_no_line_rate() -> None:
+    """What was measured stands against what was said."""
+    steps = scattered([min(n * 119e6, 382e6) for n in PAIRS], 0.01, seed=3)
+
+    with pytest.raises(NoModel, match=r"pairs carry 38\d Mbit/s, more than the 300 Mbit/s of the line"):
+        Curve(steps, line_rate=300e6)
+
+
 @settings(max_examples=12)
 @given(st.lists(st.floats(1e6, 1e10), min_size=2, max_size=6), st.integers(0, 1000))
 def test_means_of_resampled_trials_scatter_as_means_do(values: list[float], seed: int) -> None:
