@@ -133,8 +133,9 @@ def answered(
 
 
 def _curve(by_n: Mapping[int, Sequence[Mapping[str, float]]], line_rate: float, seed: int) -> tuple[Curve | None, str]:
-    steps = [Step(n, tuple(each["goodput"] for each in values if each.get("goodput", 0.0) > 0))
-             for n, values in by_n.items()]  # fmt: skip
+    steps = [Step(n, tuple(each["goodput"] for each in values if "goodput" in each)) for n, values in by_n.items()]
+    if nothing := next((step.n for step in steps if 0.0 in step.values), 0):
+        return None, f"{nothing} pairs carried nothing in a trial, and no model goes through 0"
     try:
         return Curve([step for step in steps if step.values], line_rate=line_rate, seed=seed), ""
     except NoModel as error:
@@ -250,13 +251,6 @@ def _shown(by_n: Mapping[int, object], most: int, reach: int) -> list[int]:
 
 
 def _row(n: int, known: _Known, terms: Sequence[Term], by_n: Mapping[int, Sequence[Mapping[str, float]]]) -> Row:
-    goodput = known.told("goodput")
-    between = None
-    if known.curve is not None:
-        between = known.curve.forecast(n)
-    elif goodput is not None and n <= goodput.reach:
-        low, high = np.quantile(goodput.drawn[:, n - 1], (0.025, 0.975))
-        between = Between(float(goodput.centre[n - 1]), float(low), float(high))
     values = {}
     for metric in KINDS:
         told = known.told(metric) if metric != "goodput" else None
@@ -269,7 +263,19 @@ def _row(n: int, known: _Known, terms: Sequence[Term], by_n: Mapping[int, Sequen
         found.append(None if value is None else term.holds(value))
     holds = False if False in found else None if None in found or not found else True
     seen = [each["goodput"] for each in by_n.get(n, ()) if "goodput" in each]
-    return Row(n, math.fsum(seen) / len(seen) if seen else None, between, values, holds, _headroom(terms, known, n))
+    mean = math.fsum(seen) / len(seen) if seen else None
+    return Row(n, mean, _goodput(known, n), values, holds, _headroom(terms, known, n))
+
+
+def _goodput(known: _Known, n: int) -> Between | None:
+    """None where nothing is known: the largest N may have no goodput, and then the curve ends before REACH times it."""
+    told = known.told("goodput")
+    if told is None or n > told.reach:
+        return None
+    if known.curve is not None:
+        return known.curve.forecast(n)
+    low, high = np.quantile(told.drawn[:, n - 1], (0.025, 0.975))
+    return Between(float(told.centre[n - 1]), float(low), float(high))
 
 
 def _headroom(terms: Sequence[Term], known: _Known, n: int) -> float | None:
@@ -279,4 +285,5 @@ def _headroom(terms: Sequence[Term], known: _Known, n: int) -> float | None:
         return None
     if known.curve is not None:
         return known.curve.headroom(n, demand=max(bounds))
-    return 1.0 - max(bounds) / float(told.centre[n - 1])
+    carried = float(told.centre[n - 1])
+    return 1.0 - max(bounds) / carried if carried else None

@@ -228,6 +228,23 @@ def test_a_bound_of_which_nothing_is_known_is_told_beside_the_answer_of_the_othe
     assert all(row.holds is not True for row in found.rows)
 
 
+def test_a_number_of_pairs_that_carries_nothing_is_answered_all_the_same() -> None:
+    """It has no logarithm, so there is no model; that seven carry nothing is known."""
+    found = answered(parse("goodput>=300Mbit per vm"), [*trials(), *(Loaded(7, {"goodput": 0.0}) for _ in range(3))])
+
+    assert found.curve is None
+    assert "7 pairs carried nothing in a trial" in found.no_model
+    assert (of(found).value, [term.metric for term in found.limited_by]) == (6, ["goodput"])
+
+
+def test_the_curve_is_asked_no_further_than_twice_what_it_was_laid_through() -> None:
+    """With seven pairs nothing is known of goodput, and the model of one to six ends at twelve."""
+    found = answered(parse("goodput>=300Mbit per vm, cpu<=90%"), [*trials(), *(Loaded(7, {"cpu": 0.7}),) * 3])
+
+    assert {row.n: row.goodput is None for row in found.rows if row.n > 6} == {7: False, 8: False, 10: False, 14: True}
+    assert found.headroom is not None
+
+
 def test_headroom_is_of_goodput_at_the_answer() -> None:
     """Five VMs of 300 Mbit/s of the 2.97 Gbit/s that the path carries: half is left."""
     found = answered(parse("goodput>=300Mbit per vm, p99<=1.65ms"), trials())
