@@ -156,7 +156,7 @@ def _tell(screen: Screen, found: "Findings", others: "list[Findings]") -> None:
     for line in told.curve_lines(found.answer):
         screen.line(line)
     for each in found.answer.allowed:
-        screen.line(f"  {told.bound(each)}")
+        screen.line(f"  {told.bound(each, found.answer.measured)}")
     for line in found.symptoms:
         screen.line(f"With {found.symptoms_at} pairs: {line}")
     for n, why in found.lost:
@@ -169,7 +169,7 @@ def _tell(screen: Screen, found: "Findings", others: "list[Findings]") -> None:
         screen.table("side by side", *beside.table((found, *others)))
     if down := told.down(found.down, found.outages):
         screen.line(down)
-    screen.line(told.sentence(found.answer, found.symptoms), "bold")
+    screen.line(told.sentence(found.answer, found.symptoms, found.symptoms_at), "bold")
 
 
 def _ended(found: "Findings") -> list[str]:
@@ -186,7 +186,7 @@ def _document(found: "Findings", others: "list[Findings]") -> dict[str, object]:
 
     lost = [{"pairs": n, "cause": why} for n, why in found.lost]
     down = None if found.down is None else {**told.document(found.down, {}, ()), "outages_s": list(found.outages)}
-    own = told.document(found.answer, found.costs, found.symptoms, found.transfers)
+    own = told.document(found.answer, found.costs, found.symptoms, found.symptoms_at, found.transfers)
     own |= {"run_id": found.run.run_id, "plan": found.run.plan_name, "label": found.run.label}
     return {**own, "one_leg_down": down, "lost": lost, "load_ended": _ended(found),
             "beside": [_document(each, []) for each in others]}  # fmt: skip

@@ -69,6 +69,7 @@ class Answer:
     limited_by: tuple[Term, ...]  # those that do not hold at one more
     rows: tuple[Row, ...]
     curve: Curve | None
+    measured: int  # the largest N
     no_model: str = ""
 
     @property
@@ -129,7 +130,7 @@ def answered(
         allowed.append(Allowed(term, _count(centre, drawn, told.reach)))
     most, limited = _together(ends, [known.told(each[0].metric) for each in ends]) if ends else (None, ())
     rows = tuple(_row(n, known, terms, by_n) for n in _shown(by_n, most.value if most else 0, reach))
-    return Answer(most, tuple(allowed), limited, rows, curve, no_model)
+    return Answer(most, tuple(allowed), limited, rows, curve, max(by_n), no_model)
 
 
 def _curve(by_n: Mapping[int, Sequence[Mapping[str, float]]], line_rate: float, seed: int) -> tuple[Curve | None, str]:

@@ -16,7 +16,7 @@ def table(runs: Sequence[Findings]) -> tuple[tuple[str, ...], list[tuple[str, ..
     told_apart = [(f"plan: {key}", *(_plain(each.run.plan.get(key)) for each in runs)) for key in _differing(runs)]
     facts = [(fact, *(each.run.machine.get(fact, DASH) for each in runs)) for fact in _FACTS]
     said = [
-        ("answer", *(told.sentence(each.answer, each.symptoms) for each in runs)),
+        ("answer", *(told.sentence(each.answer, each.symptoms, each.symptoms_at) for each in runs)),
         ("with one leg down", *(told.down(each.down) or DASH for each in runs)),
     ]
     shown = [row for row in (*plain, *told_apart, *facts) if len(set(row[1:])) > 1]

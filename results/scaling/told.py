@@ -28,8 +28,11 @@ _COLUMNS = ("pairs", "measured", "goodput_bps", "goodput_forecast_bps", "forecas
             "level_holds")  # fmt: skip
 
 
-def sentence(answer: Answer, symptoms: Sequence[str] = ()) -> str:
-    """`11 VMs (95 %: 10–12), limited by goodput>=1Gbit per vm: softirq-bound …`."""
+def sentence(answer: Answer, symptoms: Sequence[str] = (), at: int = 0) -> str:
+    """`11 VMs (95 %: 10–12), limited by goodput>=1Gbit per vm; with 12 pairs softirq-bound: …`.
+
+    `symptoms` are of the trials `at` so many pairs: left out where the answer reaches as far.
+    """
     unknown = "; ".join(
         f"nothing can be said of {each.term.text}: {each.unknown}" for each in answer.allowed if each.unknown
     )
@@ -37,26 +40,45 @@ def sentence(answer: Answer, symptoms: Sequence[str] = ()) -> str:
         if unknown:
             return f"{unknown[0].upper()}{unknown[1:]}"
         return "No service level was asked for: --slo 'goodput>=1Gbit per vm, p99<=2ms' answers how many fit."
-    why = f": {symptoms[0]}" if symptoms else ""
+    return "; ".join(filter(None, (_ending(answer, answer.most, symptoms, at), unknown)))
+
+
+def _ending(answer: Answer, most: Count, symptoms: Sequence[str], at: int) -> str:
     if answer.limited_by:
         bounds = " and ".join(term.text for term in answer.limited_by)
-        ends = f"limited by {bounds}{why}"
-    else:
-        ends = "and no bound was reached: more pairs would have to be measured"
-    return "; ".join(filter(None, (f"{count(answer.most)}, {ends}", unknown)))
+        why = f"; with {at} {'pairs' if at != 1 else 'pair'} {symptoms[0]}" if symptoms and at > most.value else ""
+        return f"{count(most, answer.measured)}, limited by {bounds}{why}"
+    if most.value > answer.measured:
+        return f"{_vms(answer.measured)} were measured and no bound was reached; {_going_on(most)}"
+    return f"{count(most, answer.measured)}, and no bound was reached: more pairs would have to be measured"
 
 
-def count(most: Count) -> str:
-    """`11 VMs (95 %: 10–12)`, `6 VMs or more`, `no VM`."""
-    vms = f"{most.value} VM{'s' if most.value != 1 else ''}" if most.value else "no VM"
+def count(most: Count, measured: int) -> str:
+    """`11 VMs (95 %: 10–12)`, `6 VMs or more`, `no VM`; `measured`: the largest N, beyond which it is a forecast."""
+    if most.open and most.value > measured:
+        return f"{_vms(measured)} or more; {_going_on(most)}"
     if most.open:
-        return f"{vms} or more" if most.value else vms
-    return f"{vms} (95 %: {most.low}–{most.high})" if most.low != most.high else f"{vms} (95 %: {most.low})"
+        return f"{_vms(most.value)} or more{_at_least(most)}"
+    between = f"{most.low}–{most.high}" if most.low != most.high else f"{most.low}"
+    ahead = f"; {measured} were measured" if most.value > measured else ""
+    return f"{_vms(most.value)} (95 %: {between}{ahead})"
 
 
-def bound(each: Allowed) -> str:
+def _vms(n: int) -> str:
+    return f"{n} VM{'s' if n != 1 else ''}" if n else "no VM"
+
+
+def _going_on(most: Count) -> str:
+    return f"{most.value} or more{_at_least(most)} if the curve goes on so"
+
+
+def _at_least(most: Count) -> str:
+    return f" (95 %: {most.low} or more)" if most.low < most.value else ""
+
+
+def bound(each: Allowed, measured: int) -> str:
     """What one bound alone allows, in a line."""
-    return f"{each.term.text}: {each.unknown or count(each.most)}"
+    return f"{each.term.text}: {each.unknown or count(each.most, measured)}"
 
 
 def curve_lines(answer: Answer) -> tuple[str, ...]:
@@ -178,15 +200,18 @@ def as_mapping(row: Row, cost: float | None, tcp: Transfer | None = None) -> dic
 
 
 def document(
-    answer: Answer, costs: Mapping[int, float], symptoms: Sequence[str], tcp: Mapping[int, Transfer] = _NOTHING
-) -> dict[str, object]:
-    """The answer for machines: `capacity --json`."""
+    answer: Answer, costs: Mapping[int, float], symptoms: Sequence[str], at: int = 0,
+    tcp: Mapping[int, Transfer] = _NOTHING,
+) -> dict[str, object]:  # fmt: skip
+    """The answer for machines: `capacity --json`; `symptoms` as of `sentence`."""
     curve = answer.curve
     return {
-        "answer": sentence(answer, symptoms),
+        "answer": sentence(answer, symptoms, at),
         "vms": None if answer.most is None else asdict(answer.most),
+        "measured": answer.measured,
         "limited_by": [term.text for term in answer.limited_by],
         "bottleneck": list(symptoms),
+        "bottleneck_at": at if symptoms else None,
         "bounds": [{"bound": each.term.text, **asdict(each.most), "unknown": each.unknown} for each in answer.allowed],
         "headroom": answer.headroom,
         "model": None

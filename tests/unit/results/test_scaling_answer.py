@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -226,6 +227,32 @@ def test_a_bound_of_which_nothing_is_known_is_told_beside_the_answer_of_the_othe
 
     assert told.sentence(found) == said
     assert all(row.holds is not True for row in found.rows)
+
+
+def test_a_straight_line_beyond_what_was_measured_is_told_as_a_forecast() -> None:
+    """The path may be full at seven: none of six VMs could have shown it."""
+    found = answered(parse("goodput>=800Mbit per vm, p99<=100ms"), trials(full=7.0))
+    alone = answered(parse("goodput>=800Mbit per vm"), trials(full=7.0))
+
+    assert told.sentence(found) == "6 VMs or more, and no bound was reached: more pairs would have to be measured"
+    assert told.sentence(alone) == ("6 VMs were measured and no bound was reached; 12 or more if the curve goes on so")
+    assert told.bound(alone.allowed[0], alone.measured) == (
+        "goodput>=800Mbit per vm: 6 VMs or more; 12 or more if the curve goes on so"
+    )
+
+
+def test_symptoms_are_told_with_the_number_of_pairs_that_showed_them() -> None:
+    """What six pairs show is no reason for an answer of nine, which nobody measured."""
+    within = answered(parse("goodput>=880Mbit per vm"), trials())
+    beyond = answered(parse("goodput>=300Mbit per vm"), trials())
+
+    assert told.sentence(within, ["line-rate: full"], 4) == (
+        "3 VMs (95 %: 3), limited by goodput>=880Mbit per vm; with 4 pairs line-rate: full"
+    )
+    assert re.fullmatch(
+        r"9 VMs \(95 %: \d+–\d+; 6 were measured\), limited by goodput>=300Mbit per vm",
+        told.sentence(beyond, ["line-rate: full"], 6),
+    )
 
 
 def test_a_number_of_pairs_that_carries_nothing_is_answered_all_the_same() -> None:
