@@ -38,7 +38,7 @@ def findings(store: Store, name: str, terms: Sequence[Term], *, line_bps: float 
     legs = int(str(run.plan.get("legs", 1)))
     down = kept.loaded(trials, arms.DOWN)
     return Findings(
-        run, known, tuple(terms), answer, costs, _symptoms(store, run, trials, at), at, kept.lost(trials),
+        run, known, tuple(terms), answer, costs, _symptoms(store, run, trials, at, line_bps), at, kept.lost(trials),
         transfers(trials, pace_bps=_mbit(run, "rate_mbit") * 1e6, line_bps=_line_bps(run, line_bps)),
         [pause for each in trials if (pause := each.value(f"{arms.DOWN}.outage")) is not None],
         answered(terms, down, line_rate=line_bps * (legs - 1) / legs) if down else None,
@@ -64,12 +64,12 @@ def _limit_seen(most: int, measured: Sequence[int]) -> int:
     return min((n for n in measured if n > most), default=max(measured))
 
 
-def _symptoms(store: Store, run: Run, trials: Sequence[Trial], n: int) -> tuple[str, ...]:
+def _symptoms(store: Store, run: Run, trials: Sequence[Trial], n: int, line_bps: float) -> tuple[str, ...]:
     """`softirq-bound: cpu3 spent 99 % …`, by bench.diagnosis, of the trials with so many pairs."""
     found = []
     for each in trials:
         if each.status == "done" and arms.pairs(each.arm) == n:
             values: Mapping[str, float] = {sample.name: sample.value for sample in reversed(each.samples)}
             found.append(diagnosis.evidence(values, each.flags, store.raw(each.trial_id)))
-    path = diagnosis.Path(rate_bps=_link_bps(run))
+    path = diagnosis.Path(rate_bps=_line_bps(run, line_bps) / diagnosis.OF_HEADERS)
     return tuple(f"{each.symptom}: {each.evidence}" for each in diagnosis.diagnose(found, path))

@@ -6,7 +6,7 @@ from results.scaling import told
 from results.scaling.page import Findings
 from results.units import DASH, digits, quantity
 
-_FACTS = ("kernel", "cpus", "cpu")
+_FACTS = ("kernel", "cpus", "cpuinfo")  # of bench.facts.machine
 
 
 def table(runs: Sequence[Findings]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -15,11 +15,13 @@ from bench.capacity import density
 from bench.capacity.findings import findings
 from bench.capacity.plan import parse
 from bench.document import read
+from bench.facts import machine
+from bench.hosts.local import Local
 from bench.run import FactsMoved
 from nettune.capacity import same_machine
 from results.errors import WrongInput
 from results.records import Run, Sample
-from results.scaling import told
+from results.scaling import beside, told
 from results.scaling.arms import DOWN, PROBE, arm
 from results.scaling.page import page
 from results.scaling.slo import parse as level
@@ -46,17 +48,18 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 def kept(
-    store: Store, *, fails: bool = False, run_id: str = "20260101-000000-aaaa", cost: float = 0.1, legs: int = 1
-) -> str:
+    store: Store, *, fails: bool = False, run_id: str = "20260101-000000-aaaa", cost: float = 0.1, legs: int = 1,
+    text: str = PLAN, cpu: str = "one CPU",
+) -> str:  # fmt: skip
     """A run of 1 … 6 pairs under 382 Mbit/s; with `fails` one trial with 5 pairs failed, and one is on its way.
 
     Of two legs one is taken away, and what is left carries 191 Mbit/s.
     """
-    plan = parse(read(PLAN + (f"legs: {legs}\nleg_down: on\n" if legs > 1 else ""), "kept.yaml"))
+    plan = parse(read(text + (f"legs: {legs}\nleg_down: on\n" if legs > 1 else ""), "kept.yaml"))
     dice = random.Random(11)
     store.begin_run(
         Run(run_id, plan.name, plan.document, density.design(plan), 1, "running", time.time(), None, "test", (),
-            {"kernel": "Linux", "idle CPU cores": "0.10"}, notes=("A note.",))
+            {"kernel": "Linux", "cpuinfo": cpu, "idle CPU cores": "0.10"}, notes=("A note.",))
     )  # fmt: skip
     for block in range(plan.repeats):
         store.begin_block(run_id, plan.layout, block, 0, [arm(n) for n in plan.pairs])
@@ -212,6 +215,30 @@ def test_a_known_line_rate_bounds_the_forecast(program: Program, tmp_path: Path)
     found = json.loads(program(*words, "--json").require().stdout)
 
     assert max(row["goodput_forecast_bps"] for row in found["rows"]) == pytest.approx(382e6, rel=0.01)
+
+
+@pytest.mark.parametrize(("line_bps", "seen"), [(math.inf, False), (383e6, True), (9.4e9, False)])
+def test_a_line_that_is_full_is_named_where_the_operator_alone_knows_it(
+    tmp_path: Path, line_bps: float, seen: bool
+) -> None:
+    """As on a Proxmox VE, whose plans have no uplink of their own."""
+    bare = PLAN.replace("layout: across\nuplink_mbit: 400", "layout: same")
+    with opened(str(tmp_path / "nettune.db")) as store:
+        found = findings(store, kept(store, text=bare), level(SLO), line_bps=line_bps)
+
+    assert any(each.startswith("line-rate: ") for each in found.symptoms) == seen
+
+
+def test_another_model_of_cpu_is_seen_side_by_side(tmp_path: Path) -> None:
+    """What the machines tell of themselves and is not alike, by the names of those facts."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        every = [findings(store, kept(store, run_id=f"20260101-000000-{cpu}", cpu=cpu), level(SLO))
+                 for cpu in ("aaaa", "bbbb")]  # fmt: skip
+    _, rows = beside.table(every)
+
+    assert ("cpuinfo", "aaaa", "bbbb") in rows
+    assert not [row for row in rows if row[0] == "kernel"]
+    assert {row[0] for row in rows if row[0] in {"kernel", "cpus", "cpuinfo"}} <= set(machine.read(Local()))
 
 
 @pytest.mark.parametrize(
