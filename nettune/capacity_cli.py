@@ -148,9 +148,13 @@ def _tell(screen: Screen, found: "Findings", others: "list[Findings]") -> None:
     from bench.capacity.step import STOPPED
     from results.scaling import beside, told
 
-    headings, rows = told.table(found.answer, found.costs)
+    headings, rows = told.table(found.answer, found.counted.costs)
     screen.table("", [f"#{each}" for each in headings], rows)
-    headings, rows = told.tcp_table(found.transfers)
+    headings, rows = told.split_table(found.counted.splits)
+    if rows:
+        screen.table("CPU in cores, of all machines; packets that queues dropped; the least pair",
+                     [f"#{each}" for each in headings], rows)  # fmt: skip
+    headings, rows = told.tcp_table(found.counted.transfers)
     if rows:
         screen.table("TCP by RFC 6349", [f"#{each}" for each in headings], rows)
     for line in told.curve_lines(found.answer):
@@ -183,10 +187,13 @@ def _ended(found: "Findings") -> list[str]:
 def _document(found: "Findings", others: "list[Findings]") -> dict[str, object]:
     """With what was put beside it as documents of their own."""
     from results.scaling import told
+    from results.scaling.counted import Counted
 
     lost = [{"pairs": n, "cause": why} for n, why in found.lost]
-    down = None if found.down is None else {**told.document(found.down, {}, ()), "outages_s": list(found.outages)}
-    own = told.document(found.answer, found.costs, found.symptoms, found.symptoms_at, found.transfers)
+    down = (
+        None if found.down is None else {**told.document(found.down, Counted(), ()), "outages_s": list(found.outages)}
+    )
+    own = told.document(found.answer, found.counted, found.symptoms, found.symptoms_at)
     own |= {"run_id": found.run.run_id, "plan": found.run.plan_name, "label": found.run.label}
     return {**own, "one_leg_down": down, "lost": lost, "load_ended": _ended(found),
             "beside": [_document(each, []) for each in others]}  # fmt: skip
@@ -201,6 +208,6 @@ def _written(found: "Findings", others: "list[Findings]", folder: Path) -> tuple
 
     html, table, shown = (folder / f"capacity.{ending}" for ending in ("html", "csv", "json"))
     write(html, page(found, others))
-    write(table, told.spreadsheet(found.answer, found.costs, found.transfers))
+    write(table, told.spreadsheet(found.answer, found.counted))
     write(shown, json.dumps(_document(found, others), indent=1, ensure_ascii=False) + "\n")
     return html, table, shown

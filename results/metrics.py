@@ -118,6 +118,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("cpu_softirq", "cores", "lower", "CPU in soft interrupts, from /proc/stat", "softirq CPU"),
         Metric("cpu_system", "cores", "lower", "CPU in the kernel, from /proc/stat", "system CPU"),
         Metric("cpu_user", "cores", "lower", "CPU in user space without guests, from /proc/stat", "user CPU"),
+        Metric("cpu_vhost", "cores", "lower", "CPU of the threads that carry guests' packets, from /proc", "vhost CPU"),
         Metric("cpu_guest", "cores", "lower", "CPU given to guests, from /proc/stat", "guest CPU"),
         Metric("cpu_steal", "cores", "lower", "CPU withheld by the hypervisor, from /proc/stat", "stolen CPU"),
         Metric(

@@ -8,6 +8,7 @@ from results.errors import WrongInput
 from results.records import Run, Trial
 from results.scaling import arms, kept
 from results.scaling.answer import answered
+from results.scaling.counted import Counted, splits
 from results.scaling.page import Findings
 from results.scaling.slo import Term
 from results.scaling.transfers import transfers
@@ -33,13 +34,16 @@ def findings(store: Store, name: str, terms: Sequence[Term], *, line_bps: float 
         why = next((why for _, why in kept.lost(trials)), "none was finished")
         raise WrongInput(f"run {run.run_id} has no trial to answer from: {why}", hint=f"--resume {run.run_id}")
     answer = answered(terms, known, line_rate=line_bps)
-    costs = kept.costs(trials, float(run.machine.get(IDLE, "0")))
+    counted = Counted(
+        kept.costs(trials, float(run.machine.get(IDLE, "0"))),
+        transfers(trials, pace_bps=_mbit(run, "rate_mbit") * 1e6, line_bps=_line_bps(run, line_bps)),
+        splits(trials),
+    )
     at = _limit_seen(answer.most.value if answer.most else max(each.n for each in known), [each.n for each in known])
     legs = int(str(run.plan.get("legs", 1)))
     down = kept.loaded(trials, arms.DOWN)
     return Findings(
-        run, known, tuple(terms), answer, costs, _symptoms(store, run, trials, at, line_bps), at, kept.lost(trials),
-        transfers(trials, pace_bps=_mbit(run, "rate_mbit") * 1e6, line_bps=_line_bps(run, line_bps)),
+        run, known, tuple(terms), answer, counted, _symptoms(store, run, trials, at, line_bps), at, kept.lost(trials),
         [pause for each in trials if (pause := each.value(f"{arms.DOWN}.outage")) is not None],
         answered(terms, down, line_rate=line_bps * (legs - 1) / legs) if down else None,
     )  # fmt: skip

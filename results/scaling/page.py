@@ -1,7 +1,7 @@
 """A density run as one HTML file: the answer, the curves, the table. No request leaves it, nothing runs in it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -11,8 +11,8 @@ from markupsafe import Markup
 from results.records import Run
 from results.scaling import told
 from results.scaling.answer import Answer, Loaded
+from results.scaling.counted import Counted
 from results.scaling.slo import Term
-from results.scaling.transfers import Transfer
 from results.series import Chart
 from results.summary import plain
 from results.units import iso
@@ -29,11 +29,10 @@ class Findings:
     trials: Sequence[Loaded]
     terms: Sequence[Term]
     answer: Answer
-    costs: Mapping[int, float]
+    counted: Counted
     symptoms: Sequence[str]
     symptoms_at: int
     lost: Sequence[tuple[int, str]]
-    transfers: Mapping[int, Transfer] = field(default_factory=dict)
     outages: Sequence[float] = ()  # s, the longest of a pair in each trial whose leg was taken
     down: Answer | None = None  # the same question to the windows with one leg down
 
@@ -49,7 +48,7 @@ def page(found: Findings, others: Sequence[Findings] = ()) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    headings, rows = told.table(found.answer, found.costs)
+    headings, rows = told.table(found.answer, found.counted.costs)
     return environment.get_template("capacity.html.j2").render(
         run=found.run,
         started=iso(found.run.started_at),
@@ -65,7 +64,8 @@ def page(found: Findings, others: Sequence[Findings] = ()) -> str:
         pictures=[_picture(chart) for chart in _charts(found)],
         headings=headings,
         rows=rows,
-        tcp=told.tcp_table(found.transfers),
+        split=told.split_table(found.counted.splits),
+        tcp=told.tcp_table(found.counted.transfers),
         beside=beside.table((found, *others)) if others else None,
         plan=yaml.safe_dump(plain(found.run.plan), sort_keys=False, allow_unicode=True),
     )

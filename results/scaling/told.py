@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from results.scaling.answer import Allowed, Answer, Count, Row
+from results.scaling.counted import Counted, Split
 from results.scaling.curve import Between, Candidate, Curve
 from results.scaling.transfers import Transfer
 from results.units import DASH, Scale, digits, quantity, scale
@@ -19,13 +20,14 @@ _MODELS = {
     "amdahl-ceiling": "Amdahl's law up to a ceiling",
 }
 _PLACES = {"saturation": "95 % of the most is reached at", "knee": "The knee is at", "peak": "The peak is at"}
-_NOTHING: Mapping[int, Transfer] = {}
 _SHOWN = (("p50", "density.rtt_p50", "s"), ("p99", "density.rtt_p99", "s"), ("loss", "density.loss", "1"),
           ("cpu", "density.cpu_share", "1"))  # fmt: skip
 _COLUMNS = ("pairs", "measured", "goodput_bps", "goodput_forecast_bps", "forecast_low_bps", "forecast_high_bps",
             "goodput_per_pair_bps", "p50_s", "p99_s", "loss", "cpu", "fairness", "cores_per_10gbit",
-            "connections_per_s", "transfer_time_ratio", "tcp_efficiency", "buffer_delay", "headroom",
-            "level_holds")  # fmt: skip
+            "connections_per_s", "transfer_time_ratio", "tcp_efficiency", "buffer_delay", "cpu_softirq_cores",
+            "cpu_vhost_cores", "cpu_system_cores", "cpu_user_cores", "cpu_guest_cores", "cpu_steal_cores",
+            "dropped_packets", "goodput_least_bps", "headroom", "level_holds")  # fmt: skip
+_CPU = ("softirq", "vhost", "system", "user", "guest", "steal")
 
 
 def sentence(answer: Answer, symptoms: Sequence[str] = (), at: int = 0) -> str:
@@ -129,6 +131,22 @@ def tcp_table(found: Mapping[int, Transfer]) -> tuple[tuple[str, ...], list[tupl
     return ("pairs", "transfer time ratio", "TCP efficiency", "buffer delay"), rows
 
 
+def split_table(found: Mapping[int, Split]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """CPU by kind in cores, packets dropped, the least pair's goodput; no rows where no trial has any."""
+    used = scale("goodput", "bit/s", [each.least or 0.0 for each in found.values()])
+    rows: list[tuple[str, ...]] = [
+        (
+            str(n),
+            *(DASH if (cores := getattr(each, kind)) is None else digits(cores) for kind in _CPU),
+            DASH if each.dropped is None else digits(each.dropped),
+            DASH if each.least is None else digits(each.least / used.factor),
+        )
+        for n, each in found.items()
+        if each != Split()
+    ]
+    return ("pairs", *_CPU, "dropped", f"least, {used.label}"), rows
+
+
 def table(answer: Answer, costs: Mapping[int, float]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Headings and rows; goodput in one unit throughout, a number that is not measured but forecast with a ~."""
     every = [row.seen or (row.goodput.value if row.goodput else 0.0) for row in answer.rows]
@@ -165,19 +183,20 @@ def _cells(row: Row, cost: float | None, used: Scale, *, opened: bool) -> tuple[
     )
 
 
-def spreadsheet(answer: Answer, costs: Mapping[int, float], tcp: Mapping[int, Transfer] = _NOTHING) -> str:
+def spreadsheet(answer: Answer, counted: Counted) -> str:
     """CSV of the same in base units; empty where nothing is known."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for row in answer.rows:
-        made = as_mapping(row, costs.get(row.n), tcp.get(row.n))
+        made = as_mapping(row, counted)
         writer.writerow(["" if made[name] is None else made[name] for name in _COLUMNS])
     return text.getvalue()
 
 
-def as_mapping(row: Row, cost: float | None, tcp: Transfer | None = None) -> dict[str, object]:
+def as_mapping(row: Row, counted: Counted) -> dict[str, object]:
     """A row by column, for machines."""
+    tcp, split = counted.transfers.get(row.n, Transfer()), counted.splits.get(row.n, Split())
     found, goodput = row.goodput, row.seen if row.seen is not None else row.goodput.value if row.goodput else None
     return {
         "pairs": row.n,
@@ -189,20 +208,20 @@ def as_mapping(row: Row, cost: float | None, tcp: Transfer | None = None) -> dic
         "goodput_per_pair_bps": goodput / row.n if goodput is not None else None,
         **{f"{word}_s" if word.startswith("p") else word: row.values.get(word)
            for word in ("p50", "p99", "loss", "cpu", "fairness")},
-        "cores_per_10gbit": cost,
+        "cores_per_10gbit": counted.costs.get(row.n),
         "connections_per_s": row.values.get("connections"),
-        "transfer_time_ratio": tcp.ratio if tcp else None,
-        "tcp_efficiency": tcp.efficiency if tcp else None,
-        "buffer_delay": tcp.buffer_delay if tcp else None,
+        "transfer_time_ratio": tcp.ratio,
+        "tcp_efficiency": tcp.efficiency,
+        "buffer_delay": tcp.buffer_delay,
+        **{f"cpu_{kind}_cores": getattr(split, kind) for kind in _CPU},
+        "dropped_packets": split.dropped,
+        "goodput_least_bps": split.least,
         "headroom": row.headroom,
         "level_holds": row.holds,
     }  # fmt: skip
 
 
-def document(
-    answer: Answer, costs: Mapping[int, float], symptoms: Sequence[str], at: int = 0,
-    tcp: Mapping[int, Transfer] = _NOTHING,
-) -> dict[str, object]:  # fmt: skip
+def document(answer: Answer, counted: Counted, symptoms: Sequence[str], at: int = 0) -> dict[str, object]:
     """The answer for machines: `capacity --json`; `symptoms` as of `sentence`."""
     curve = answer.curve
     return {
@@ -226,7 +245,7 @@ def document(
             **{name: found and asdict(found) for name, found in _places(curve)},
         },
         "no_model": answer.no_model,
-        "rows": [as_mapping(row, costs.get(row.n), tcp.get(row.n)) for row in answer.rows],
+        "rows": [as_mapping(row, counted) for row in answer.rows],
     }
 
 

@@ -72,6 +72,8 @@ def kept(
                 "goodput": min(n * 119e6, 382e6) * math.exp(dice.gauss(0, 0.01)), "rtt_p50": 1e-3 * n,
                 "rtt_p99": 4e-3 * n, "loss": 0.0, "cpu_share": 0.12 * n, "fairness": 0.99, "cpu_busy": 0.1 + cost * n,
                 "connections": 1000.0 * min(n, 4), "tcp_efficiency": 0.99, "tcp_rtt": 2e-3, "base_rtt": 1e-3,
+                "cpu_softirq": 0.05 * n, "cpu_vhost": 0.02 * n, "dropped_packets": 100.0 * (n > 3),
+                "goodput_least": 119e6 / n,
             }  # fmt: skip
             samples = tuple(Sample(PROBE, name, value, "1", "all", "-", 4.0) for name, value in values.items())
             if legs > 1:
@@ -205,6 +207,24 @@ def test_connections_and_rfc_6349_are_in_the_answer(program: Program, tmp_path: 
     assert rows[2]["transfer_time_ratio"] == pytest.approx(240 / 238, rel=0.02)  # what the pace asks for
     assert rows[6]["transfer_time_ratio"] == pytest.approx(382.6 / 382, rel=0.02)  # what the link carries
     assert (rows[3]["tcp_efficiency"], rows[3]["buffer_delay"]) == (pytest.approx(0.99), pytest.approx(1.0))
+
+
+def test_what_it_took_is_shown_by_number_of_pairs(program: Program, tmp_path: Path) -> None:
+    """CPU by kind, drops and the least pair: on the screen, on the page, in the spreadsheet and in the document."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        kept(store)
+    out = tmp_path / "out"
+    done = program("capacity", "--from", "last", "--slo", SLO, "--out", str(out)).require()
+    rows = list(csv.DictReader(io.StringIO((out / "capacity.csv").read_text(encoding="utf-8"))))
+    document = json.loads((out / "capacity.json").read_text(encoding="utf-8"))
+
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["4", "0.200", "0.0800", "–", "–", "–", "–", "100", "29.8"] in lines
+    names = ("cpu_softirq_cores", "cpu_vhost_cores", "dropped_packets", "goodput_least_bps")
+    assert [float(rows[3][name]) for name in names] == pytest.approx([0.2, 0.08, 100.0, 29.75e6])
+    assert (rows[3]["cpu_guest_cores"], rows[-1]["dropped_packets"]) == ("", "")
+    assert (document["rows"][5]["cpu_vhost_cores"], document["rows"][5]["cpu_steal_cores"]) == (0.12, None)
+    assert "What it took" in (out / "capacity.html").read_text(encoding="utf-8")
 
 
 def test_a_known_line_rate_bounds_the_forecast(program: Program, tmp_path: Path) -> None:
