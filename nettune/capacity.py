@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench import ready
@@ -28,7 +28,9 @@ from nettune.places import Places
 from nettune.wiring import ended_in, revision
 from results.errors import NotAble, WrongInput
 from results.records import Run
+from results.scaling.arms import PROFILES
 from results.store import Store
+from tuning.applying import keeping
 
 _IDLE_S = 1.0  # measured before the first trial
 _TOOLS = (Command(("iperf3", "--version")), Command(("irtt", "version")))
@@ -195,10 +197,23 @@ def _notes(plan: DensityPlan, lab: Dense, local: Local) -> tuple[str, ...]:
     return (*_NOTES, *vms.notes(plan.vms))
 
 
+def profiles_applied(hosts: Sequence[Host]) -> str:
+    """`pve1: mine`, or `none`: what nettune applied to these machines and stands there. What cannot be read is told."""
+    found = []
+    for host in hosts:
+        try:
+            names = [each.profile for each in keeping.changes(host) if each.stands]
+        except NotAble as error:
+            names = [f"not known ({error})"]
+        found += [f"{host.name}: {', '.join(names)}"] if names else []
+    return "; ".join(found) or "none"
+
+
 def _run(order: Order, run_id: str, lab: Dense, end: Host) -> Run:
     """Of its machine: of this one, or of a guest, the nodes' own being told beside it."""
     plan, local = order.plan, Local()
-    idle = _idle((local,) if lab.machines is None else lab.machines)
+    machines = (local,) if lab.machines is None else lab.machines
+    applied = {PROFILES: profiles_applied(machines)} if machines else {}
     return Run(
         run_id=run_id,
         plan_name=plan.name,
@@ -210,7 +225,7 @@ def _run(order: Order, run_id: str, lab: Dense, end: Host) -> Run:
         ended_at=None,
         revision=revision(local),
         skipped=(),
-        machine={**machine.read(end), IDLE: f"{idle:.2f}", **lab.told, **order.safety.told},
+        machine={**machine.read(end), IDLE: f"{_idle(machines):.2f}", **applied, **lab.told, **order.safety.told},
         notes=_notes(plan, lab, local),
         label=order.label,
     )

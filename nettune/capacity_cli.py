@@ -173,7 +173,7 @@ def _tell(screen: Screen, found: "Findings", others: "list[Findings]") -> None:
         screen.table("side by side", *beside.table((found, *others)))
     if down := told.down(found.down, found.outages):
         screen.line(down)
-    screen.line(told.sentence(found.answer, found.symptoms, found.symptoms_at), "bold")
+    screen.line(beside.sentence(found, others), "bold")
 
 
 def _ended(found: "Findings") -> list[str]:
@@ -186,7 +186,7 @@ def _ended(found: "Findings") -> list[str]:
 
 def _document(found: "Findings", others: "list[Findings]") -> dict[str, object]:
     """With what was put beside it as documents of their own."""
-    from results.scaling import told
+    from results.scaling import beside, told
     from results.scaling.counted import Counted
 
     lost = [{"pairs": n, "cause": why} for n, why in found.lost]
@@ -194,7 +194,12 @@ def _document(found: "Findings", others: "list[Findings]") -> dict[str, object]:
         None if found.down is None else {**told.document(found.down, Counted(), ()), "outages_s": list(found.outages)}
     )
     own = told.document(found.answer, found.counted, found.symptoms, found.symptoms_at)
-    own |= {"run_id": found.run.run_id, "plan": found.run.plan_name, "label": found.run.label}
+    own |= {
+        "answer": beside.sentence(found, others),
+        "run_id": found.run.run_id,
+        "plan": found.run.plan_name,
+        "label": found.run.label,
+    }
     return {**own, "one_leg_down": down, "lost": lost, "load_ended": _ended(found),
             "beside": [_document(each, []) for each in others]}  # fmt: skip
 

@@ -4,6 +4,7 @@ from results.records import Run
 
 KIND = "density"  # of a run's plan
 PROBE = "density"
+PROFILES = "profiles applied"  # a fact of the run's machine
 DOWN = "one-leg-down"  # of the window after a leg was taken away
 
 

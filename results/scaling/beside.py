@@ -3,10 +3,22 @@
 from collections.abc import Sequence
 
 from results.scaling import told
+from results.scaling.arms import PROFILES
 from results.scaling.page import Findings
 from results.units import DASH, digits, quantity
 
-_FACTS = ("kernel", "cpus", "cpuinfo")  # of bench.facts.machine
+_FACTS = ("kernel", "cpus", "cpuinfo", PROFILES)  # all but the last of bench.facts.machine
+
+
+def sentence(found: Findings, others: Sequence[Findings] = ()) -> str:
+    """The answer, and how many the others say: `…; with LABEL: 14 VMs (95 %: 13–15)`."""
+    own = told.sentence(found.answer, found.symptoms, found.symptoms_at)
+    counts = (
+        f"with {each.run.label or f'run {each.run.run_id}'}: {told.count(each.answer.most, each.answer.measured)}"
+        for each in others
+        if each.answer.most is not None
+    )
+    return "; ".join((own, *counts))
 
 
 def table(runs: Sequence[Findings]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -16,7 +28,7 @@ def table(runs: Sequence[Findings]) -> tuple[tuple[str, ...], list[tuple[str, ..
     told_apart = [(f"plan: {key}", *(_plain(each.run.plan.get(key)) for each in runs)) for key in _differing(runs)]
     facts = [(fact, *(each.run.machine.get(fact, DASH) for each in runs)) for fact in _FACTS]
     said = [
-        ("answer", *(told.sentence(each.answer, each.symptoms, each.symptoms_at) for each in runs)),
+        ("answer", *(sentence(each) for each in runs)),
         ("with one leg down", *(told.down(each.down) or DASH for each in runs)),
     ]
     shown = [row for row in (*plain, *told_apart, *facts) if len(set(row[1:])) > 1]

@@ -18,7 +18,7 @@ from bench.document import read
 from bench.facts import machine
 from bench.hosts.local import Local
 from bench.run import FactsMoved
-from nettune.capacity import same_machine
+from nettune.capacity import profiles_applied, same_machine
 from results.errors import WrongInput
 from results.records import Run, Sample
 from results.scaling import beside, told
@@ -26,7 +26,9 @@ from results.scaling.arms import DOWN, PROBE, arm
 from results.scaling.page import page
 from results.scaling.slo import parse as level
 from results.store import Ended, Store, opened
+from tests.unit.bench.fakes import FakeHost
 from tests.unit.nettune.program import Program, here
+from tuning.applying.record import Applied, header
 
 SLO = "goodput>=100Mbit per vm, p99<=30ms"
 PLAN = """\
@@ -49,7 +51,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 def kept(
     store: Store, *, fails: bool = False, run_id: str = "20260101-000000-aaaa", cost: float = 0.1, legs: int = 1,
-    text: str = PLAN, cpu: str = "one CPU",
+    text: str = PLAN, cpu: str = "one CPU", label: str = "",
 ) -> str:  # fmt: skip
     """A run of 1 … 6 pairs under 382 Mbit/s; with `fails` one trial with 5 pairs failed, and one is on its way.
 
@@ -59,7 +61,7 @@ def kept(
     dice = random.Random(11)
     store.begin_run(
         Run(run_id, plan.name, plan.document, density.design(plan), 1, "running", time.time(), None, "test", (),
-            {"kernel": "Linux", "cpuinfo": cpu, "idle CPU cores": "0.10"}, notes=("A note.",))
+            {"kernel": "Linux", "cpuinfo": cpu, "idle CPU cores": "0.10"}, notes=("A note.",), label=label)
     )  # fmt: skip
     for block in range(plan.repeats):
         store.begin_block(run_id, plan.layout, block, 0, [arm(n) for n in plan.pairs])
@@ -163,7 +165,7 @@ def test_without_a_level_the_curve_is_shown_and_what_to_ask(tmp_path: Path) -> N
 def test_runs_stand_side_by_side(program: Program, tmp_path: Path) -> None:
     """Of two topologies, profiles or nodes."""
     with opened(str(tmp_path / "nettune.db")) as store:
-        one, other = kept(store), kept(store, run_id="20260101-000001-bbbb")
+        one, other = kept(store), kept(store, run_id="20260101-000001-bbbb", label="tuned")
         third = kept(store, run_id="20260101-000002-cccc", legs=2)
     words = ("capacity", "--from", one, "--beside", other, "--beside", third, "--slo", SLO)
     done = program(*words, "--out", str(tmp_path / "out")).require()
@@ -171,6 +173,9 @@ def test_runs_stand_side_by_side(program: Program, tmp_path: Path) -> None:
     shown = (tmp_path / "out" / "capacity.html").read_text(encoding="utf-8")
 
     assert "side by side" in done.stdout
+    assert done.stdout.splitlines()[-2].endswith(f"; with tuned: 3 VMs (95 %: 3); with run {third}: 3 VMs (95 %: 3)")
+    assert "; with tuned: 3 VMs (95 %: 3)" in shown
+    assert "; with tuned: 3 VMs (95 %: 3)" in found["answer"]
     assert [each["run_id"] for each in found["beside"]] == [other, third]
     assert all(words in shown for words in ("Side by side", other, "plan: leg_down", "goodput of 6", "(+0 %)"))
     assert "plan: rate_mbit" not in shown  # it is alike
@@ -247,6 +252,18 @@ def test_a_line_that_is_full_is_named_where_the_operator_alone_knows_it(
         found = findings(store, kept(store, text=bare), level(SLO), line_bps=line_bps)
 
     assert any(each.startswith("line-rate: ") for each in found.symptoms) == seen
+
+
+def test_profiles_that_are_applied_are_a_fact_of_the_run() -> None:
+    """Those that stand on its machines; what cannot be asked is told and ends nothing."""
+    of = Applied("0123456789ab", "pve1", "mine", 1.0, (), (), (), {})
+    states = ("confirmed", "rolled-back", "kept")
+    text = "".join(f"{n:012x} {state} 0 {n}\n{header(of)}\n\n" for n, state in enumerate(states))
+    hosts = (FakeHost("pve1", lambda _: (0, text)), FakeHost("pve2"), FakeHost("pve3", lambda _: (1, "no such")))
+
+    assert profiles_applied(hosts[:2]) == "pve1: mine, mine"
+    assert profiles_applied(hosts[1:2]) == "none"
+    assert profiles_applied(hosts[2:]).startswith("pve3: not known (")
 
 
 def test_another_model_of_cpu_is_seen_side_by_side(tmp_path: Path) -> None:
