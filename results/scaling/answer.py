@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from results.scaling.curve import REACH, SEED, Between, Curve, NoModel, Step, resampled
+from results.scaling.curve import REACH, SEED, Between, Curve, NoModel, Step, picks, resampled, widening
 from results.scaling.models import Array
 from results.scaling.slo import KINDS, RATES, Term
 
@@ -150,14 +150,17 @@ def _by_model(curve: Curve) -> _Told:
 
 
 def _by_steps(trials: Mapping[int, Sequence[Mapping[str, float]]], metric: str, seed: int) -> _Told | None:
-    """Along the nearest monotone curve through the means at each N, straight between them."""
+    """Along the nearest monotone curve through the means at each N, straight between them.
+
+    In the resamples the means lie about those of the trials, by as much more as Student's t is wider.
+    """
     found = {n: np.array([each[metric] for each in listed if metric in each]) for n, listed in trials.items()}
     ns = [n for n, values in found.items() if len(values)]
     if not ns:
         return None
-    dice = np.random.default_rng(seed)
     means = np.array([[found[n].mean() for n in ns]])
-    drawn = np.stack([resampled(found[n], dice).mean(axis=1) for n in ns], axis=1)
+    drawn = np.stack([resampled(found[n], picks(n, len(found[n]), seed)).mean(axis=1) for n in ns], axis=1)
+    drawn = np.maximum(means + (drawn - means) * widening(sum(len(found[n]) - 1 for n in ns)), 0.0)
     weights = np.array([len(found[n]) for n in ns], dtype=np.float64)
     rising = KINDS[metric].sense == "<="
     if metric not in RATES:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from results.errors import NotAble
 from results.scaling import models
@@ -122,9 +123,11 @@ class Curve:
         return 1.0 - demand / self.mean_at(n).value
 
     def drawn(self, n: int) -> Array:
-        """What `n` pairs carry in every resample, shape (DRAWS,)."""
+        """What `n` pairs carry in every resample, shape (DRAWS,), about `mean_at` and as wide."""
         self._within(n)
-        return self._drawn[:, n - 1]
+        centre = float(self._at(self._best, [n])[0, 0])
+        widened: Array = centre * (self._drawn[:, n - 1] / centre) ** self._student
+        return widened
 
     def _within(self, n: int) -> None:
         if not 1 <= n <= REACH * self.most:
@@ -150,21 +153,21 @@ class Curve:
         self._best = found[self.chosen.name].parameters
         left = float(found[self.chosen.name].distance[0] + within[0])
         df = max(1, int(self._counts.sum()) - models.COUNTS[self.chosen.name])
-        self._student = t_quantile(0.975, df) / 1.959964
+        self._student = widening(df)
         dice = np.random.default_rng(seed)
         # A single trial that is still to come scatters as those around the curve did. Under a shaper that is next to
         # nothing (seen: 0.3 %), while windows that begin and end with the machine's other work are off by more.
         self._noise = math.hypot(math.sqrt(left / df), _FLOOR) * dice.standard_normal(DRAWS)
-        self._resample(dice)
+        self._resample(dice, seed)
 
     def _fitted(self, means: Array) -> dict[str, Fitted]:
         return {name: models.fitted(name, self._ns, means, self._counts, self.line_rate) for name in models.NAMES}
 
-    def _resample(self, dice: np.random.Generator) -> None:
+    def _resample(self, dice: np.random.Generator, seed: int) -> None:
         means = np.empty((DRAWS, len(self._ns)))
         within = np.zeros(DRAWS)
-        for place, logs in enumerate(self._logs):
-            again = resampled(logs, dice)
+        for place, (step, logs) in enumerate(zip(self.steps, self._logs, strict=True)):
+            again = resampled(logs, picks(step.n, len(logs), seed))
             means[:, place] = again.mean(axis=1)
             within += ((again - means[:, place, None]) ** 2).sum(axis=1)
         found = self._fitted(means)
@@ -217,18 +220,31 @@ def _candidate(name: str, found: Parameters, aicc: float, weight: float) -> Cand
     return Candidate(name, gamma, sigma, kappa, ceiling, aicc, weight)
 
 
-def resampled(values: Array, dice: np.random.Generator) -> Array:
-    """Trials drawn with replacement, DRAWS rows.
+def picks(n: int, trials: int, seed: int = SEED) -> NDArray[np.int64]:
+    """Which trials with `n` pairs are drawn, with replacement, shape (DRAWS, trials).
+
+    The same for every metric: what was measured together stays together.
+    """
+    return np.random.default_rng((seed, n)).integers(0, trials, size=(DRAWS, trials))
+
+
+def widening(df: int) -> float:
+    """How much wider a 95 % interval is by Student's t than by the normal."""
+    return t_quantile(0.975, max(1, df)) / 1.959964
+
+
+def resampled(values: Array, picked: NDArray[np.int64]) -> Array:
+    """The trials that were picked, DRAWS rows.
 
     Deviations from their mean are made larger by √(n/(n−1)): without it the mean of n resampled trials scatters too
     little, by that factor (Davison & Hinkley 1997, Bootstrap Methods, 2.3); with three trials that is 22 %.
     """
     n = len(values)
-    picked = values[dice.integers(0, n, size=(DRAWS, n))]
+    drawn = values[picked]
     if n < 2:
-        return picked
+        return drawn
     middle = values.mean()
-    again: Array = middle + (picked - middle) * math.sqrt(n / (n - 1))
+    again: Array = middle + (drawn - middle) * math.sqrt(n / (n - 1))
     return again
 
 

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from results.scaling import models
-from results.scaling.curve import Curve, NoModel, Step, resampled
+from results.scaling.curve import Curve, NoModel, Step, picks, resampled
 from results.scaling.unimodal import dips
 
 gammas = st.floats(1e6, 1e10)
@@ -193,7 +193,7 @@ def test_means_of_resampled_trials_scatter_as_means_do(values: list[float], seed
     """Their variance is the unbiased one over n, which plain resampling makes too small by (n−1)/n."""
     logs = np.log(values)
     assume(float(logs.std()) > 1e-3)
-    means = resampled(logs, np.random.default_rng(seed)).mean(axis=1)
+    means = resampled(logs, picks(3, len(logs), seed)).mean(axis=1)
 
     assert float(means.std()) == pytest.approx(float(logs.std(ddof=1)) / math.sqrt(len(values)), rel=0.1)
 
@@ -215,6 +215,22 @@ def test_one_report_of_one_run_is_always_the_same() -> None:
     steps = scattered([min(n, 3.3) * 1e9 for n in PAIRS], 0.03, seed=5)
 
     assert Curve(steps).forecast(9) == Curve(steps).forecast(9)
+
+
+def test_one_resample_is_of_the_same_trials_for_every_metric() -> None:
+    """CPU that goes with goodput in the trials goes with it in the draws; six pairs are a third of the ceiling."""
+    steps = scattered([min(n, 3.3) * 1e9 for n in PAIRS], 0.03, seed=5)
+    cpu = resampled(np.array(steps[-1].values), picks(6, 3)).mean(axis=1)
+
+    assert np.corrcoef(Curve(steps).drawn(6), cpu)[0, 1] > 0.4
+
+
+def test_draws_lie_as_wide_as_the_interval_of_the_curve() -> None:
+    """So that a count which is made of them has an interval of the same kind."""
+    curve = Curve(scattered([usl(n, 1e9, 0.1, 0.01) for n in PAIRS], 0.05, seed=8))
+    low, high = np.quantile(curve.drawn(8), (0.025, 0.975))
+
+    assert (low, high) == pytest.approx((curve.mean_at(8).low, curve.mean_at(8).high))
 
 
 def test_headroom_is_what_a_demand_leaves() -> None:

@@ -201,6 +201,15 @@ def test_without_a_model_the_trials_answer_within_their_range() -> None:
     assert "it takes 6" in found.no_model
 
 
+def test_an_interval_without_a_model_is_widened_for_the_few_trials() -> None:
+    """Three N with two trials each leave three degrees of freedom: t is 3.18, not 1.96."""
+    loads = [Loaded(n, {"goodput": n * 1e9 * by}) for n in (1, 2, 3) for by in (0.99, 1.01)]
+    between = answered((), loads).rows[0].goodput
+
+    assert between is not None
+    assert between.high - between.value == pytest.approx(0.01 * math.sqrt(2) * 3.182 / 1.96 * 1e9, rel=1e-3)
+
+
 def test_a_metric_that_no_trial_has_is_said_to_be_unknown() -> None:
     """A bound on it can't be answered, and nothing is made up."""
     bare = [Loaded(each.n, {"goodput": each.values["goodput"]}) for each in trials()]
