@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from bench.capacity.rates import Offered
 from bench.facts import counters
 from bench.facts.counters import Counters, grown
+from bench.hosts.command import Outcome
 from bench.hosts.host import Host
 from bench.probes.iperf3_json import parse
-from bench.probes.probe import Pair
+from bench.probes.probe import Pair, ProbeFailed
 from bench.probes.tcp_numbers import raw_of
-from bench.probes.udp import HEADERS_BYTES, Udp
+from bench.probes.udp import HEADERS_BYTES, Udp, out_of_order
 
 FRAMES = (64, 128, 256, 512, 1024, 1280, 1518)  # bytes with the checksum: RFC 2544, section 9.1
 ETHERNET_BYTES = 18  # header and checksum
@@ -49,7 +50,7 @@ class Datagrams:
         made = probe.ran(self.pair)
         parse(made.client, raw_of([made]))
         after = self._drained(before)
-        return Offered(rate_fps, probe.traffic_s, *self._counted(before, after))
+        return Offered(rate_fps, probe.traffic_s, *self._counted(before, after), disordered(made.server))
 
     def probe(self, rate_fps: float, seconds: float) -> Udp:
         """What sends and takes the datagrams of a trial."""
@@ -69,6 +70,14 @@ class Datagrams:
         sent = grew.get("Udp6OutDatagrams" if six else "Udp.OutDatagrams", 0)
         got = delivered(before[receiver], after[receiver], six=six)
         return max(0, sent - _GREETING), max(0, got - _GREETING)
+
+
+def disordered(server: Outcome) -> int:
+    """How many datagrams iperf3's receiver saw after a later one, or twice; 0 where it does not tell."""
+    try:
+        return round(out_of_order(parse(server, {})) or 0.0)
+    except ProbeFailed:
+        return 0
 
 
 def begun(ends: Sequence[Host], *, six: bool) -> Mapping[str, Counters]:

@@ -15,7 +15,7 @@ from bench.document import Node
 from bench.hosts.command import Command, Outcome, Overdue
 from bench.options import Options, switch, word
 from bench.probes import capped, versions
-from bench.probes.iperf3_json import Row, number, parse, rows, told, whole
+from bench.probes.iperf3_json import Row, at, number, parse, rows, told, whole
 from bench.probes.probe import Datagrams, Measured, Pair, ProbeFailed, ended, serving
 from bench.probes.tcp_numbers import Ran, raw_of
 from results.records import Sample
@@ -228,12 +228,17 @@ def read(name: str, ends: tuple[str, str], given: Mapping[str, Any], node: Node)
 def _whole(receiving: Mapping[str, Any], raw: Mapping[str, str]) -> list[tuple[str, float, str]]:  # Any: JSON
     """(metric, value, unit) of what iperf3 tells of the whole test only."""
     found = [("jitter", number(receiving, "end", "sum", "jitter_ms", raw=raw) / 1e3, "s")]
-    streams = receiving["end"].get("streams")
-    flows = [each.get("udp") for each in streams if isinstance(each, dict)] if isinstance(streams, list) else []
-    disordered = [told(each, "out_of_order") for each in flows if isinstance(each, dict)]
-    if disordered and None not in disordered:
-        found.append(("out_of_order", math.fsum(each or 0.0 for each in disordered), "1"))
+    if (disordered := out_of_order(receiving)) is not None:
+        found.append(("out_of_order", disordered, "1"))
     return found
+
+
+def out_of_order(receiving: Mapping[str, Any]) -> float | None:  # Any: JSON
+    """Datagrams that came after a later one, or twice: iperf3 counts both alike. None where it does not tell."""
+    streams = at(receiving, "end", "streams")
+    flows = [each.get("udp") for each in streams if isinstance(each, dict)] if isinstance(streams, list) else []
+    counts = [told(each, "out_of_order") for each in flows if isinstance(each, dict)]
+    return math.fsum(each or 0.0 for each in counts) if counts and None not in counts else None
 
 
 def _seconds(found: list[Row]) -> float:

@@ -95,7 +95,36 @@ def test_frames_that_always_come_twice_end_the_search_in_words() -> None:
     with pytest.raises(NotAble, match="came twice") as raised:
         searched(twice, most_fps=MOST)
 
-    assert raised.value.hint == "is there a loop on the path?"
+    assert raised.value.hint.startswith("is there a loop on the path")
+
+
+@pytest.mark.parametrize(
+    ("received", "disordered", "wrong"),
+    [
+        (9_990, 20, True),  # 30 lost and 20 that came twice
+        (9_990, 0, False),
+        (9_990, 5, False),  # no more than 0.15 % can be lost
+        (10_000, 20, False),  # as many came as were sent: they came late
+        (9_900, 20, False),  # more than PDR's loss, whatever they were
+    ],
+)
+def test_frames_that_came_twice_hide_no_loss(received: int, disordered: int, wrong: bool) -> None:
+    """Fewer received than sent, and still not what the path lost."""
+    made = Offered(1e4, 1.0, 10_000, received, disordered)
+
+    assert bool(made.wrong) == wrong
+    assert not wrong or made.wrong == (
+        "20 frames came twice, or after a later one: beside the 10 that are missing as many may be lost"
+    )
+
+
+def test_a_path_that_always_doubles_and_loses_ends_the_search_in_words() -> None:
+    """Its loss cannot be counted, and the generator is not to blame."""
+    mixed = Channel(2e5, spoil=lambda _, made: Offered(made.rate_fps, made.seconds, made.sent, made.sent - 1,
+                                                       made.sent // 100))  # fmt: skip
+
+    with pytest.raises(NotAble, match="came twice, or after a later one"):
+        searched(mixed, most_fps=MOST)
 
 
 def test_a_generator_below_the_rate_asked_for_is_asked_for_what_it_can() -> None:
