@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 
 from bench.hosts.login import Login
 from bench.labs.topology import Topology
-from bench.pve import containers, errors, network_check, node_check, privileges, room, strangers
+from bench.pve import containers, errors, network_check, node_check, privileges, room, storage_check, strangers
 from bench.pve.client import Client
 from bench.pve.deployment import Deployment
 from bench.pve.errors import PveFault
@@ -22,7 +22,6 @@ Word = Literal["there", "missing", "not seen"]
 _USUAL_MTU = 1500
 _NOBODY: Mapping[str, Login] = MappingProxyType({})
 _Nodes = Mapping[str, Mapping[str, Any]]  # Any: JSON
-_DRIVE = re.compile(r"(ide|sata|scsi|virtio|efidisk|tpmstate|mp)\d+|rootfs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,8 @@ def of_pairs(client: Client, of: Deployment, places: Sequence[tuple[str, str]]) 
 def setup(client: Client, of: Deployment, topologies: Sequence[Topology], who: str) -> tuple[str, ...]:
     """As privileges.setup, by what the cluster says of itself. Raises PveFault."""
     version = _major(str(client.get("/version").get("version", "")))
-    return privileges.setup(of, topologies, who, version, zones(client), storages(client, of))
+    storages = storage_check.disks(of, storage_check.template(client, of)[1])
+    return privileges.setup(of, topologies, who, version, zones(client), storages)
 
 
 def refuse(client: Client, of: Deployment, topology: Topology, shells: Collection[str]) -> None:
@@ -109,7 +109,8 @@ def refuse(client: Client, of: Deployment, topology: Topology, shells: Collectio
 
 def _ground(client: Client, of: Deployment, topologies: Sequence[Topology], shells: Collection[str]) -> list[Row]:
     """What the guests stand on: nodes, their CPUs, storage, bridges and SSH."""
-    kind, rows, disks = _kind(client, of), [], storages(client, of)
+    kind, rows, (home, config) = _kind(client, of), [], storage_check.template(client, of)
+    disks = storage_check.disks(of, config)
     known: _Nodes = {str(row.get("node")): row for row in client.get("/nodes")}
     made = {dict(each.net)["bridge"] for each in topologies if each.create}
     bridges = {name: asked for name, asked in _bridges(of, topologies) if name not in made}
@@ -121,23 +122,18 @@ def _ground(client: Client, of: Deployment, topologies: Sequence[Topology], shel
         rows.append(found)
         if found.word == "there":
             rows += _cpus(known, node, of, kind)
-            rows += [_storage(client, node, each, kind) for each in disks]
+            rows += [_row(each) for each in storage_check.room(client, node, disks, kind)]
             rows += _shell(node, of, kind, shells)
             rows += _on(client, node, bridges)
-    return rows
+    return [*rows, *(_row(each) for each in storage_check.shared(client, of, home, config))]
 
 
 def _kind(client: Client, of: Deployment) -> Kind:
     """What the source makes; VMs where that cannot be seen."""
     if not of.source.isdigit():
         return "lxc" if containers.archive(of.source) else "qemu"
-    row = _resource(client, of.source) or {}
+    row = storage_check.resource(client, of.source) or {}
     return "lxc" if row.get("type") == "lxc" else "qemu"
-
-
-def _resource(client: Client, vmid: str) -> Mapping[str, Any] | None:  # Any: JSON
-    rows = client.get("/cluster/resources", {"type": "vm"})
-    return next((row for row in rows if str(row.get("vmid")) == vmid), None)
 
 
 def zones(client: Client) -> Mapping[str, str]:
@@ -146,23 +142,6 @@ def zones(client: Client) -> Mapping[str, str]:
         return {str(row["vnet"]): str(row["zone"]) for row in client.get("/cluster/sdn/vnets")}
     except (PveFault, KeyError):
         return {}
-
-
-def storages(client: Client, of: Deployment) -> tuple[str, ...]:
-    """Those on which the guests' disks are made: the template's own where it is cloned; the plan's where not seen."""
-    row = _resource(client, of.source) if of.source.isdigit() else None
-    if row is None:
-        return (of.storage,)
-    try:
-        config = client.get(f"/nodes/{row['node']}/{row.get('type', 'qemu')}/{of.source}/config")
-    except PveFault:
-        return (of.storage,)
-    drives = [str(value) for key, value in sorted(config.items()) if _DRIVE.fullmatch(key)]
-    # A CD is the same one; a cloud-init drive is made anew on the template's storage.
-    own = [
-        each.partition(":")[0] for each in drives if ":" in each and ("media=cdrom" not in each or "cloudinit" in each)
-    ]
-    return tuple(dict.fromkeys(own)) or (of.storage,)
 
 
 def _bridges(of: Deployment, topologies: Sequence[Topology]) -> tuple[tuple[str, _Asked], ...]:
@@ -182,7 +161,8 @@ def _bridges(of: Deployment, topologies: Sequence[Topology]) -> tuple[tuple[str,
 
 def _privileges(client: Client, of: Deployment, topologies: Sequence[Topology], who: str, version: int) -> list[Row]:
     rows = []
-    asked = privileges.wanted(of, topologies, version, zones(client), storages(client, of))
+    storages = storage_check.disks(of, storage_check.template(client, of)[1])
+    asked = privileges.wanted(of, topologies, version, zones(client), storages)
     for path, names in asked.items():
         held: Any = client.get("/access/permissions", {"path": path})  # Any: JSON
         above = held if isinstance(held, dict) else {}
@@ -248,22 +228,6 @@ def _shell(node: str, of: Deployment, kind: Kind, shells: Collection[str]) -> li
     return [Row(what, "missing", f"{why}; in the cluster's file: nodes: {{{node}: {{ssh: ssh://root@{node}}}}}")]
 
 
-def _storage(client: Client, node: str, name: str, kind: Kind) -> Row:
-    what = f"storage {name} on {node}"
-    try:
-        rows = client.get(f"/nodes/{node}/storage", {"enabled": 1})
-    except PveFault as error:
-        return Row(what, "not seen", error.said)
-    found = next((row for row in rows if row.get("storage") == name), None)
-    if found is None:
-        return Row(what, "missing", f"there are {', '.join(str(row.get('storage')) for row in rows) or 'none'}")
-    content, needed = str(found.get("content", "")), "rootdir" if kind == "lxc" else "images"
-    if needed not in content.split(","):
-        return Row(what, "missing", f"it takes no disks of {WORDS[kind]}s (content {content})",
-                   f"pvesm set {name} --content {needed},{content}")  # fmt: skip
-    return Row(what, "there") if found.get("active", 1) else Row(what, "missing", "it is not active")
-
-
 def _on(client: Client, node: str, bridges: Mapping[str, _Asked]) -> list[Row]:
     """The bridges of a node."""
     if not bridges:
@@ -296,40 +260,12 @@ def _bridge(rows: Sequence[Mapping[str, Any]], node: str, bridge: str, asked: _A
 
 
 def _source(client: Client, of: Deployment) -> Row:
-    return _template(client, of) if of.source.isdigit() else _image(client, of)
-
-
-def _image(client: Client, of: Deployment) -> Row:
-    if of.source.startswith("/"):
-        return _upload(client, of)
-    store, _, volume = of.source.partition(":")
-    content = "vztmpl" if containers.archive(of.source) else "import"
-    what = f"image {of.source}"
-    try:
-        rows = client.get(f"/nodes/{of.nodes[0]}/storage/{store}/content", {"content": content})
-    except PveFault as error:
-        return Row(what, "not seen", error.said)
-    if any(str(row.get("volid")) == of.source for row in rows):
-        return Row(what, "there")
-    made = "nettune image build --disk, and upload its qcow2 there"
-    command = f"pveam download {store} {volume.rpartition('/')[2]}" if content == "vztmpl" else made
-    return Row(what, "missing", f"{store} has no {volume}", command)
-
-
-def _upload(client: Client, of: Deployment) -> Row:
-    """A storage of the first node that takes images by the API; else it goes over the node's SSH."""
-    what = f"storage {of.image_storage} for an image"
-    rows = client.get(f"/nodes/{of.nodes[0]}/storage", {"enabled": 1})
-    content = next((str(row.get("content", "")) for row in rows if row.get("storage") == of.image_storage), "")
-    if "import" in content.split(","):
-        return Row(what, "there")
-    why = "it takes no images to import (content 'import', Proxmox VE 8.4): the image goes over the node's SSH"
-    return Row(what, "not seen", why, f"pvesm set {of.image_storage} --content import,{content}" if content else "")
+    return _template(client, of) if of.source.isdigit() else _row(storage_check.image(client, of))
 
 
 def _template(client: Client, of: Deployment) -> Row:
     what = f"template {of.source}"
-    found = _resource(client, of.source)
+    found = storage_check.resource(client, of.source)
     if found is None:
         return Row(what, "not seen", "there is none, or VM.Audit on it is missing")
     kind: Kind = "lxc" if found.get("type") == "lxc" else "qemu"

@@ -114,6 +114,7 @@ def stood(folder: Path, behind: type[Guests] = Guests) -> Iterator[Cluster]:
         (folder / "known_hosts").write_text(f"{NODE} {shell.login.pinned}", encoding="utf-8")
         keys = f"keys: [{folder}/node/user], known_hosts: {folder}/known_hosts"
         double.tell("set", 0, "apitokens", {"bench@pve!net": "5ecret"})
+        double.tell("store", "local-lvm", "shared", 1)  # of both nodes, some of whose VMs are clones from the other
         double.tell("add_vm", 9000, "template", template=True, config=DISK)
         rootfs = {"rootfs": "local-lvm:base-9001-disk-0,size=4G", "template": 1}
         double.tell("add_ct", 9001, "ct-template", config=rootfs)

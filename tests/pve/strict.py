@@ -7,6 +7,7 @@ bridges, tags), pve-storage (content 'import').
 import asyncio
 import contextvars
 import hashlib
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -121,6 +122,16 @@ class Strict(FakePve):  # type: ignore[misc]  # an untyped library, from here on
         """A NIC without a MAC gets one."""
         given = {key: with_mac(value) if key.startswith("net") else value for key, value in p.items()}
         return await super()._apply_config(vm, user, given)
+
+    async def _qm_clone(self, v: Any, user: str) -> Any:
+        """To another node only where all that it has lies on shared storage, CDs too (check_storage_access_clone)."""
+        target, config = v.get("target"), self.find(v["node"], int(v["vmid"])).config
+        drives = [str(config[key]) for key in config if re.fullmatch(r"(ide|sata|scsi|virtio|efidisk)\d+", key)]
+        used = {each.partition(":")[0] for each in drives if ":" in each.partition(",")[0]}
+        local = [each for each in used if not self.storages.get(each, {}).get("shared")]
+        if target in self.nodes and target != v["node"] and local:
+            raise PveError(500, f"can't clone VM to node '{target}' (VM uses local storage)")
+        return await super()._qm_clone(v, user)
 
     def _config_priv(self, key: str) -> Any:
         return "root" if key in {"affinity", "args", "hookscript"} else super()._config_priv(key)

@@ -15,9 +15,11 @@ from bench.labs.topology import Topology
 from bench.pve import node_check, preflight, privileges
 from bench.pve.deploying import deployed
 from bench.pve.deployment import Deployment
+from bench.pve.errors import PveFault
 from bench.pve.lab import evaluated
 from bench.pve.new_network import NewNetwork
 from bench.pve.preflight import Row
+from results.errors import NotAble
 from tests.pve.faults import wanted
 from tests.pve.kit import Double
 from tests.unit.bench.fakes import FakeHost
@@ -185,6 +187,40 @@ def test_linked_clones_ask_for_the_storage_of_their_template(cluster: Double) ->
     assert "privileges on /storage/local" in found
     assert "storage local-lvm on pve1" in image
     assert ("/storage/local " in lines, "local-lvm" in lines) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("shared", "word"),
+    [({"local-lvm": 0, "local": 0}, "missing"), ({"local-lvm": 1, "local": 0}, "missing"),
+     ({"local-lvm": 1, "local": 1}, "there")],
+)  # fmt: skip
+def test_clones_on_another_node_than_their_template_take_shared_storage(
+    cluster: Double, tmp_path: Path, shared: dict[str, int], word: str
+) -> None:
+    """Proxmox VE refuses others, for the sake of a CD alone too; what is refused is told before, with what instead."""
+    cluster.tell("add_node", "pve2")
+    cluster.tell("configure", 9000, "ide0", "local:iso/debian.iso,media=cdrom")
+    for name, value in shared.items():
+        cluster.tell("store", name, "shared", value)
+    of = replace(deployment(), nodes=("pve1", "pve2"))
+    client = cluster.client(who=WHO, secret="5ecret")  # noqa: S106 - of a double
+    row = rows(cluster, of)["clones of template 9000 on pve2"]
+    path = Topology("pve", net=(("bridge", "vmbr0"),))
+    two = [replace(each, node=node, rules=0) for each, node in zip(wanted("9000"), of.nodes, strict=True)]
+    makes = deployed(client, two, leases_folder=tmp_path, cluster=tmp_path / "pve.yaml")
+
+    assert row.word == word
+    assert not any(what.startswith("clones of") for what in rows(cluster, deployment()))
+    if word == "there":
+        preflight.refuse(client, of, path, ())
+        with makes as made:
+            assert [each.node for each in made] == ["pve1", "pve2"]
+        return
+    assert "placement: same-node" in row.why
+    with pytest.raises(NotAble, match="clones of template 9000 on pve2: it is on pve1"):
+        preflight.refuse(client, of, path, ())
+    with pytest.raises(PveFault, match=r"can't clone VM to node 'pve2' \(VM uses local storage\)"), makes:
+        pass
 
 
 def test_a_role_is_named_by_what_it_holds() -> None:
