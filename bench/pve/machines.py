@@ -114,14 +114,27 @@ def _created(client: Client, wanted: Wanted, of: Origin, lease_id: str, ids: Ids
             again = (
                 isinstance(error, TaskFailed) and error.passes
             )  # a storage's lock; what was begun is taken back there
-            taken = _TAKEN.search(str(error)) and not ownership.is_ours(client, of.kind, wanted.node, vmid, lease_id)
-            if number == _TRIES or not (again or taken):
+            taken = _TAKEN.search(str(error)) is not None
+            ours = taken and _is_ours(client, of.kind, wanted.node, vmid, lease_id, error)
+            if number == _TRIES or not (again or (taken and not ours)):
                 raise
-            if taken:
+            if taken and ours is False:  # else it stays in the lease, which removes nobody else's
                 ids.theirs(of.kind, wanted.node, vmid)
             continue
         return vmid, notes
     raise AssertionError("the last try returns or raises")
+
+
+def _is_ours(
+    client: Client, kind: Kind, node: str, vmid: int, lease_id: str, taken: PveFault
+) -> bool | None:  # fmt: skip
+    """As ownership.is_ours; what may not be seen is another's where ours was refused before it was begun."""
+    try:
+        return ownership.is_ours(client, kind, node, vmid, lease_id)
+    except errors.Forbidden:
+        if isinstance(taken, TaskFailed):
+            raise
+        return False
 
 
 def _asked_for(client: Client, wanted: Wanted, of: Origin, vmid: int, lease_id: str, shells: NodeShells

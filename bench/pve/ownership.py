@@ -54,12 +54,15 @@ def remove(client: Client, kind: Kind, node: str, vmid: int, lease_id: str) -> b
     return True
 
 
-def is_ours(client: Client, kind: Kind, node: str, vmid: int, lease_id: str) -> bool:
-    """False where somebody else has the id."""
-    try:
-        return _marked(client.get(f"{path(kind, node, vmid)}/config"), lease_id)
-    except PveFault:
-        return False  # on another node of the cluster, or not ours to see
+def is_ours(client: Client, kind: Kind, node: str, vmid: int, lease_id: str) -> bool | None:
+    """False where there is none, or where it is another's; None where it is still being made and does not say yet.
+
+    Raises PveFault where that cannot be asked, or where there is one that may not be seen: it may be ours.
+    """
+    at, config = _seen(client, kind, node, vmid)
+    if at and _in_the_making(config):
+        return None
+    return bool(at) and _marked(config, lease_id)
 
 
 def _found(client: Client, kind: Kind, node: str, vmid: int, lease_id: str) -> str:
@@ -69,26 +72,34 @@ def _found(client: Client, kind: Kind, node: str, vmid: int, lease_id: str) -> s
     """
     until = time.monotonic() + _UNLOCKED_S
     while True:
+        at, config = _seen(client, kind, node, vmid)
+        if not at or not (lock := _in_the_making(config)):
+            return at if _marked(config, lease_id) else ""
+        if time.monotonic() > until:
+            raise PveFault(f"GET {path(kind, at, vmid)}/config", 0, f"{WORDS[kind]} {vmid} is still locked ({lock})",
+                           hint="once that is over: nettune lab reap")  # fmt: skip
+        time.sleep(0.5)
+
+
+def _seen(client: Client, kind: Kind, node: str, vmid: int) -> tuple[str, object]:
+    """The node on which that guest is, and its configuration; "" and {} where there is none. Raises as `_found`."""
+    while True:
         try:
-            config = client.get(f"{path(kind, node, vmid)}/config")
+            return node, client.get(f"{path(kind, node, vmid)}/config")
         except PveFault as error:
             # A clone to another node, or one that was moved, is not where it was asked for; rights by a pool are
             # none to an id that is not in it.
             if not (_GONE.search(error.said) or error.status == 403):
                 raise
-            elsewhere = _elsewhere(client, kind, node, vmid, error)
-            if not elsewhere:
-                return ""
-            node = elsewhere
-            continue
-        # While it is being made its configuration is empty but for the lock, and says nothing of whose it is.
-        lock = config.get("lock")
-        if lock not in {"clone", "create"}:
-            return node if _marked(config, lease_id) else ""
-        if time.monotonic() > until:
-            raise PveFault(f"GET {path(kind, node, vmid)}/config", 0, f"{WORDS[kind]} {vmid} is still locked ({lock})",
-                           hint="once that is over: nettune lab reap")  # fmt: skip
-        time.sleep(0.5)
+            node = _elsewhere(client, kind, node, vmid, error)
+            if not node:
+                return "", {}
+
+
+def _in_the_making(config: object) -> str:
+    """The lock of a guest that is being made: until then it is empty beside, and says nothing of whose it is."""
+    lock = config.get("lock") if isinstance(config, dict) else None
+    return lock if lock in {"clone", "create"} else ""
 
 
 def _elsewhere(client: Client, kind: Kind, node: str, vmid: int, error: PveFault) -> str:

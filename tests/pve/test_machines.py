@@ -290,6 +290,54 @@ def test_an_id_that_somebody_else_takes_meanwhile_is_theirs(cluster: Double, tmp
     assert left[str(taken)]["name"] == "theirs"
 
 
+def test_a_guest_of_which_nobody_can_tell_whose_it_is_stays_in_the_lease(cluster: Double, tmp_path: Path) -> None:
+    """It is made, "already exists" is all that is said of it, and its node is out of reach when it is asked for."""
+    before = state(cluster)
+
+    class Lost(Faulty):
+        def call(self, method: str, path: str, parameters: Any) -> Any:  # Any: as Wire
+            if self.sent and path.endswith(f"/{self.at}/config"):
+                self.sent -= 1
+                raise PveFault(f"{method} {path}", 595, "No route to host")
+            reply = self.wire.call(method, path, parameters)
+            if method == "POST" and path.endswith("/clone") and not self.at:
+                self.at, self.sent = int(parameters["newid"]), 8
+                raise PveFault(f"{method} {path}", 500, f"unable to create VM {self.at}: config file already exists")
+            return reply
+
+    client = Client(Lost(Https(cluster.access()), 0, ""), sleep=lambda _: None)
+    of = deployed(client, wanted(TEMPLATE)[:1], leases_folder=tmp_path, cluster=tmp_path / "pve.yaml")
+    with pytest.raises(PveFault, match="No route to host"), of:
+        pass
+
+    assert reaped(cluster, tmp_path) == []
+    assert state(cluster) == before
+
+
+def test_an_id_whose_guest_is_still_being_made_is_left_alone(cluster: Double, tmp_path: Path) -> None:
+    """It says nothing yet of whose it is: the next one is taken, and at the end it is seen to be somebody else's."""
+    taken = int(cluster.client().get("/cluster/nextid"))
+
+    class Slow(Faulty):
+        def call(self, method: str, path: str, parameters: Any) -> Any:  # Any: as Wire
+            reply = self.wire.call(method, path, parameters)
+            if path == "/cluster/nextid" and self.sent == 0:
+                self.sent = 1
+                cluster.tell("add_vm", taken, "theirs", config={"lock": "clone"})
+            return reply
+
+    client = Client(Slow(Https(cluster.access()), 0, ""), sleep=lambda _: None)
+    with deployed(client, wanted(TEMPLATE)[:1], leases_folder=tmp_path, cluster=tmp_path / "x") as made:
+        noted = "".join(each.read_text(encoding="utf-8") for each in tmp_path.glob("*.jsonl"))
+        cluster.tell("unlock", taken)
+    left = cluster.tell("guests")
+    cluster.client().delete(f"/nodes/pve1/qemu/{taken}")
+
+    assert made[0].vmid != taken
+    assert f"{taken} pve1" in noted
+    assert left[str(taken)]["name"] == "theirs"
+
+
 @pytest.mark.parametrize(
     "config", [{"tags": "debian12;template"}, {"protection": 1}, {"description": "our golden image", "tags": "nettune"}]
 )
