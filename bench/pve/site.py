@@ -63,7 +63,12 @@ def _text(path: Path) -> str:
 
 
 def _said_otherwise(key: str, given: Mapping[str, Node]) -> bool:
-    """A template and an image are two words for one thing; a lease brings a gateway along."""
+    """A template and an image are two words for one thing; a lease brings a gateway along, and needs the NIC for it.
+
+    Addresses of a plan's own are those of the measured NICs, unless it names a management network itself.
+    """
+    if key in {"management", "management_tag"} and not {"addresses", "management"}.isdisjoint(given):
+        return "management" in given or given["addresses"].value != "dhcp"
     if key == "gateway" and "addresses" in given:
         return given["addresses"].value == "dhcp"
     return key in {"template", "image"} and bool({"template", "image"} & given.keys())

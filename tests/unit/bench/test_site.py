@@ -7,7 +7,7 @@ import pytest
 from bench.plan import load, shipped
 from bench.pve.deployment import net
 from results.errors import WrongInput
-from tests.unit.bench.sites import SITE, documented
+from tests.unit.bench.sites import SITE, documented, own_plan
 from tuning.knobs.table import check
 
 PLAN = """\
@@ -67,6 +67,25 @@ def test_plans_that_ship_ask_for_networks_that_the_documentation_has(desk: Path,
     documented(desk / "pve.yaml")
 
     assert load(name, check=check).name == name
+
+
+def test_a_plan_with_addresses_of_its_own_has_no_management_network_but_one_that_it_names(desk: Path) -> None:
+    """As the documentation's: they are the measured NICs' own. Leases need the site's NIC for them."""
+    documented(desk / "pve.yaml")
+    text = own_plan(desk / "own.yaml").read_text(encoding="utf-8")
+    (desk / "named.yaml").write_text(text.replace("pool: bench", "management: vmbr9")
+                                     .replace(".11/24]}", ".11/24, 192.0.2.14/24, 192.0.2.15/24]}"),
+                                     encoding="utf-8")  # fmt: skip
+    (desk / "leased.yaml").write_text(PLAN.replace("proxmox", "proxmox, addresses: dhcp"), encoding="utf-8")
+    own, named, leased = (load(f"{each}.yaml", check=check) for each in ("own", "named", "leased"))
+    assert own.deployment is not None
+    assert named.deployment is not None
+    assert leased.deployment is not None
+
+    assert [each.addresses[0] for each in own.topologies] == ["192.0.2.10/24", "192.0.2.12/24"]
+    assert (own.deployment.management, own.topologies[0].reached) == ("", ())
+    assert (named.deployment.management, named.topologies[0].reached[0]) == ("vmbr9", "192.0.2.10/24")
+    assert (leased.deployment.management, leased.deployment.leased) == ("vmbr0", True)
 
 
 def test_a_plan_without_a_cluster_is_told_where_to_name_one(desk: Path) -> None:
