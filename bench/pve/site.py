@@ -13,8 +13,9 @@ from bench.document import Node
 
 FILES = ("pve.yaml", "~/.config/nettune/pve.yaml", "/etc/nettune/pve.yaml")  # the first that is there
 VARIABLE = "NETTUNE_CLUSTER"
-_LAB = ("nodes", "template", "image", "storage", "pool", "management", "management_tag", "addresses", "gateway", "jump",
-        "cores", "memory_mb")  # fmt: skip
+_OF_TWO = ("affinity", "placement")  # where a and b stand, which many pairs say otherwise
+_LAB = ("nodes", "template", "image", "image_storage", "storage", "pool", "management", "management_tag", "addresses",
+        "gateway", "jump", "cores", "memory_mb", "ready_s", *_OF_TWO)  # fmt: skip
 KEYS = (*_LAB, "networks")
 
 
@@ -39,7 +40,9 @@ def filled(plan: Node) -> Node:
     if path is None or not path.is_file():
         return plan
     site = of(document.read(_text(path), path.name))
-    known = {key: node for key, node in site.items() if key in _LAB and not _said_otherwise(key, given)}
+    left_out = _OF_TWO if "pairs" in top else ()
+    keys = [key for key in site if key in _LAB and key not in left_out and not _said_otherwise(key, given)]
+    known = {key: site[key] for key in keys}
     whole = {"cluster": Node(str(path), lab.place, "lab.cluster"), **known, **given}
     networks = site["networks"].mapping() if "networks" in site else {}
     filled_in = {"lab": Node(whole, lab.place, lab.path)}
@@ -65,10 +68,13 @@ def _text(path: Path) -> str:
 def _said_otherwise(key: str, given: Mapping[str, Node]) -> bool:
     """A template and an image are two words for one thing; a lease brings a gateway along, and needs the NIC for it.
 
-    Addresses of a plan's own are those of the measured NICs, unless it names a management network itself.
+    Addresses of a plan's own are those of the measured NICs, unless it names a management network itself; a placement
+    is one among the nodes beside it.
     """
     if key in {"management", "management_tag"} and not {"addresses", "management"}.isdisjoint(given):
         return "management" in given or given["addresses"].value != "dhcp"
+    if key == "placement":
+        return "nodes" in given
     if key == "gateway" and "addresses" in given:
         return given["addresses"].value == "dhcp"
     return key in {"template", "image"} and bool({"template", "image"} & given.keys())

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.capacity import plan as density
 from bench.plan import load, shipped
 from bench.pve.deployment import net
 from results.errors import WrongInput
@@ -67,6 +68,24 @@ def test_plans_that_ship_ask_for_networks_that_the_documentation_has(desk: Path,
     documented(desk / "pve.yaml")
 
     assert load(name, check=check).name == name
+
+
+def test_a_site_has_what_a_place_has(desk: Path) -> None:
+    """Time for a start, the storage of images, CPUs, placement; many pairs say themselves where they stand."""
+    more = "  ready_s: 600\n  image_storage: nfs\n  affinity: [2-3]\n  placement: same-node\n"
+    (desk / "pve.yaml").write_text(SITE.replace("  networks:\n", f"{more}  networks:\n"), encoding="utf-8")
+    (desk / "own.yaml").write_text(PLAN.replace("proxmox", 'proxmox, nodes: [pve3, pve4], affinity: ["5"]'),
+                                   encoding="utf-8")  # fmt: skip
+    given = load("mine.yaml", check=check).deployment
+    own = load("own.yaml", check=check).deployment
+    pairs = density.load("pve-density", ["pairs=[1, 2]"]).vms
+    assert given is not None
+    assert own is not None
+    assert pairs is not None
+
+    assert (given.ready_s, given.image_storage, given.affinity, given.nodes) == (600, "nfs", ("2-3",), ("pve1",))
+    assert (own.ready_s, own.affinity, own.nodes) == (600, ("5",), ("pve3", "pve4"))
+    assert (pairs.of.ready_s, pairs.of.affinity) == (600, ())
 
 
 def test_a_plan_with_addresses_of_its_own_has_no_management_network_but_one_that_it_names(desk: Path) -> None:
