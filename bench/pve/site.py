@@ -42,7 +42,7 @@ def filled(plan: Node) -> Node:
     site = of(document.read(_text(path), path.name))
     left_out = _OF_TWO if "pairs" in top else ()
     keys = [key for key in site if key in _LAB and key not in left_out and not _said_otherwise(key, given)]
-    known = {key: site[key] for key in keys}
+    known = {key: _beside(path, site[key]) if key == "image" else site[key] for key in keys}
     whole = {"cluster": Node(str(path), lab.place, "lab.cluster"), **known, **given}
     networks = site["networks"].mapping() if "networks" in site else {}
     filled_in = {"lab": Node(whole, lab.place, lab.path)}
@@ -63,6 +63,13 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return "{}"  # whoever loads it says what is wrong with it
+
+
+def _beside(path: Path, image: Node) -> Node:
+    """An image that is a file, as the other files that the cluster's file names: where that lies, not where we are."""
+    if not isinstance(image.value, str) or ":" in image.value:
+        return image
+    return Node(str(path.parent / Path(image.value).expanduser()), image.place, image.path)
 
 
 def _said_otherwise(key: str, given: Mapping[str, Node]) -> bool:

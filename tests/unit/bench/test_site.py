@@ -88,6 +88,27 @@ def test_a_site_has_what_a_place_has(desk: Path) -> None:
     assert (pairs.of.ready_s, pairs.of.affinity) == (600, ())
 
 
+def test_a_sites_image_lies_beside_the_clusters_file(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever nettune is typed; a volume of the cluster is no file, and a plan's own image is named from here."""
+    (desk / "own.yaml").write_text(PLAN.replace("proxmox", "proxmox, image: own.qcow2"), encoding="utf-8")
+    (folder := desk / "conf").mkdir()
+    (folder / "n.qcow2").touch()
+    (desk / "own.qcow2").touch()
+    monkeypatch.setenv("NETTUNE_CLUSTER", str(folder / "pve.yaml"))
+    found = {}
+    for image in ("n.qcow2", str(desk / "own.qcow2"), "local:import/n.qcow2"):
+        (folder / "pve.yaml").write_text(SITE.replace("template: 9000", f"image: {image}"), encoding="utf-8")
+        for name in ("mine", "own"):
+            plan = load(f"{name}.yaml", check=check).deployment
+            assert plan is not None
+            found[name, image] = plan.source
+
+    assert found["mine", "n.qcow2"] == str(folder / "n.qcow2")
+    assert found["mine", str(desk / "own.qcow2")] == str(desk / "own.qcow2")
+    assert found["mine", "local:import/n.qcow2"] == "local:import/n.qcow2"
+    assert found["own", "n.qcow2"] == str(desk / "own.qcow2")
+
+
 def test_a_plan_with_addresses_of_its_own_has_no_management_network_but_one_that_it_names(desk: Path) -> None:
     """As the documentation's: they are the measured NICs' own. Leases need the site's NIC for them."""
     documented(desk / "pve.yaml")
