@@ -92,6 +92,7 @@ def standing(
     """
     labs: dict[str, Lab] = {}
     skipped = []
+    provider.fit(plan.topologies)
     for topology in plan.topologies:
         lacking = provider.lacking(topology, local, leases_folder)
         if lacking:

@@ -52,7 +52,8 @@ def check(
         screen.line("nobody can log in yet; for root on a node, all that it takes:", "bold")
         _print(screen, privileges.setup(asked, topologies, who, 0))
         raise
-    rows += preflight.of_pairs(client, asked, places) if places else ()
+    rows += (preflight.of_pairs(client, asked, places) if places else
+             preflight.of_paths(client, asked, len(topologies)))  # fmt: skip
     screen.table(
         f"{plan} at {cluster.access}", ("what", "state", "why"), [(row.what, row.word, row.why) for row in rows]
     )

@@ -43,6 +43,10 @@ class Provider(Protocol):
         """What the machine lacks for a topology, with the command that would change it; "" when nothing."""
         ...
 
+    def fit(self, topologies: Sequence[Topology]) -> None:
+        """Asked before the first of them stands: there is room for all at the same time. Raises NotAble."""
+        ...
+
     def standing(self, topology: Topology, *, leases_folder: Path) -> AbstractContextManager[Lab]:
         """The Lab, removed on leaving. Raises NotAble."""
         ...
@@ -73,6 +77,10 @@ class Namespaces:
     def lacking(self, topology: Topology, local: Host, leases_folder: Path) -> str:
         """See Provider.lacking."""
         return _lacking(topology.needs, topology.tools, Here(local), leases_folder)
+
+    def fit(self, topologies: Sequence[Topology]) -> None:
+        """See Provider.fit: namespaces take next to none."""
+        del topologies
 
     def standing(self, topology: Topology, *, leases_folder: Path) -> AbstractContextManager[Lab]:
         """See Provider.standing."""
@@ -120,6 +128,10 @@ class Qemu:
             tools = () if nodes else topology.tools
             said = _lacking(needs(topology, nodes=nodes), tools, site, leases_folder)
         return f"on {site.host.name}: {said}" if said and self.kit.guests.node else said
+
+    def fit(self, topologies: Sequence[Topology]) -> None:
+        """See Provider.fit: each guest is asked about when it starts."""
+        del topologies
 
     def standing(self, topology: Topology, *, leases_folder: Path) -> AbstractContextManager[Lab]:
         """See Provider.standing."""
@@ -178,6 +190,10 @@ class Hosts(_Elsewhere):
         """See Provider.facts."""
         return {f"host {each.name}": f"{each.login}, {', '.join(each.devices)}" for each in self.inventory.machines}
 
+    def fit(self, topologies: Sequence[Topology]) -> None:
+        """See Provider.fit: they stand."""
+        del topologies
+
     def standing(self, topology: Topology, *, leases_folder: Path) -> AbstractContextManager[Lab]:
         """See Provider.standing: nothing is made, so no lease is held."""
         from bench.labs import hosts  # noqa: PLC0415 - paramiko, as for Qemu
@@ -207,6 +223,12 @@ class Proxmox(_Elsewhere):
     def facts(self) -> Mapping[str, str]:
         """See Provider.facts."""
         return {"nodes": ", ".join(dict.fromkeys(self.of.nodes)), "VMs made of": self.of.source}
+
+    def fit(self, topologies: Sequence[Topology]) -> None:
+        """See Provider.fit."""
+        from bench.pve import lab  # noqa: PLC0415 - as above
+
+        lab.fit(self.of, len(topologies))
 
     def standing(self, topology: Topology, *, leases_folder: Path) -> AbstractContextManager[Lab]:
         """See Provider.standing."""

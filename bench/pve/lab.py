@@ -20,7 +20,7 @@ from bench.labs.guests import BACKEND
 from bench.labs.lab import ENDS, Endpoint, Lab, PathDevice
 from bench.labs.standing import LabBroken, check
 from bench.labs.topology import Topology
-from bench.pve import containers, deploying, images, networks, nodes, preflight, shells
+from bench.pve import containers, deploying, images, networks, nodes, preflight, room, shells
 from bench.pve.client import Client
 from bench.pve.deploying import KINDS, deployed
 from bench.pve.deployment import DHCP, Cluster, Deployment, load, net
@@ -48,6 +48,11 @@ def notes(of: Deployment, share_pct: float = 0.0) -> tuple[str, ...]:
     """What a result from here says of other machines, and what it cannot."""
     held = (sharing.note(share_pct),) if share_pct else ()
     return (_NOTE, *nodes.notes(of.placed, load(of.cluster)), *held)
+
+
+def fit(of: Deployment, paths: int) -> None:
+    """The nodes have memory for so many paths, which stand at the same time. Raises NotAble, PveFault, WrongInput."""
+    room.check(Client(Https(load(of.cluster).access)), of, [of.placed] * paths, "paths")
 
 
 def reap(kind: str, line: str, guards: Guards) -> bool | str:

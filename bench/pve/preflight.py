@@ -72,15 +72,24 @@ def _row(asked: network_check.Asked) -> Row:
     return Row(what, cast("Word", word), why, command)
 
 
+def of_paths(client: Client, of: Deployment, count: int) -> tuple[Row, ...]:
+    """What paths that stand at the same time ask for beside: room. Raises PveFault."""
+    return _rows((f"room for {count} paths", lambda: room.check(client, of, [of.placed] * count, "paths"), ""))
+
+
 def of_pairs(client: Client, of: Deployment, places: Sequence[tuple[str, str]]) -> tuple[Row, ...]:
     """What many pairs ask for beside: room, and nodes without guests of others. Raises PveFault."""
-    rows = []
     names = tuple(dict.fromkeys(node for place in places for node in place))
-    checks: tuple[tuple[str, Callable[[], object], str], ...] = (
+    return _rows(
         (f"room for {len(places)} pairs", lambda: room.check(client, of, places), ""),
         (f"{', '.join(names)} without guests of others",
          lambda: strangers.checked(client, names, shared_host=False), "nettune capacity … --shared-host"),
     )  # fmt: skip
+
+
+def _rows(*checks: tuple[str, Callable[[], object], str]) -> tuple[Row, ...]:
+    """(what, what raises NotAble where it is not there, a command that mends it), as rows. Raises PveFault."""
+    rows = []
     for what, check, command in checks:
         try:
             check()

@@ -1,4 +1,4 @@
-"""How many pairs of guests a cluster has room for, asked before the first is made: memory of nodes, free ids.
+"""How many guests a cluster has room for, asked before the first is made: memory of nodes, free ids.
 
 Proxmox VE has no limits of a pool; a node starts more vCPUs than it has CPUs, and more memory than it has until it
 kills somebody. So memory is refused, CPUs are told.
@@ -49,19 +49,24 @@ def fitting(places: Sequence[tuple[str, str]], of: Deployment, there: Mapping[st
     return len(places), ""
 
 
-def check(client: Client, of: Deployment, places: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """What is to be known of the room there, in sentences. Raises NotAble saying how many pairs fit; PveFault."""
+def check(
+    client: Client, of: Deployment, places: Sequence[tuple[str, str]], word: str = "pairs"
+) -> tuple[str, ...]:  # fmt: skip
+    """What is to be known of the room there, in sentences. Raises NotAble saying how many pairs fit; PveFault.
+
+    `word`: what a plan calls two guests; its "paths" stand at the same time too.
+    """
     there = nodes(client)
     fit, full = fitting(places, of, there)
     if fit < len(places):
         count = sum(place.count(full) for place in places)
         free = there[full].free_mb
         raise NotAble(
-            f"{len(places)} pairs put {count} guests of {of.memory_mb} MB on {full}, which has {free} MB free, "
-            f"{_KEPT_MB} of them its own: {fit} pairs fit",
-            hint=f"pairs up to {fit}, or less memory_mb" if fit else "less memory_mb, or another node",
+            f"{len(places)} {word} put {count} guests of {of.memory_mb} MB on {full}, which has {free} MB free, "
+            f"{_KEPT_MB} of them its own: {fit} {word} fit",
+            hint=f"{word} up to {fit}, or less memory_mb" if fit else "less memory_mb, or another node",
         )
-    _ids(client, 2 * len(places))
+    _ids(client, 2 * len(places), word)
     return tuple(_said(node, places, of, there) for node in dict.fromkeys(each for place in places for each in place))
 
 
@@ -75,13 +80,14 @@ def _said(node: str, places: Sequence[tuple[str, str]], of: Deployment, there: M
     return f"{node}: {count} guests, {count * of.memory_mb} MB of memory ({memory}), {cpus}{shared}"
 
 
-def _ids(client: Client, count: int) -> None:
+def _ids(client: Client, count: int, word: str = "pairs") -> None:
     """Enough ids are free in the range that the datacenter's options give out, as far as seen. Raises NotAble."""
     lowest, highest = span(client)
     taken = sum(lowest <= each < highest for each in used(client))
     if (free := highest - lowest - taken) < count:
         raise NotAble(
-            f"{count} guests take {count} ids, and of {lowest} to {highest - 1} {free} are free: {free // 2} pairs fit",
+            f"{count} guests take {count} ids, and of {lowest} to {highest - 1} {free} are free: "
+            f"{free // 2} {word} fit",
             hint="Datacenter, Options, Next Free VMID Range",
         )
 

@@ -19,6 +19,7 @@ from fakepve.qemu import with_mac  # type: ignore[import-untyped]
 from fakepve.server import API, USER, params  # type: ignore[import-untyped]
 
 CPUS = 4  # that fakepve says each node has
+_GIB = 1 << 30
 BRIDGES = [
     {"iface": "vmbr0", "type": "bridge", "active": 1, "bridge_ports": "eno1", "mtu": "1500", "bridge_vlan_aware": 1},
     {"iface": "vmbr1", "type": "bridge", "active": 1, "bridge_ports": "eno2"},
@@ -34,6 +35,7 @@ class Strict(FakePve):  # type: ignore[misc]  # an untyped library, from here on
         super().__init__(**given)
         self.bridges: list[dict[str, Any]] = BRIDGES
         self.starts_last_s = 0.0
+        self.memory_gib = 64  # of each node, two of them in use
         self.networks: dict[str, Any] = {}  # nodes that have more than those (tests.pve.network_double)
         self.agents: dict[str, Any] | None = None  # of VMs that start
         self.keys: dict[int, str] = {}  # of containers, by id
@@ -59,6 +61,11 @@ class Strict(FakePve):  # type: ignore[misc]  # an untyped library, from here on
         if match is not None and request.method == "DELETE" and match.template == "/nodes/{node}/tasks/{upid}":
             return await super().answer(request, match, given, user, self._ended)
         return await super().answer(request, match, given, user, call)
+
+    def _node_stats(self, online: bool) -> dict[str, Any]:
+        """With memory for the guests of every plan that ships."""
+        stats: dict[str, Any] = super()._node_stats(online)
+        return stats | ({"maxmem": self.memory_gib * _GIB} if stats else {})
 
     async def _network(self, _match: Any, _values: Any) -> Any:
         return self.bridges

@@ -3,6 +3,7 @@
 That nothing is left is asserted by the fixture, once `lab reap` has been given what a run could not remove.
 """
 
+import json
 import re
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.netns import sshd
 from tests.pve.guests import NODE
 from tests.pve.standing import Cluster
 
-GONE = {"failures": {}, "time_scale": 0, "starts_last_s": 0}
+GONE = {"failures": {}, "time_scale": 0, "starts_last_s": 0, "memory_gib": 64}
 
 
 def refused(cluster: Cluster, *, code: int = 3, **plan: Any) -> str:  # Any: as Cluster.plan
@@ -67,6 +68,19 @@ def test_what_is_not_there_is_told_before_anything_is_made(
     assert not any(path.endswith(("/clone", "/qemu")) for path in writes)
 
 
+def test_memory_is_asked_for_all_paths_before_the_first_stands(cluster: Cluster) -> None:
+    """Room for one of two: no VM is made, and `pve check` says so too."""
+    cluster.double.tell("set", 0, "memory_gib", 6)
+    two = "mtu: 1400}, {kind: pve, bridge: vmbr0, addresses: [192.0.2.12/24, 192.0.2.13/24]"
+    asked = cluster.run("pve", "check", cluster.plan(more=two), "--json").stdout
+    told = refused(cluster, more=two)
+
+    assert next(each["why"] for each in json.loads(asked) if each["what"] == "room for 2 paths") in told
+    assert "2 paths put 4 guests of 1024 MB on pve1" in told
+    assert "paths up to 1" in told
+    assert not any(path.endswith("/clone") for _, path in cluster.double.tell("requests"))
+
+
 FULL = "No space left on device"
 
 
@@ -85,6 +99,8 @@ FULL = "No space left on device"
         ([["set", 0, "apitokens", {"bench@pve!net": "another"}]], ["401", "is the token whole"]),
         ([["acl", "bench@pve!net", [["/", ["Sys.Audit", "VM.Audit", "Datastore.Audit"]]]]],
          ["(403)", "Permission check failed", "VM.", "nettune pve check"]),
+        ([["set", 0, "memory_gib", 5]],
+         ["1 paths put 2 guests of 1024 MB on pve1", "3072 MB free", "0 paths fit", "less memory_mb"]),
         ([["set_node_offline", "pve1"]], ["node pve1: it is offline"]),
         ([["set", 0, "time_scale", 1], ["set", 0, "starts_last_s", 9999]],
          ["start VM 10", "on pve1", "did not end within 2 s and was stopped", "interrupted by signal"]),

@@ -125,7 +125,7 @@ def test_a_killed_run_leaves_pairs_that_reap_removes(cluster: Cluster) -> None:
 @pytest.mark.parametrize(
     ("changed", "faults", "said"),
     [
-        ({"pairs": "[9]", "addresses": "[192.0.2.10-192.0.2.27/24]"}, [],
+        ({"pairs": "[9]", "addresses": "[192.0.2.10-192.0.2.27/24]"}, [["set", 0, "memory_gib", 8]],
          ["9 pairs put 14 guests of 256 MB on pve1", "6144 MB free", "8 pairs fit"]),
         ({}, [["acl", "bench@pve!net", [["/vms/9000", ["VM.Audit"]], ["/nodes", ["Sys.Audit"]],
                                     ["/storage", ["Datastore.Audit"]]]]],
