@@ -28,7 +28,7 @@ from bench.pve.deploying import deployed
 from bench.pve.deployment import Cluster, load
 from bench.pve.errors import PveFault
 from bench.pve.machines import Made
-from bench.pve.reached import Nic, all_free, reached, tells, unshared
+from bench.pve.reached import Nic, all_free, apart, reached, tells, unshared
 from bench.pve.shells import NodeShells
 from bench.pve.wanted import Wanted
 from bench.pve.wire import Https
@@ -93,6 +93,8 @@ def standing(
             return _end(client, by, of, made[number], number, key)
 
         ends = _side_by_side(stack, end, range(len(made)))
+        if of.of.management:
+            apart([each.host for each in ends])
         clients, servers = (tuple(each.endpoint for each in ends[side::2]) for side in (0, 1))
         _meet(clients, servers, of.topology.mtu)
         for at, each in enumerate(ends):

@@ -28,7 +28,7 @@ from bench.pve.errors import PveFault
 from bench.pve.guarding import Guards
 from bench.pve.machines import Made
 from bench.pve.ownership import WORDS
-from bench.pve.reached import Nic, free, inner, leased, nic, reached, tells, unshared
+from bench.pve.reached import Nic, apart, free, inner, leased, nic, reached, tells, unshared
 from bench.pve.shells import NodeShells
 from bench.pve.vnics import Vnics
 from bench.pve.wanted import Wanted
@@ -119,6 +119,9 @@ def standing(
             told |= told_of(vm, config, found[-1][1])
             told |= {f"firewall of {vm.node}": _backend(client, vm.node)} if "firewall" in dict(topology.net) else {}
         ends = tuple(each for each, _ in found)
+        several = bool(of.management or topology.device)
+        if several:
+            apart([each.host for each in ends])
         _routed(topology, ends)
         lab = Lab(
             topology=topology,
@@ -133,7 +136,7 @@ def standing(
         for mine, other in ((0, 1), (1, 0)):
             unshared(ends[mine].host, ends[mine].device, ends[other].address, found[other][1].mac, str(made[other]))
         if of.settings and (of.settings != (BACKEND,) or all(vm.kind == "qemu" for vm in made)):
-            settle = functools.partial(_settled, lab, of.ready_s)
+            settle = functools.partial(_settled, lab, of.ready_s, several=several)
             lab = replace(lab, restarting=Vnics(client, dict(zip(ENDS, made, strict=False)), settle))
         yield stack.enter_context(
             nodes.seen(lab, made, cluster, trial_s=trial_s, settings=of.settings, share_pct=share_pct)
@@ -156,8 +159,8 @@ def _entered(
     return stack.enter_context(reached(end, vm, login, tells(client, by, vm, of.ready_s), of.ready_s, lease))
 
 
-def _settled(lab: Lab, ready_s: float) -> None:
-    """The VMs are up again, and what they do at their start is over. Raises LabBroken, NotAble."""
+def _settled(lab: Lab, ready_s: float, *, several: bool) -> None:
+    """The VMs are up again, and what they do at their start is over; `several`: NICs. Raises LabBroken, NotAble."""
     until = time.monotonic() + ready_s
     for end in lab.endpoints:
         while True:
@@ -168,6 +171,8 @@ def _settled(lab: Lab, ready_s: float) -> None:
                 if time.monotonic() > until:
                     raise LabBroken(f"VM {end.host.name} was started anew, and is not reached: {error}") from error
             time.sleep(1.0)
+    if several:
+        apart([end.host for end in lab.endpoints])
     check(lab, within_s=_UP_S)
 
 

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from bench.hosts.command import Command, HostFault, OtherHostKey, Outcome
-from bench.hosts.host import Host
+from bench.hosts.host import Host, ask_everywhere
 from bench.hosts.login import Login
 from bench.hosts.ssh import Ssh, connected
 from bench.labs.standing import LabBroken
@@ -23,6 +23,11 @@ from bench.pve.errors import PveFault
 from bench.pve.machines import Made
 from bench.pve.shells import NodeShells
 
+# Linux answers for an address by whichever NIC hears the question, and asks in the name of any of them (ip-sysctl,
+# arp_ignore, arp_announce): two NICs on one network would stand for each other. IPv6 asks for a NIC's own alone
+# (ndisc_recv_ns). What a peer heard before is forgotten.
+_OWN = Command(("sh", "-c", "cd /proc/sys/net/ipv4/conf/all && echo 1 >arp_ignore && echo 2 >arp_announce"))
+_FORGET = Command(("ip", "neigh", "flush", "all"))
 _HOST_KEY = ("cat", containers.HOST_KEY)
 _GONE_S = 3.0
 _STEADY_S = 10.0  # cloud-init makes new host keys at a first boot, with sshd and agent up already
@@ -156,6 +161,16 @@ def all_free(addresses: Sequence[str], run: Callable[[Command], Outcome]) -> Non
     if found := run(Command(("sh", "-c", _ASK_ALL, "sh", *addresses))).stdout.split():
         raise LabBroken(f"in use: {', '.join(found)}: they answer, and no guest of ours stands yet",
                         hint="addresses: those that are free, two for each pair")  # fmt: skip
+
+
+def apart(guests: Sequence[Host]) -> None:
+    """Each NIC of guests with several answers for its own addresses alone. Raises HostFault.
+
+    The guests are ours: it is not put back, and it is in the state that is read of them. A start anew forgets it.
+    """
+    for command in (_OWN, _FORGET):
+        for outcomes in ask_everywhere(dict.fromkeys(guests, (command,))).values():
+            outcomes[0].require()
 
 
 def unshared(host: Host, device: str, peer: str, mac: str, name: str) -> None:

@@ -57,6 +57,7 @@ class Guests:
         self.off: tuple[str, ...] = ()  # features that a template left off, of those that start from now on
         self.silent = False  # those that start from now on answer nobody
         self.unleased = False  # their agents tell addresses of their own making alone
+        self.backwards = False  # the last NIC of those that start from now on is plugged in first
         self.mute = False  # their agents do not tell their host keys
         self.starts = 0
 
@@ -103,7 +104,8 @@ class Guests:
         host, node = stack.enter_context(sshd.namespace()), self.nodes[guest["node"]]
         self.hosts[vmid] = host
         config, container = guest["config"], guest["kind"] == "lxc"
-        for number, nic in enumerate(self._nics(vmid, guest)):
+        nics = list(enumerate(self._nics(vmid, guest)))
+        for number, nic in reversed(nics) if self.backwards else nics:
             port = f"{'veth' if container else 'tap'}{vmid}i{number}"
             how = f"address {nic.mac} mtu {nic.mtu}"
             stack.enter_context(_plugged((host, node), port, f"eth{number}", nic.bridge, how))

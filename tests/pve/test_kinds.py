@@ -1,6 +1,7 @@
 """Kinds of guests and ways to make and reach them, the whole way: containers, images from here, CPUs, devices."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,16 @@ def test_an_older_node_takes_an_image_by_its_ssh(cluster: Cluster) -> None:
     assert "imports images by its node's SSH alone" in without.stderr
     assert "ssh://root@pve1" in without.stderr
     assert left == ""
+
+
+@pytest.mark.parametrize("treatment", ["net.ipv4.tcp_rmem: 4096 65536 1048576", "vm-queues: 2"])
+def test_two_nics_on_one_network_do_not_stand_for_each_other(cluster: Cluster, treatment: str) -> None:
+    """The management NIC is asked first where it is plugged in last; VMs that are started anew know it too."""
+    cluster.guests.backwards = True
+    path = Path(cluster.plan(lab={"management": "vmbr0"}))
+    text = path.read_text(encoding="utf-8").replace("net.ipv4.tcp_rmem: 4096 65536 1048576", treatment)
+    path.write_text(text, encoding="utf-8")
+    assert measured(cluster, str(path))["treatments"][0]["treatment"] == "held"
 
 
 def test_a_vms_address_may_be_dhcps_which_its_agent_tells(cluster: Cluster) -> None:
