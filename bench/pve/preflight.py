@@ -105,8 +105,8 @@ def _rows(*checks: tuple[str, Callable[[], object], str]) -> tuple[Row, ...]:
 def setup(client: Client, of: Deployment, topologies: Sequence[Topology], who: str) -> tuple[str, ...]:
     """As privileges.setup, by what the cluster says of itself. Raises PveFault."""
     version = _major(str(client.get("/version").get("version", "")))
-    storages = storage_check.disks(of, storage_check.template(client, of)[1])
-    return privileges.setup(of, topologies, who, version, zones(client), storages)
+    _, config = storage_check.template(client, of)
+    return privileges.setup(of, topologies, who, version, zones(client), config)
 
 
 def refuse(client: Client, of: Deployment, topology: Topology, shells: Collection[str]) -> None:
@@ -170,8 +170,8 @@ def _bridges(of: Deployment, topologies: Sequence[Topology]) -> tuple[tuple[str,
 
 def _privileges(client: Client, of: Deployment, topologies: Sequence[Topology], who: str, version: int) -> list[Row]:
     rows = []
-    storages = storage_check.disks(of, storage_check.template(client, of)[1])
-    asked = privileges.wanted(of, topologies, version, zones(client), storages)
+    _, config = storage_check.template(client, of)
+    asked = privileges.wanted(of, topologies, version, zones(client), config)
     for path, names in asked.items():
         held: Any = client.get("/access/permissions", {"path": path})  # Any: JSON
         above = held if isinstance(held, dict) else {}

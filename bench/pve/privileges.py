@@ -8,9 +8,10 @@ import shlex
 import zlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from bench.labs.topology import Topology
-from bench.pve import network_check
+from bench.pve import network_check, storage_check
 from bench.pve.deployment import Deployment
 
 LOCAL = "localnetwork"  # the zone of whatever is no vnet
@@ -26,36 +27,40 @@ _A_BRIDGE = re.compile(r"vmbr\d+(v\d+)?")  # no vnet: its name has no more than 
 _ZONE = "sed -n '/^vnet: {vnet}$/,/^$/s/^[[:space:]]*zone //p' /etc/pve/sdn/vnets.cfg"
 NO_VNETS: Mapping[str, str] = MappingProxyType({})
 Wanted = Mapping[str, tuple[str, ...]]  # path -> privileges
+Config = Mapping[str, Any]  # Any: JSON
+NOT_SEEN: Config = MappingProxyType({})
 
 
 def wanted(of: Deployment, topologies: Sequence[Topology], version: int, vnets: Mapping[str, str] = NO_VNETS,
-           storages: Sequence[str] = ()) -> Wanted:  # fmt: skip
+           template: Config = NOT_SEEN) -> Wanted:  # fmt: skip
     """Path -> privileges. `version` 0: not known yet, as 9; `vnets`: the zones of those that are seen. Pure.
 
-    `storages`: of the template's disks, on which those of its linked clones lie; the plan's where they are not known.
+    `template`: its configuration. On its disks' storages those of linked clones lie; and whoever clones it may use what
+    it has, though the plan plugs its NICs in elsewhere (check_bridge_access, check_mapping_access of qemu-server).
     """
     vms = (*_VMS, *(_OLD_AGENT if 0 < version < 9 else _AGENT))
     found: dict[str, tuple[str, ...]] = {f"/pool/{of.pool}": (*vms, *_POOL)} if of.pool else {"/vms": vms}
     if of.source.isdigit():
         found[f"/vms/{of.source}"] = ("VM.Audit", "VM.Clone")
-    found |= {f"/storage/{each}": _DISKS for each in storages or (of.storage,)}
+    found |= {f"/storage/{each}": _DISKS for each in storage_check.disks(of, template)}
     if of.source.startswith("/"):  # uploaded, and removed afterwards
         found[f"/storage/{of.image_storage}"] = ("Datastore.Allocate", "Datastore.AllocateSpace",
                                                  "Datastore.AllocateTemplate", "Datastore.Audit")  # fmt: skip
     elif not of.source.isdigit():
         found[f"/storage/{of.source.partition(':')[0]}"] = _DISKS
     if not 0 < version < 8:  # before, whoever may configure a VM's network may use any bridge
-        for name in _bridges(of, topologies):
+        for name in dict.fromkeys((*_bridges(of, topologies), *_named(template, r"net\d+", "bridge"))):
             # A vnet is listed only to who may audit it (PVE::API2::Network::SDN::Vnets), a bridge to who may use it.
             plain = name not in vnets and _A_BRIDGE.fullmatch(name)
             found[f"/sdn/zones/{vnets.get(name, LOCAL)}/{name}"] = ("SDN.Use",) if plain else ("SDN.Audit", "SDN.Use")
+    found |= {f"/mapping/pci/{name}": ("Mapping.Use",) for name in _named(template, r"hostpci\d+", "mapping")}
     if any(each.rules for each in topologies):
         found["/"] = ("Sys.Audit",)  # GET /cluster/firewall/options
     return {**found, **network_check.privileges(topologies, of.placed)}
 
 
 def setup(of: Deployment, topologies: Sequence[Topology], who: str, version: int,
-          vnets: Mapping[str, str] = NO_VNETS, storages: Sequence[str] = ()) -> tuple[str, ...]:  # fmt: skip
+          vnets: Mapping[str, str] = NO_VNETS, template: Config = NOT_SEEN) -> tuple[str, ...]:  # fmt: skip
     """The commands, for root on a node, that make who may do just what the plan asks for. As `wanted`. Pure.
 
     For root itself, who may do everything, they make a token of another user.
@@ -64,7 +69,7 @@ def setup(of: Deployment, topologies: Sequence[Topology], who: str, version: int
     user, _, token = who.partition("!")
     lines = [f"pveum pool add {of.pool}"] if of.pool else []
     lines += [f"pveum user add {user}", f"pveum user token add {user} {token or 'bench'} --privsep 1"]
-    for path, privileges in wanted(of, topologies, version, vnets, storages).items():
+    for path, privileges in wanted(of, topologies, version, vnets, template).items():
         lines += given(path, privileges, who if token else f"{user}!bench", version)
     return tuple(dict.fromkeys(lines))
 
@@ -98,6 +103,12 @@ def _place(path: str) -> tuple[tuple[str, ...], str]:
     if head != f"/sdn/zones/{LOCAL}" or _A_BRIDGE.fullmatch(name):
         return (), path
     return (f"zone=$({_ZONE.format(vnet=name)})",), f'"/sdn/zones/${{zone:-{LOCAL}}}/{name}"'
+
+
+def _named(config: Config, keys: str, option: str) -> tuple[str, ...]:
+    """The values of an option of those keys of a configuration."""
+    words = [word for key, value in sorted(config.items()) if re.fullmatch(keys, key) for word in str(value).split(",")]
+    return tuple(dict.fromkeys(word.partition("=")[2] for word in words if word.startswith(f"{option}=")))
 
 
 def _bridges(of: Deployment, topologies: Sequence[Topology]) -> tuple[str, ...]:

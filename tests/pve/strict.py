@@ -37,6 +37,7 @@ class Strict(FakePve):  # type: ignore[misc]  # an untyped library, from here on
         self.starts_last_s = 0.0
         self.memory_gib = 64  # of each node, two of them in use
         self.networks: dict[str, Any] = {}  # nodes that have more than those (tests.pve.network_double)
+        self.sdn_running: dict[str, dict[str, Any]] = {"zones": {}, "vnets": {}}
         self.agents: dict[str, Any] | None = None  # of VMs that start
         self.keys: dict[int, str] = {}  # of containers, by id
         self._stops: dict[str, asyncio.Event] = {}
@@ -131,13 +132,20 @@ class Strict(FakePve):  # type: ignore[misc]  # an untyped library, from here on
         return await super()._apply_config(vm, user, given)
 
     async def _qm_clone(self, v: Any, user: str) -> Any:
-        """To another node only where all that it has lies on shared storage, CDs too (check_storage_access_clone)."""
+        """By whoever may use what it has; to another node only with all of it on shared storage, CDs too."""
         target, config = v.get("target"), self.find(v["node"], int(v["vmid"])).config
         drives = [str(config[key]) for key in config if re.fullmatch(r"(ide|sata|scsi|virtio|efidisk)\d+", key)]
         used = {each.partition(":")[0] for each in drives if ":" in each.partition(",")[0]}
         local = [each for each in used if not self.storages.get(each, {}).get("shared")]
         if target in self.nodes and target != v["node"] and local:
             raise PveError(500, f"can't clone VM to node '{target}' (VM uses local storage)")
+        words = [(key, word.partition("=")) for key in config for word in str(config[key]).split(",")]
+        for key, (name, _, value) in words:  # check_bridge_access, check_mapping_access
+            if re.fullmatch(r"net\d+", key) and name == "bridge":
+                zone = self.sdn_running["vnets"].get(value, {}).get("zone", "localnetwork")
+                self.require(user, f"/sdn/zones/{zone}/{value}", "SDN.Use")
+            if re.fullmatch(r"hostpci\d+", key) and name == "mapping":
+                self.require(user, f"/mapping/pci/{value}", "Mapping.Use")
         return await super()._qm_clone(v, user)
 
     def _config_priv(self, key: str) -> Any:

@@ -136,6 +136,34 @@ def test_what_setup_prints_is_enough_to_check_and_to_make_the_vms(
     assert len(made) == 2
 
 
+def test_a_template_asks_for_what_it_has_itself(cluster: Double, tmp_path: Path) -> None:
+    """Its own bridges and its mapped device, which a clone has at first: with all that is printed it can be made."""
+    for key, value in (("net0", "virtio=BC:24:11:00:00:09,bridge=vmbr7,tag=5"), ("hostpci0", "mapping=fast,pcie=1")):
+        cluster.tell("configure", 9000, key, value)
+    client = cluster.client(who=WHO, secret="5ecret")  # noqa: S106 - of a double
+    lines = preflight.setup(cluster.client(), deployment(), PATHS, WHO)
+    without = [line for line in lines if "/vmbr7" not in line and "/mapping/" not in line]
+    of = [replace(each, nics=each.nics[:1], rules=0) for each in wanted("9000")]
+    cluster.tell("acl", WHO, granted(without, tmp_path))
+    lacking = {
+        row.what: row.why for row in preflight.checked(client, deployment(), PATHS, WHO) if row.word == "missing"
+    }
+    with (
+        pytest.raises(PveFault, match=r"/sdn/zones/localnetwork/vmbr7, SDN.Use"),
+        deployed(client, of, leases_folder=tmp_path, cluster=tmp_path / "pve.yaml"),
+    ):
+        pass
+    cluster.tell("acl", WHO, granted(lines, tmp_path))
+    with deployed(client, of, leases_folder=tmp_path, cluster=tmp_path / "pve.yaml") as made:
+        pass
+
+    assert lacking == {
+        "privileges on /sdn/zones/localnetwork/vmbr7": "SDN.Use",
+        "privileges on /mapping/pci/fast": "Mapping.Use",
+    }
+    assert len(made) == 2
+
+
 def test_a_token_that_does_not_count_is_told_with_the_commands_that_make_one(
     cluster: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
