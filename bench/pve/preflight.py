@@ -26,10 +26,11 @@ _Nodes = Mapping[str, Mapping[str, Any]]  # Any: JSON
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Of a bridge: the largest MTU in bytes, and the first tag or trunk, "tag 100"."""
+    """Of a bridge: the largest MTU in bytes, and the tags and trunks, each "tag 100"; `apart`: of VMs on two nodes."""
 
     mtu: int
-    tagged: str
+    tagged: tuple[str, ...]
+    apart: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,13 @@ def checked(
     """
     version = str(client.get("/version").get("version", ""))
     rows = [Row(f"Proxmox VE {version}", "there"), *_privileges(client, of, topologies, who, _major(version))]
+    rows += _quorum(client)
     ground = _ground(client, of, topologies, logins)
     rows += [row for row in ground if row != Row(row.what, "there") or not row.what.startswith("SSH of ")]
     asked = [*node_check.shells(of.nodes, logins, turned)]
     asked += [each for node in dict.fromkeys(of.nodes) for each in node_check.bonds(client, node, topologies)]
     rows += [_row(each) for each in asked]
-    rows.append(_source(client, of))
+    rows += _source(client, of)
     rows += [_firewall(client)] if any(each.rules for each in topologies) else []
     rows += [_pool(client, of.pool)] if of.pool else []
     if any(each.create for each in topologies):
@@ -155,16 +157,17 @@ def zones(client: Client) -> Mapping[str, str]:
 
 def _bridges(of: Deployment, topologies: Sequence[Topology]) -> tuple[tuple[str, _Asked], ...]:
     """Each with what NICs on it ask of it."""
-    tag = f"tag {of.management_tag}" if of.management_tag else ""
-    asked = {of.management: _Asked(0, tag)} if of.management else {}
+    tag = (f"tag {of.management_tag}",) if of.management_tag else ()
+    apart = len(set(of.nodes)) > 1
+    asked = {of.management: _Asked(0, tag, apart)} if of.management else {}
     for each in topologies:
         given = dict(each.net)
-        words = next((f"{key} {given[key]}" for key in ("tag", "trunks") if key in given), "")
+        words = tuple(f"{key} {given[key]}" for key in ("tag", "trunks") if key in given)
         mtu = 0 if each.device else each.mtu  # net0 is then the way in alone
         for name in (given["bridge"], each.peer):
             if name:
-                known = asked.get(name, _Asked(0, ""))
-                asked[name] = _Asked(max(known.mtu, mtu), known.tagged or words)
+                known = asked.get(name, _Asked(0, (), apart))
+                asked[name] = _Asked(max(known.mtu, mtu), (*known.tagged, *words), apart)
     return tuple(asked.items())
 
 
@@ -257,19 +260,49 @@ def _bridge(rows: Sequence[Mapping[str, Any]], node: str, bridge: str, asked: _A
     mtu = int(found.get("mtu") or 0)  # none is its ports', or an SDN zone's: not in this answer
     if 0 < mtu < asked.mtu:
         return Row(what, "missing", f"its MTU of {mtu} is below the plan's {asked.mtu}: a VM would not start")
-    tagged = asked.tagged if found.get("type") == "bridge" and not found.get("bridge_vlan_aware") else ""
-    if tagged:
+    plain = found.get("type") == "bridge" and not found.get("bridge_vlan_aware")
+    if plain and asked.tagged:
+        tagged = asked.tagged[0]
         why = f"it is not VLAN-aware, and the path has {tagged}"
         if tagged.startswith("tag"):  # PVE::Network::activate_bridge_vlan
             why += f": Proxmox VE would make a bridge {bridge}v{tagged.split()[1]} and a VLAN device there, which stay"
         return Row(what, "missing", f"{why}. In the node's network: bridge-vlan-aware yes")
     if not mtu and asked.mtu > _USUAL_MTU:
         return Row(what, "not seen", f"its configuration says no MTU, and the plan's is {asked.mtu}")
+    vids = str(found.get("bridge_vids") or "")
+    if outside := [each for each in asked.tagged if vids and not _vlans(each) <= _vlans(vids)]:
+        why = f"its ports pass VLANs {vids} alone (bridge-vids), and the path has {', '.join(outside)}"
+        return Row(what, "missing" if asked.apart else "there", f"{why}: no way out of the node")
     return Row(what, "there")
 
 
-def _source(client: Client, of: Deployment) -> Row:
-    return _template(client, of) if of.source.isdigit() else _row(storage_check.image(client, of))
+def _vlans(words: str) -> frozenset[int]:
+    """Those of "tag 5", "trunks 10;20-30" or a bridge's "2 4 100-200"."""
+    found = re.findall(r"(\d+)(?:-(\d+))?", words)
+    return frozenset(vlan for first, last in found for vlan in range(int(first), int(last or first) + 1))
+
+
+def _quorum(client: Client) -> list[Row]:
+    """That the cluster has one, without which nothing is made; [] for a single node, and where that may not be seen."""
+    try:
+        rows = client.get("/cluster/status")
+    except errors.Forbidden:
+        return []
+    found = next((row for row in rows if row.get("type") == "cluster"), None)
+    if found is None:
+        return []
+    what = f"quorum of cluster {found.get('name')}"
+    if int(found.get("quorate") or 0):
+        return [Row(what, "there")]
+    online = sum(int(row.get("online") or 0) for row in rows if row.get("type") == "node")
+    why = f"{online} of {found.get('nodes')} nodes are online: nothing can be made or changed"
+    return [Row(what, "missing", why, "pvecm status")]
+
+
+def _source(client: Client, of: Deployment) -> list[Row]:
+    if of.source.isdigit():
+        return [_template(client, of)]
+    return [_row(each) for each in storage_check.image(client, of)]
 
 
 def _template(client: Client, of: Deployment) -> Row:

@@ -94,30 +94,37 @@ def _disk(client: Client, node: str, name: str, kind: Kind) -> Asked:
     return (what, "there", "", "") if found.get("active", 1) else (what, "missing", "it is not active", "")
 
 
-def image(client: Client, of: Deployment) -> Asked:
-    """The image, or where it goes when it is a file here."""
-    if of.source.startswith("/"):
-        return _upload(client, of)
+def image(client: Client, of: Deployment) -> Iterator[Asked]:
+    """The image on each node that gets a guest of it, or where it goes when it is a file here."""
+    for node in dict.fromkeys(of.nodes):
+        yield _upload(client, of, node) if of.source.startswith("/") else _volume(client, of, node)
+
+
+def _volume(client: Client, of: Deployment, node: str) -> Asked:
     store, _, volume = of.source.partition(":")
     content = "vztmpl" if containers.archive(of.source) else "import"
-    what = f"image {of.source}"
+    what = f"image {of.source} on {node}"
     try:
-        rows = client.get(f"/nodes/{of.nodes[0]}/storage/{store}/content", {"content": content})
+        rows = client.get(f"/nodes/{node}/storage/{store}/content", {"content": content})
     except PveFault as error:
         return what, "not seen", error.said, ""
     if any(str(row.get("volid")) == of.source for row in rows):
         return what, "there", "", ""
     made = "nettune image build --disk, and upload its qcow2 there"
     command = f"pveam download {store} {volume.rpartition('/')[2]}" if content == "vztmpl" else made
-    return what, "missing", f"{store} has no {volume}", command
+    return what, "missing", f"{store} has no {volume} there", command
 
 
-def _upload(client: Client, of: Deployment) -> Asked:
-    """A storage of the first node that takes images by the API; else it goes over the node's SSH."""
-    what = f"storage {of.image_storage} for an image"
-    rows = client.get(f"/nodes/{of.nodes[0]}/storage", {"enabled": 1})
-    content = next((str(row.get("content", "")) for row in rows if row.get("storage") == of.image_storage), "")
+def _upload(client: Client, of: Deployment, node: str) -> Asked:
+    """A storage of the node that takes images by the API; else it goes over the node's SSH."""
+    what = f"storage {of.image_storage} for an image on {node}"
+    try:
+        rows = client.get(f"/nodes/{node}/storage", {"enabled": 1})
+    except PveFault as error:
+        return what, "not seen", error.said, ""
+    found: _Row = next((row for row in rows if row.get("storage") == of.image_storage), {})
+    content = str(found.get("content", ""))
     if "import" in content.split(","):
-        return what, "there", "", ""
+        return (what, "there", "", "") if found.get("active", 1) else (what, "missing", "it is not active", "")
     why = "it takes no images to import (content 'import', Proxmox VE 8.4): the image goes over the node's SSH"
     return what, "not seen", why, f"pvesm set {of.image_storage} --content import,{content}" if content else ""

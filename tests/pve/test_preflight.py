@@ -283,7 +283,7 @@ def test_what_is_missing_says_what_there_is(cluster: Double) -> None:
     assert found["storage fast on pve1"].why == "there are local, local-lvm"
     assert found["template 101"].word == "not seen"
     assert found["pool nobody"].command == "pveum pool add nobody"
-    assert image["image local:import/nettune.qcow2"].word in {"missing", "not seen"}
+    assert image["image local:import/nettune.qcow2 on pve1"].word in {"missing", "not seen"}
 
 
 def test_the_commands_make_a_role_for_each_kind_of_path() -> None:
@@ -367,8 +367,8 @@ def test_containers_and_images_from_here_ask_for_what_they_need(
     assert container["storage local-lvm on pve1"].word == "there"
     assert "pins no container" in container["CPUs of pve1"].why
     assert (container["SSH of pve1"].word, reached["SSH of pve1"].word) == ("missing", "there")
-    assert image["storage local for an image"].command == "pvesm set local --content import,iso,vztmpl,backup"
-    assert takes["storage local for an image"].word == "there"
+    assert image["storage local for an image on pve1"].command == "pvesm set local --content import,iso,vztmpl,backup"
+    assert takes["storage local for an image on pve1"].word == "there"
 
 
 @pytest.mark.parametrize(
@@ -376,6 +376,8 @@ def test_containers_and_images_from_here_ask_for_what_they_need(
     [
         ({"type": "bridge", "mtu": "1500"}, ("tag", "10"), 1500, "missing", "not VLAN-aware"),
         ({"type": "bridge", "mtu": "1500", "bridge_vlan_aware": 1}, ("tag", "10"), 1500, "there", ""),
+        ({"type": "bridge", "bridge_vlan_aware": 1, "bridge_vids": "2-9 11"}, ("tag", "10"), 1500, "there", "2-9 11"),
+        ({"type": "bridge", "bridge_vlan_aware": 1, "bridge_vids": "2-99"}, ("trunks", "10;20-30"), 1500, "there", ""),
         ({"type": "OVSBridge"}, ("trunks", "10;20"), 1500, "there", ""),
         ({"type": "vnet"}, ("tag", "10"), 1450, "there", ""),
         ({"type": "bridge", "mtu": "1500"}, ("rate", "10"), 9000, "missing", "below the plan's 9000"),
@@ -393,6 +395,61 @@ def test_a_bridge_is_judged_by_what_it_says(
 
     assert found.word == word
     assert why in found.why
+
+
+@pytest.mark.parametrize(
+    ("net", "vids", "word"),
+    [
+        (("tag", "10"), "2-4094", "there"),
+        (("tag", "10"), "2-9 11", "missing"),
+        (("trunks", "10;20-30"), "10-29", "missing"),
+        (("trunks", "10;20-30"), "10 11 20-30", "there"),
+    ],
+)
+def test_a_vlan_that_a_bridge_does_not_pass_is_told(
+    cluster: Double, net: tuple[str, str], vids: str, word: str
+) -> None:
+    """Between nodes it has no way; whatever other paths on that bridge have."""
+    cluster.tell("add_node", "pve2")
+    row = {"iface": "vmbr0", "type": "bridge", "active": 1, "bridge_vlan_aware": 1, "bridge_vids": vids}
+    cluster.tell("set", 0, "bridges", [row])
+    paths = [Topology("pve", net=(("bridge", "vmbr0"), each)) for each in (("tag", "11"), net)]
+    of = replace(deployment(), nodes=("pve1", "pve2"))
+    client = cluster.client(who=WHO, secret="5ecret")  # noqa: S106 - of a double
+    found = {row.what: row for row in preflight.checked(client, of, paths, WHO)}
+
+    assert [found[f"bridge vmbr0 on {node}"].word for node in of.nodes] == [word, word]
+    assert (" ".join(net) in found["bridge vmbr0 on pve2"].why) == (word == "missing")
+
+
+@pytest.mark.parametrize("source", ["local:import/n.qcow2", "/srv/n.qcow2"])
+def test_an_image_is_looked_for_on_each_node(cluster: Double, source: str) -> None:
+    """Of a storage that the second has not."""
+    cluster.tell("add_node", "pve2")
+    cluster.tell("store", "local", "content", "iso,import")
+    cluster.tell("store", "local", "nodes", "pve1")
+    there = {"import/n.qcow2": {"content": "import", "size": 1, "ctime": 0, "format": "qcow2"}}
+    cluster.tell("store", "local", "volumes", there)
+    found = rows(cluster, replace(deployment(source=source), nodes=("pve1", "pve2")))
+    what = "storage local for an image" if source.startswith("/") else f"image {source}"
+
+    assert found[f"{what} on pve1"].word == "there"
+    assert found[f"{what} on pve2"].word != "there"
+
+
+def test_a_cluster_without_quorum_is_told(cluster: Double) -> None:
+    """To whoever may see it: nothing can be made there."""
+    before = rows(cluster, deployment())
+    cluster.tell("lose_quorum")
+    after = rows(cluster, deployment())
+    cluster.tell("regain_quorum")
+    cluster.tell("fail", "GET", "/cluster/status", 403, "Permission check failed (/, Sys.Audit)")
+    unseen = rows(cluster, deployment())
+    (name,) = (what for what in before if what.startswith("quorum of cluster"))
+
+    assert (before[name].word, after[name].word, after[name].command) == ("there", "missing", "pvecm status")
+    assert after[name].why.startswith("1 of 1 nodes are online")
+    assert name not in unseen
 
 
 def test_networks_that_are_made_ask_for_more(cluster: Double) -> None:
