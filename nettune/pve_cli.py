@@ -54,6 +54,7 @@ def check(
         raise
     rows += (preflight.of_pairs(client, asked, places) if places else
              preflight.of_paths(client, asked, len(topologies)))  # fmt: skip
+    rows += preflight.of_links(client, places or [asked.placed], topologies, cluster)
     screen.table(
         f"{plan} at {cluster.access}", ("what", "state", "why"), [(row.what, row.word, row.why) for row in rows]
     )

@@ -21,7 +21,7 @@ from bench.hosts.login import Login
 from bench.labs import keys
 from bench.labs.lab import Endpoint
 from bench.labs.standing import LabBroken
-from bench.pve import images, nodes, preflight, room, shells, strangers
+from bench.pve import images, link_check, nodes, preflight, room, shells, strangers
 from bench.pve import lab as two
 from bench.pve.client import Client
 from bench.pve.deploying import deployed
@@ -59,7 +59,8 @@ def notes(of: OnNodes) -> tuple[str, ...]:
     seen = [each for each in of.nodes if each in cluster.nodes]
     unseen = [each for each in of.nodes if each not in cluster.nodes]
     counted = _COUNTED.format(nodes=" and ".join(seen)) if seen else _UNCOUNTED
-    return (_NOTE.format(places=", ".join(told)), counted, *nodes.notes(unseen, cluster))
+    links = link_check.notes(of.places, cluster)
+    return (_NOTE.format(places=", ".join(told)), counted, *nodes.notes(unseen, cluster), *links)
 
 
 @contextlib.contextmanager
@@ -140,7 +141,8 @@ def _looked_at(
     if unseen := [node for node in of.nodes if safety.cpu_most and node not in cluster.nodes]:
         _by_api(client, unseen)
     found = strangers.checked(client, of.nodes, shared_host=safety.shared_host)
-    told = room.check(client, of.of, of.places)
+    links = link_check.told(client, of.places, [of.topology], cluster)
+    told = (*(f"{what}: {why}" for what, why in links.items()), *room.check(client, of.of, of.places))
     if safety.shared_host:
         told += strangers.notes(found, seen=strangers.all_seen(client))
     for line in told:

@@ -20,7 +20,7 @@ from bench.labs.guests import BACKEND
 from bench.labs.lab import ENDS, Endpoint, Lab, PathDevice
 from bench.labs.standing import LabBroken, check
 from bench.labs.topology import Topology
-from bench.pve import containers, deploying, images, networks, nodes, preflight, room, shells
+from bench.pve import containers, deploying, images, link_check, networks, nodes, preflight, room, shells
 from bench.pve.client import Client
 from bench.pve.deploying import KINDS, deployed
 from bench.pve.deployment import DHCP, Cluster, Deployment, load, net
@@ -47,7 +47,8 @@ _NOTE = "Measured between test VMs that Proxmox VE made for it and removed again
 def notes(of: Deployment, share_pct: float = 0.0) -> tuple[str, ...]:
     """What a result from here says of other machines, and what it cannot."""
     held = (sharing.note(share_pct),) if share_pct else ()
-    return (_NOTE, *nodes.notes(of.placed, load(of.cluster)), *held)
+    cluster = load(of.cluster)
+    return (_NOTE, *nodes.notes(of.placed, cluster), *link_check.notes([of.placed], cluster), *held)
 
 
 def fit(of: Deployment, paths: int) -> None:
@@ -97,6 +98,9 @@ def standing(
         pair, key = keys.client(folder), folder / keys.CLIENT
         by = stack.enter_context(shells.opened(cluster.nodes))
         preflight.refuse(client, of, topology, cluster.nodes)
+        links = link_check.told(client, [of.placed], [topology], cluster)
+        for what, why in links.items():
+            say(f"{what}: {why}")
         evaluated(client, topology)
         _free(topology, of, by)
         sources = dict.fromkeys(of.nodes, of.source)
@@ -109,7 +113,7 @@ def standing(
             deployed(client, wanted(topology, of, sources, pair.public), leases_folder=leases_folder,
                      cluster=of.cluster, by=by)
         )  # fmt: skip
-        told = {"Proxmox VE": str(client.get("/version").get("version", "")), **networks.told(nets)}
+        told = {"Proxmox VE": str(client.get("/version").get("version", "")), **networks.told(nets), **links}
         found: list[_End] = []
         taken: list[str] = []
         for end, vm, address in zip(ENDS, made, _reached_by(topology), strict=False):

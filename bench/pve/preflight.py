@@ -11,9 +11,19 @@ from typing import Any, Literal, cast
 
 from bench.hosts.login import Login
 from bench.labs.topology import Topology
-from bench.pve import containers, errors, network_check, node_check, privileges, room, storage_check, strangers
+from bench.pve import (
+    containers,
+    errors,
+    link_check,
+    network_check,
+    node_check,
+    privileges,
+    room,
+    storage_check,
+    strangers,
+)
 from bench.pve.client import Client
-from bench.pve.deployment import Deployment
+from bench.pve.deployment import Cluster, Deployment
 from bench.pve.errors import PveFault
 from bench.pve.ownership import WORDS, Kind
 from results.errors import NotAble
@@ -87,6 +97,14 @@ def of_pairs(client: Client, of: Deployment, places: Sequence[tuple[str, str]]) 
         (f"{', '.join(names)} without guests of others",
          lambda: strangers.checked(client, names, shared_host=False), "nettune capacity … --shared-host"),
     )  # fmt: skip
+
+
+def of_links(
+    client: Client, places: Sequence[tuple[str, str]], topologies: Sequence[Topology], cluster: Cluster
+) -> tuple[Row, ...]:  # fmt: skip
+    """What VMs on two nodes ask for beside: a link that carries nothing that load may hurt. Raises PveFault."""
+    found = link_check.asked(client, places, topologies, cluster)
+    return tuple(Row(what, cast("Word", word), f"{why}; {hint}" if hint else why) for what, word, why, hint in found)
 
 
 def _rows(*checks: tuple[str, Callable[[], object], str]) -> tuple[Row, ...]:

@@ -61,14 +61,41 @@ def pair(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
         yield replace(cluster, ssh=both)
 
 
-def _plan(cluster: Cluster, *, seconds: float = 0.8, of_speed: bool = True) -> str:
-    cluster.plan(ssh=True)
+def _plan(cluster: Cluster, *, seconds: float = 0.8, of_speed: bool = True, ssh: bool = True) -> str:
+    cluster.plan(ssh=ssh)
     access = cluster.folder / "pve.yaml"
     if not of_speed:
         access.write_text(access.read_text(encoding="utf-8").replace(", speed_mbps: 1000", ""), encoding="utf-8")
     path = cluster.folder / "shared.yaml"
     path.write_text(PLAN.format(cluster=access, seconds=seconds), encoding="utf-8")
     return str(path)
+
+
+def test_without_ssh_the_api_is_asked_whether_corosync_is_on_the_link(cluster: Cluster) -> None:
+    """On a VLAN of the bridge's NIC: refused before a VM is made, told by `pve check`; where nobody tells, said."""
+    vmbr0 = {"iface": "vmbr0", "type": "bridge", "active": 1, "bridge_ports": "eno1"}
+    ring = {"iface": "eno1.50", "type": "vlan", "vlan-raw-device": "eno1", "cidr": "192.0.2.11/24"}  # as fakepve has it
+    cluster.double.tell("set", 0, "bridges", [vmbr0, {"iface": "eno1", "type": "eth"}, ring])
+    plan = _plan(cluster, ssh=False)
+    checked = json.loads(cluster.run("pve", "check", plan, "--json").stdout)
+    refused = cluster.run("run", plan, *cluster.store)
+    asked = len(cluster.guests.seen)
+    cluster.double.tell("set", 0, "bridges", [vmbr0])
+    done = cluster.run("run", plan, *cluster.store)
+    assert done.returncode == 0, done.stderr
+    run = json.loads(cluster.run("show", "last", "--json", *cluster.store).stdout)
+
+    assert refused.returncode == 3
+    assert asked == 0
+    for said in ("the link by which vmbr0 leaves pve1: corosync's address 192.0.2.11 is on eno1.50, over eno1 as vmbr0",
+                 "a bridge on links of its own, VMs on one node, or SSH of pve1", "--shared-link"):  # fmt: skip
+        assert said in " ".join(refused.stderr.split())
+    assert {each["what"]: each["word"] for each in checked}["the link by which vmbr0 leaves pve1"] == "missing"
+    assert (
+        "on which NIC corosync's 192.0.2.12 lies is not told" in run["machine"]["the link by which vmbr0 leaves pve2"]
+    )
+    assert "the link by which vmbr0 leaves pve1: on which NIC" in " ".join(done.stderr.split())
+    assert any("Load passed the link between pve1 and pve2" in each for each in run["notes"])
 
 
 def test_load_between_nodes_is_held_to_a_share_of_a_link_that_carries_corosync(pair: Cluster) -> None:
