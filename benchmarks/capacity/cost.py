@@ -17,6 +17,7 @@ from bench.labs.lab import Endpoint
 from bench.probes.probe import Pair
 from bench.probes.trips import Train
 from bench.together import Came
+from benchmarks.capacity.kept import Asked, Row
 from results.records import Sample
 from results.scaling.arms import PROBE
 
@@ -24,10 +25,9 @@ _REAL, _SIMULATED = (8, 16, 32, 64, 128), (100, 1_000, 10_000)
 STAND_GOAL_S, SKEW_GOAL_S, MEMORY_GOAL_MB = 6.0, 0.2, 400.0
 
 
-def cost(replays: int, _: object = None) -> list[dict[str, object]]:
-    """A row per number of pairs; `replays` is not used: each number is stood once."""
-    del replays
-    rows: list[dict[str, object]] = []
+def cost(_: Asked) -> list[Row]:
+    """A row per number of pairs; each number is stood once."""
+    rows: list[Row] = []
     plan = parse(from_plain({"name": "cost", "pairs": [8], "uplink_mbit": 400, "rate_mbit": 2, "duration_s": 2,
                              "warmup_s": 1}, "a benchmark"))  # fmt: skip
     print("cost: seconds beside the traffic, real pairs")

@@ -23,9 +23,9 @@ _HELD_OUT, _TRIALS = (8, 10, 12), 3
 GOAL_ERROR, GOAL_COVER = 0.10, 0.90
 
 
-def live(replays: int, file: Path | None = None) -> list[kept.Row]:
+def live(asked: kept.Asked) -> list[kept.Row]:
     """A row per repeat: uplink, pace, model, and for each held-out N what was forecast and what came."""
-    found = kept.rows("live", replays, lambda number: _repeat(random.Random(f"dense {number}")), file)
+    found = kept.rows("live", asked, lambda number: _repeat(random.Random(f"dense {number}")))
     judged("live", found)
     return found
 

@@ -5,6 +5,7 @@ import random
 import statistics
 from collections.abc import Callable, Mapping
 
+from benchmarks.capacity.kept import Asked, Row
 from results.scaling.curve import Curve, NoModel, Step
 
 _HELD_OUT, _REPEATS = (8, 10, 12), 3
@@ -31,32 +32,32 @@ CURVES: Mapping[str, Callable[[float], float]] = {
 }
 
 
-def forecast(replays: int, _: object = None) -> list[dict[str, object]]:
+def forecast(asked: Asked) -> list[Row]:
     """A row per curve and noise: n, refused, median error, its 90th percentile, coverage, width, models chosen."""
-    rows: list[dict[str, object]] = []
-    print(f"forecast: {_REPEATS} trials each of 1 … 6 pairs; 8, 10, 12 held out; {replays} curves a row")
+    rows: list[Row] = []
+    print(f"forecast: {_REPEATS} trials each of 1 … 6 pairs; 8, 10, 12 held out; {asked.replays} curves a row")
     print(f"  {'curve':<26}{'CV':>5}{'refused':>9}{'median':>8}{'p90':>7}{'held':>7}{'width':>7}  chosen")
     for spread in _SPREADS:
         for name, truth in CURVES.items():
-            row = _row(name, truth, spread, replays)
+            row = _row(name, truth, spread, asked.replays)
             rows.append(row)
             print(
                 f"  {name:<26}{spread:>5.0%}{row['refused']:>9}{row['median']:>8.1%}{row['p90']:>7.1%}"
                 f"{row['held']:>7.1%}{row['width']:>6.2f}×  {row['chosen']}",
                 flush=True,
             )
-    kept = [float(str(row["held"])) for row in rows], [float(str(row["median"])) for row in rows]
+    of_rows = [float(str(row["held"])) for row in rows], [float(str(row["median"])) for row in rows]
     for spread in _SPREADS:
         of_it = [row for row in rows if row["spread"] == spread]
         held = statistics.fmean(float(str(row["held"])) for row in of_it)
         error = statistics.median(float(str(row["median"])) for row in of_it)
         word = "held" if held >= GOAL_COVER and error <= GOAL_ERROR else "MISSED"
         print(f"  CV {spread:.0%}: {held:.1%} of held-out trials in the interval, median error {error:.1%}: {word}")
-    print(f"  least coverage of a row {min(kept[0]):.1%}, largest median error {max(kept[1]):.1%}")
+    print(f"  least coverage of a row {min(of_rows[0]):.1%}, largest median error {max(of_rows[1]):.1%}")
     return rows
 
 
-def _row(name: str, truth: Callable[[float], float], spread: float, replays: int) -> dict[str, object]:
+def _row(name: str, truth: Callable[[float], float], spread: float, replays: int) -> Row:
     dice = random.Random(f"{name} {spread}")
 
     def trial(n: int) -> float:

@@ -4,22 +4,24 @@ import argparse
 import json
 from pathlib import Path
 
+from benchmarks.capacity import shaped
 from benchmarks.capacity.cost import cost
 from benchmarks.capacity.dense import live
 from benchmarks.capacity.forecast import forecast
+from benchmarks.capacity.kept import Asked
 from benchmarks.capacity.quota import quota
 from benchmarks.capacity.rates import rates
-from benchmarks.capacity.shaped import shaped
 
 # Each with the number of curves a row, truths or repeats that it takes where nobody says otherwise.
 PARTS = {
     "forecast": (forecast, 60),
     "rates": (rates, 60),
     "cost": (cost, 1),
-    "shaped": (shaped, 30),
+    **{name: (shaped.part(name), 30) for name in shaped.PLANTED},
     "live": (live, 20),
     "quota": (quota, 20),
 }
+NAMED = ("quota", "shaped-bad", "shaped-loss", "shaped-none")  # only when they are: they take long, or a guest
 
 
 def main() -> None:
@@ -28,12 +30,13 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help=" ".join(PARTS))
     parser.add_argument("--replays", type=int, help="curves a row, truths or repeats; each part has its own number")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--kept", type=Path, help="where `shaped`, `live` and `quota` keep each row, and go on from")
+    parser.add_argument("--kept", type=Path, help="where real paths' rows are kept as they are made, and gone on from")
+    parser.add_argument("--guest", action="store_true", help="shaped…, quota: in a guest, not on this machine")
     chosen = parser.parse_args()
     found = {}
-    for name in chosen.names or [each for each in PARTS if each != "quota"]:  # which takes long, or a guest
+    for name in chosen.names or [each for each in PARTS if each not in NAMED]:
         part, usual = PARTS[name]
-        found[name] = part(chosen.replays or usual, chosen.kept)
+        found[name] = part(Asked(chosen.replays or usual, chosen.kept, chosen.guest))
     if chosen.json:
         with chosen.json.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"benchmark": "capacity", **found}) + "\n")

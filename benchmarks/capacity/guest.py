@@ -1,0 +1,49 @@
+"""A guest that has this checkout on one more read-only disk: Debian's kernel with netem, and cgroups v2."""
+
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.hosts.command import Command
+from bench.hosts.host import Host
+from bench.hosts.local import Local
+from bench.labs import qemu
+from bench.labs.guests import Guests
+from bench.labs.kit import prepared
+from nettune.places import places
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_TREES = ("bench", "benchmarks", "nettune", "profiles", "results", "tuning")
+_LARGE = ("matplotlib", "mypy", "pandas", "pyarrow", "ruff", "scipy", "uv")  # that nothing inside imports
+_MODULES = ("veth", "bridge", "tcp_bbr", "sch_tbf", "sch_netem")
+_INSIDE = "/mnt/nettune"
+
+
+@contextmanager
+def booted() -> Iterator[Host]:
+    """The guest, gone on leaving. Raises NotAble where there is no QEMU or no image can be made."""
+    with tempfile.TemporaryDirectory() as text:
+        folder, local = Path(text), Local()
+        disk = folder / "checkout.squashfs"
+        packages = sysconfig.get_paths()["purelib"]
+        argv = ("mksquashfs", packages, *(str(ROOT / name) for name in _TREES), str(disk), "-noappend", "-comp", "lz4",
+                "-no-progress", "-quiet", "-e", *_LARGE)  # fmt: skip
+        local.run(Command(argv, deadline_s=300.0)).require()
+        kit = prepared(Guests(cpus=2, memory_mb=1536), cache=places().cache, local=local, say=print)
+        with qemu.alone(kit, leases_folder=folder / "state" / "leases", drives=(disk,)) as host:
+            for command in (
+                Command(("modprobe", "-a", *_MODULES), deadline_s=60.0),
+                Command(("mkdir", "-p", _INSIDE)),
+                Command(("mount", "-o", "ro", "-t", "squashfs", "/dev/vdc", _INSIDE)),
+            ):
+                host.run(command).require()
+            yield host
+
+
+def module(*words: str, deadline_s: float) -> Command:
+    """`python -m WORDS` in the guest, by the checkout that it has."""
+    path = f"PYTHONPATH={_INSIDE}:{_INSIDE}/site-packages"
+    argv = ("env", "-C", _INSIDE, path, "PYTHONDONTWRITEBYTECODE=1", "HOME=/tmp", "python3", "-P", "-m", *words)
+    return Command(argv, deadline_s=deadline_s)
