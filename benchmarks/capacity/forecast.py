@@ -3,14 +3,14 @@
 import math
 import random
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from benchmarks.capacity.kept import Asked, Row
-from results.scaling.curve import Curve, NoModel, Step
+from benchmarks.capacity.points import HELD_OUT, Point, coverage, median_error, points, shown, word
 
-_HELD_OUT, _REPEATS = (8, 10, 12), 3
+_REPEATS = 3
 _SPREADS = (0.01, 0.03, 0.08)  # CV of single trials: a shaped path, a quiet host, a noisy one
-GOAL_ERROR, GOAL_COVER = 0.10, 0.90
 
 
 def _usl(n: float, sigma: float, kappa: float) -> float:
@@ -32,56 +32,64 @@ CURVES: Mapping[str, Callable[[float], float]] = {
 }
 
 
+# A limit at or beyond the largest N is seen by few of the trials, or none: no goal is theirs.
+EDGES: Mapping[str, Callable[[float], float]] = {
+    "ceiling at 5 pairs": lambda n: min(n, 5.0),
+    "ceiling at 5.5 pairs": lambda n: min(n, 5.5),
+    "ceiling at 6 pairs": lambda n: min(n, 6.0),
+}
+
+
 def forecast(asked: Asked) -> list[Row]:
     """A row per curve and noise: n, refused, median error, its 90th percentile, coverage, width, models chosen."""
     rows: list[Row] = []
-    print(f"forecast: {_REPEATS} trials each of 1 … 6 pairs; 8, 10, 12 held out; {asked.replays} curves a row")
+    print(f"forecast: {_REPEATS} trials each of 1 … 6 pairs; {HELD_OUT} held out; {asked.replays} curves a row; "
+          "one that is refused is off by more than any number, and not held")  # fmt: skip
     print(f"  {'curve':<26}{'CV':>5}{'refused':>9}{'median':>8}{'p90':>7}{'held':>7}{'width':>7}  chosen")
+    verdicts = []
     for spread in _SPREADS:
+        every = list[tuple[Point, ...]]()
         for name, truth in CURVES.items():
-            row = _row(name, truth, spread, asked.replays)
+            row, found = _row(name, truth, spread, asked.replays)
             rows.append(row)
-            print(
-                f"  {name:<26}{spread:>5.0%}{row['refused']:>9}{row['median']:>8.1%}{row['p90']:>7.1%}"
-                f"{row['held']:>7.1%}{row['width']:>6.2f}×  {row['chosen']}",
-                flush=True,
-            )
-    of_rows = [float(str(row["held"])) for row in rows], [float(str(row["median"])) for row in rows]
-    for spread in _SPREADS:
-        of_it = [row for row in rows if row["spread"] == spread]
-        held = statistics.fmean(float(str(row["held"])) for row in of_it)
-        error = statistics.median(float(str(row["median"])) for row in of_it)
-        word = "held" if held >= GOAL_COVER and error <= GOAL_ERROR else "MISSED"
-        print(f"  CV {spread:.0%}: {held:.1%} of held-out trials in the interval, median error {error:.1%}: {word}")
-    print(f"  least coverage of a row {min(of_rows[0]):.1%}, largest median error {max(of_rows[1]):.1%}")
-    return rows
+            every += found
+        verdicts.append(f"  CV {spread:.0%}: {shown(every)}: {word(every)}")
+    print("\n".join(verdicts))
+    least, largest = min(_number(row, "held") for row in rows), max(_number(row, "median") for row in rows)
+    print(f"  least coverage of a row {least:.1%}, largest median error {largest:.1%}")
+    print("  and apart, limits at the edge of what is measured and beyond it:")
+    return rows + [_row(name, truth, spread, asked.replays)[0] for spread in _SPREADS for name, truth in EDGES.items()]
 
 
-def _row(name: str, truth: Callable[[float], float], spread: float, replays: int) -> Row:
+def _number(row: Row, key: str) -> float:
+    return float(str(row[key]))
+
+
+def _row(
+    name: str, truth: Callable[[float], float], spread: float, replays: int
+) -> tuple[Row, list[tuple[Point, ...]]]:
+    """What is printed of so many curves, and the points of each."""
     dice = random.Random(f"{name} {spread}")
 
     def trial(n: int) -> float:
         return 1e9 * truth(float(n)) * math.exp(dice.gauss(0.0, spread))
 
-    errors, held, widths, refused = list[float](), list[bool](), list[float](), 0
-    chosen: dict[str, int] = {}
+    chosen: Counter[str] = Counter()
+    each_of = list[tuple[Point, ...]]()
     for _ in range(replays):
-        steps = [Step(n, tuple(trial(n) for _ in range(_REPEATS))) for n in range(1, 7)]
-        try:
-            curve = Curve(steps)
-        except NoModel:
-            refused += 1
-            continue
-        chosen[curve.chosen.name] = chosen.get(curve.chosen.name, 0) + 1
-        for n in _HELD_OUT:
-            seen, told = trial(n), curve.forecast(n)
-            errors.append(abs(told.value / seen - 1))
-            held.append(told.low <= seen <= told.high)
-            widths.append(told.high / told.low)
-    ordered = sorted(errors)
-    words = ", ".join(f"{name} {count}" for name, count in sorted(chosen.items(), key=lambda each: -each[1]))
-    return {
-        "curve": name, "spread": spread, "n": len(errors), "refused": refused, "median": statistics.median(errors),
-        "p90": ordered[int(0.9 * len(ordered))], "held": sum(held) / len(held), "width": statistics.median(widths),
-        "chosen": words,
+        seen = {n: [trial(n) for _ in range(_REPEATS)] for n in range(1, 7)} | {n: [trial(n)] for n in HELD_OUT}
+        model, told = points(seen)
+        chosen["refused" if model.startswith("refused") else model] += 1
+        each_of.append(told)
+    found = [point for each in each_of for point in each]
+    ordered = sorted(each.error for each in found)
+    widths = [each.high / each.low for each in found if each.high and each.low]
+    row: Row = {
+        "curve": name, "spread": spread, "n": len(found), "refused": chosen.pop("refused", 0),
+        "median": median_error(found), "p90": ordered[int(0.9 * len(ordered))], "held": coverage(found),
+        "width": statistics.median(widths) if widths else math.nan,
+        "chosen": ", ".join(f"{name} {count}" for name, count in chosen.most_common()),
     }  # fmt: skip
+    print(f"  {name:<26}{spread:>5.0%}{row['refused']:>9}{row['median']:>8.1%}{row['p90']:>7.1%}"
+          f"{row['held']:>7.1%}{row['width']:>6.2f}×  {row['chosen']}", flush=True)  # fmt: skip
+    return row, each_of

@@ -1,8 +1,9 @@
 """Forecasts under a CPU quota that is planted: 8, 10 and 12 pairs from 1 … 6, as `live` has it of a link.
 
-All iperf3 of both ends share one quota, and nobody is told its size. On this machine where its cgroups (v1) can, in
-namespaces of its own; else in a guest, whose cgroups are v2 and whose CPU may be an emulated one. The guest gets this
-checkout on one more read-only disk.
+All iperf3 of both ends share one quota, and nobody is told its size: with the receivers alone in it the senders took
+what is left of the machine's CPUs, a second limit, and the sum fell where the quota alone would have kept it level. On
+this machine where its cgroups are v1, in namespaces of its own; else, and with --guest, in a guest, whose cgroups are
+v2 and whose CPU may be an emulated one.
 """
 
 import json
@@ -14,8 +15,9 @@ from bench.hosts.command import Command
 from bench.hosts.local import Local
 from benchmarks.capacity import guest, kept
 from benchmarks.capacity.dense import judged, told_of
+from benchmarks.capacity.points import HELD_OUT
 
-_HELD_OUT, _TRIALS = (8, 10, 12), 3
+_TRIALS = 3
 _HERE = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 _DEADLINE_S = 1800.0  # of one repeat: an emulated CPU takes 45 ms to start a program
 
@@ -29,7 +31,7 @@ def quota(asked: kept.Asked) -> list[kept.Row]:
 
 
 def _repeat(number: int, *, in_guest: bool) -> kept.Row:
-    held_out = ",".join(map(str, _HELD_OUT))
+    held_out = ",".join(map(str, HELD_OUT))
     if not in_guest:
         words = _words(number, held_out, window_s=2.0, least=0.3)
         argv = (
@@ -57,7 +59,7 @@ def _repeat(number: int, *, in_guest: bool) -> kept.Row:
     lost = [each["n"] for each in trials if not each["goodput"]]
     return {
         **dealt,
-        **told_of(seen, _HELD_OUT),
+        **told_of(seen),
         "without a number": lost,
         "seen": {str(n): values for n, values in sorted(seen.items())},
     }

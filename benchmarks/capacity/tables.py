@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.capacity import shaped
 from benchmarks.capacity.cost import cost
-from benchmarks.capacity.dense import live
+from benchmarks.capacity.dense import edge, live
 from benchmarks.capacity.forecast import forecast
 from benchmarks.capacity.kept import Asked
 from benchmarks.capacity.quota import quota
@@ -19,9 +19,10 @@ PARTS = {
     "cost": (cost, 1),
     **{name: (shaped.part(name), 30) for name in shaped.PLANTED},
     "live": (live, 20),
+    "edge": (edge, 3),
     "quota": (quota, 20),
 }
-NAMED = ("quota", "shaped-bad", "shaped-loss", "shaped-none")  # only when they are: they take long, or a guest
+NAMED = ("edge", "quota", "shaped-bad", "shaped-loss", "shaped-none")  # only when they are: they take long, or a guest
 
 
 def main() -> None:

@@ -1,9 +1,13 @@
 """What the benchmark of `capacity` says of its rows: held only on rows enough, and nothing left out."""
 
+import math
 import random
 
+from bench.together import WAIT
 from benchmarks.capacity import rates, shaped
+from benchmarks.capacity.inside import joining
 from benchmarks.capacity.kept import Row
+from benchmarks.capacity.points import Point, coverage, median_error, points, shown, word
 
 
 def _truths(count: int, *, low: float = 1.005) -> list[Row]:
@@ -63,3 +67,53 @@ def test_a_search_takes_as_many_trials_as_the_bad_one_is_dealt_among() -> None:
         rates.WAYS["MLRsearch" if number % 2 else "bisection"](channel)
 
     assert min(channel.trials for channel in channels) >= shaped._DEALT
+
+
+def _line(n: int, *, trials: int = 3) -> list[float]:
+    return [n * 1e8 * (1 + 0.002 * each) for each in range(trials)]
+
+
+def test_a_held_out_trial_without_a_number_is_not_covered() -> None:
+    """Left out, a path that breaks down just where it is full would look well forecast."""
+    model, found = points({n: _line(n) for n in range(1, 7)} | {8: _line(8, trials=1), 12: []})
+
+    assert model == "linear"
+    assert [(each.n, each.covered) for each in found] == [(8, True), (10, False), (12, False)]
+    assert [math.isfinite(each.error) for each in found] == [True, False, False]
+    assert str(found[1]).endswith("came none")
+
+
+def test_a_refused_model_covers_none_of_what_came() -> None:
+    """A row that is refused is a row: three points that nobody forecast."""
+    model, found = points({n: _line(n, trials=2) for n in range(1, 7)} | {n: [1e9] for n in (8, 10, 12)})
+
+    assert model.startswith("refused: no model of 0 numbers of pairs")
+    assert [each.covered for each in found] == [False, False, False]
+    assert shown([found]) == (
+        "1 repeats, 3 held-out points: median error inf%, in the interval 0.0%, largest error nan%; 1 refused, "
+        "0 points without a number"
+    )
+
+
+def test_a_forecast_holds_from_twenty_repeats_with_all_their_points_on() -> None:
+    """By all points together, those without a number among them."""
+    good = [Point(n, 100.0, 101.0, 95.0, 107.0) for n in (8, 10, 12)]
+    lost = [Point(n, None, 101.0, 95.0, 107.0) for n in (8, 10, 12)]
+
+    assert word([good] * 20) == "held"
+    assert word([good] * 19) == "not judged, it takes 20 repeats with 3 points each"
+    assert word([*[good] * 20, good[:2]]).startswith("not judged")
+    assert word([*[good] * 18, *[lost] * 3]) == "MISSED"
+    assert (round(median_error(good), 2), coverage(good + lost)) == (0.01, 0.5)
+
+
+def test_both_ends_join_the_quota_and_no_shell_at_a_gate_does() -> None:
+    """Of clients that wait for their release the program is held back, and not the clock that times it."""
+    gated = ("sh", "-c", WAIT, "sh", "gate", "iperf3", "-c", "198.19.0.1")
+    client, server, other = joining(gated), joining(("iperf3", "-s")), ("irtt", "server")
+
+    assert client[:5] == gated[:5]
+    assert client[5:7] == server[:2] == ("sh", "-c")
+    assert client[-3:] == gated[-3:]
+    assert "cgroup.procs" in server[2]
+    assert joining(other) == other
