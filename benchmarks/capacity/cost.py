@@ -1,102 +1,116 @@
-"""What a density step costs beside its traffic: stood up, started, measured, taken away; and read, to 10,000 pairs."""
+"""What a density step costs beside its traffic: stood up, started, measured, taken away; and read, to 10,000 pairs.
 
-import contextlib
+Each number of pairs is a process of its own (`steps`), and a whole `nettune capacity` of up to 32 pairs, with its model
+and its page, is one more.
+"""
+
 import json
-import resource
+import math
+import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench.capacity import dense, step
-from bench.capacity.plan import DensityPlan, parse
-from bench.document import from_plain
-from bench.hosts.command import Command, Outcome
+from bench.hosts.command import Command
 from bench.hosts.local import Local
-from bench.labs.lab import Endpoint
-from bench.probes.probe import Pair
-from bench.probes.trips import Train
-from bench.together import Came
+from benchmarks.capacity.guest import ROOT
 from benchmarks.capacity.kept import Asked, Row
-from results.records import Sample
-from results.scaling.arms import PROBE
 
 _REAL, _SIMULATED = (8, 16, 32, 64, 128), (100, 1_000, 10_000)
+_GOAL_PAIRS = 32  # whose endpoints are 64
 STAND_GOAL_S, SKEW_GOAL_S, MEMORY_GOAL_MB = 6.0, 0.2, 400.0
+ALIKE = 1.5  # most over least of what a pair costs
+_DEADLINE_S = 600.0
+_PLAN = """\
+name: cost
+layout: across
+uplink_mbit: 400
+pairs: [1, 2, 4, 8, 16, 32]
+rate_mbit: 20
+duration_s: 2
+warmup_s: 0.5
+latency_interval_s: 0.003
+repeats: 3
+"""
+# A small process between: what a process had before it became another program is counted for it, too (getrusage(2)).
+_MOST = (
+    "import os, resource, sys\n"
+    "code = os.spawnvp(os.P_WAIT, sys.argv[1], sys.argv[1:])\n"
+    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
+    "sys.exit(code)\n"
+)
 
 
 def cost(_: Asked) -> list[Row]:
-    """A row per number of pairs; each number is stood once."""
-    rows: list[Row] = []
-    plan = parse(from_plain({"name": "cost", "pairs": [8], "uplink_mbit": 400, "rate_mbit": 2, "duration_s": 2,
-                             "warmup_s": 1}, "a benchmark"))  # fmt: skip
+    """A row per number of pairs, each stood once, and one of the whole command."""
     print("cost: seconds beside the traffic, real pairs")
-    for n in _REAL:
-        row = _real(n, plan)
-        rows.append(row)
-        print("  " + ", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
-    print("cost: reading what simulated probes printed")
-    for n in _SIMULATED:
-        row = _simulated(n, plan)
-        rows.append(row)
-        print("  " + ", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
-    print(f"  goals: 32 pairs up in ≤ {STAND_GOAL_S:g} s and begun within {SKEW_GOAL_S:g} s; controller "
-          f"≤ {MEMORY_GOAL_MB:g} MB; ms a pair alike at every number")  # fmt: skip
-    return rows
+    real = [_step("real", n) for n in _REAL]
+    print("cost: reading and keeping what simulated probes printed", flush=True)
+    simulated = [_step("simulated", n) for n in _SIMULATED]
+    whole = _whole()
+    print(f"cost: a whole `nettune capacity` of {whole['whole']} pairs: {whole['memory_mb']} MB at most", flush=True)
+    for line in judged(real, simulated, whole):
+        print("  " + line)
+    return [*real, *simulated, whole]
 
 
-@contextlib.contextmanager
-def _timed(found: dict[str, object], name: str) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    found[name] = round(time.monotonic() - began, 2)
+def _step(kind: str, n: int) -> Row:
+    argv = ("env", f"PYTHONPATH={ROOT}", sys.executable, "-P", "-m", "benchmarks.capacity.steps", kind, str(n))
+    done = Local().run(Command(argv, deadline_s=_DEADLINE_S)).require()
+    row: Row = json.loads(done.stdout.splitlines()[-1])
+    print("  " + ", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    return row
 
 
-def _real(n: int, plan: DensityPlan) -> dict[str, object]:
-    found: dict[str, object] = {"pairs": n}
-    traffic_s = plan.duration_s + plan.warmup_s
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        lab = dense.standing(n, layout="across", uplink_mbit=plan.uplink_mbit, leases_folder=Path(folder))
-        with _timed(found, "up_s"):
-            stood = stack.enter_context(lab)
-        made = step.trial(stood, n, plan, step.Ports(21000, 31000, 22000, 42000), Local())
-        with _timed(found, "down_s"):
-            stack.close()
-    samples: dict[str, Sample] = {each.name: each for each in reversed(made.samples)}
-    beside_s = made.elapsed_s - traffic_s
-    found |= {
-        "status": made.status,
-        "beside_s": round(beside_s, 2),
-        "ms_a_pair": round(1e3 * beside_s / n, 1),
-        "skew_s": samples[f"{PROBE}.start_skew"].value if samples else None,
-        "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-    }
-    return found
+def _whole() -> Row:
+    """The most memory that the command or one of its tools had: three trials each of 1 … 32 pairs, model and page."""
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        (folder / "plan.yaml").write_text(_PLAN, encoding="utf-8")
+        own = (f"PYTHONPATH={ROOT}", f"NETTUNE_STATE={folder / 'state'}", f"NETTUNE_STORE={folder / 'kept.db'}")
+        verb = (sys.executable, "-P", "-m", "nettune", "capacity", str(folder / "plan.yaml"), "--out", str(folder))
+        argv = ("env", *own, sys.executable, "-c", _MOST, *verb, "--slo", "goodput>=5Mbit per vm")
+        told = Local().run(Command(argv, deadline_s=_DEADLINE_S)).require().stdout
+    return {"whole": _GOAL_PAIRS, "memory_mb": round(int(told.splitlines()[-1]) / 1024)}
 
 
-def _simulated(n: int, plan: DensityPlan) -> dict[str, object]:
-    """The same documents for every pair: what the controller does with the outputs of a step."""
-    rows = [{"sum": {"start": k / 10, "end": (k + 1) / 10, "bytes": 25_000, "seconds": 0.1}} for k in range(30)]
-    moved = {"retransmits": 0, "bytes": 750_000}
-    end = {
-        "cpu_utilization_percent": {"host_total": 1.0, "remote_total": 1.0},
-        "sum_sent": moved,
-        "sum_received": moved,
-    }
-    stream = json.dumps({"start": {"connected": [{}]}, "intervals": rows, "end": end})
-    echo = json.dumps({"round_trips": [{"delay": {"rtt": 100_000 + each}} for each in range(400)]})
-    made = step._Made(n, plan, step._probe(plan), Train(plan.duration_s, plan.interval_s, 60))  # noqa: SLF001
-    host = Local()
-    pair = Pair(Endpoint(host, "eth0", "198.18.0.1"), Endpoint(host, "eth0", "198.19.0.1"), 20000, 30000)
-    began = time.process_time()
-    for _ in range(n):
-        printed = Outcome(Command(("iperf3",)), "c1", 0, stream, "", 3.0)
-        made.stream(pair, Came(printed, 1.0, 4.1), printed)
-        made.echo(pair, Came(Outcome(Command(("irtt",)), "c1", 0, echo, "", 3.0), 1.0, 4.1))
-    seconds = time.process_time() - began
-    return {
-        "simulated pairs": n,
-        "cpu_s": round(seconds, 2),
-        "ms_a_pair": round(1e3 * seconds / n, 3),
-        "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-    }
+def judged(real: Sequence[Row], simulated: Sequence[Row], whole: Row) -> list[str]:
+    """Each goal with what was measured, in words. A step that did not end, or left something, is told as well."""
+    (goal,) = (row for row in real if row["pairs"] == _GOAL_PAIRS)
+    done = [row["status"] for row in (*real, *simulated)]
+    left = sum(_number(row, "left") for row in real)
+    lines = [
+        _goal(f"{_GOAL_PAIRS} pairs up", _number(goal, "up_s"), STAND_GOAL_S, "s"),
+        _goal(f"{_GOAL_PAIRS} pairs begun within", _number(goal, "skew_s"), SKEW_GOAL_S, "s"),
+        _goal(f"the controller of {_GOAL_PAIRS} pairs", _number(whole, "memory_mb"), MEMORY_GOAL_MB, "MB"),
+    ]
+    for word, rows, key in (("real", real, "pairs"), ("simulated", simulated, "simulated pairs")):
+        each = [_number(row, "ms_a_pair") for row in rows]
+        lines.append(
+            _goal(f"ms a pair, {word}: most over least", max(each) / min(each), ALIKE, "")
+            + f" (cost grows as pairs^{_slope(rows, key):.2f})"
+        )
+    lines.append(f"namespaces left behind: {left:.0f}: {_word(not left)}")
+    return [*lines, f"steps that ended well: {done.count('done')} of {len(done)}: {_word(set(done) == {'done'})}"]
+
+
+def _goal(what: str, value: float, most: float, unit: str) -> str:
+    return f"{what}: {value:.3g} of {most:g} {unit}".rstrip() + f": {_word(value <= most)}"
+
+
+def _word(held: object) -> str:
+    return "held" if held else "MISSED"
+
+
+def _number(row: Row, key: str) -> float:
+    """NaN where there is none, which is within no goal."""
+    return math.nan if row[key] is None else float(str(row[key]))
+
+
+def _slope(rows: Sequence[Row], key: str) -> float:
+    """Of the log of a step's cost over that of its pairs, least squares; 1 is linear."""
+    places = [math.log(_number(row, key)) for row in rows]
+    costs = [math.log(_number(row, "ms_a_pair")) + place for row, place in zip(rows, places, strict=True)]
+    middle, mean = math.fsum(places) / len(rows), math.fsum(costs) / len(rows)
+    up = math.fsum((x - middle) * (y - mean) for x, y in zip(places, costs, strict=True))
+    return up / math.fsum((x - middle) ** 2 for x in places)

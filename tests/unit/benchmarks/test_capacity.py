@@ -3,8 +3,10 @@
 import math
 import random
 
+from bench.capacity.plan import parse
+from bench.document import from_plain
 from bench.together import WAIT
-from benchmarks.capacity import rates, shaped
+from benchmarks.capacity import cost, rates, shaped, steps
 from benchmarks.capacity.inside import joining
 from benchmarks.capacity.kept import Row
 from benchmarks.capacity.points import Point, coverage, median_error, points, shown, word
@@ -117,3 +119,46 @@ def test_both_ends_join_the_quota_and_no_shell_at_a_gate_does() -> None:
     assert client[-3:] == gated[-3:]
     assert "cgroup.procs" in server[2]
     assert joining(other) == other
+
+
+def _cost(pairs: int, ms_a_pair: float, **others: object) -> Row:
+    return {"pairs": pairs, "simulated pairs": pairs, "status": "done", "up_s": 1.0, "skew_s": 0.02, "left": 0,
+            "ms_a_pair": ms_a_pair, **others}  # fmt: skip
+
+
+def test_each_goal_of_a_steps_cost_has_a_verdict() -> None:
+    """Seconds up, skew, memory, cost of a pair, and what is left behind, each by its own figure."""
+    found = [_cost(n, ms) for n, ms in ((8, 60.0), (32, 50.0), (128, 74.0))]
+
+    assert cost.judged(found, found, {"whole": 32, "memory_mb": 180}) == [
+        "32 pairs up: 1 of 6 s: held",
+        "32 pairs begun within: 0.02 of 0.2 s: held",
+        "the controller of 32 pairs: 180 of 400 MB: held",
+        "ms a pair, real: most over least: 1.48 of 1.5: held (cost grows as pairs^1.08)",
+        "ms a pair, simulated: most over least: 1.48 of 1.5: held (cost grows as pairs^1.08)",
+        "namespaces left behind: 0: held",
+        "steps that ended well: 6 of 6: held",
+    ]
+
+
+def test_a_goal_that_was_not_reached_or_not_measured_is_missed() -> None:
+    """A step whose pairs failed has no skew, and that is no pass."""
+    found = [_cost(8, 20.0), _cost(32, 60.0, up_s=6.5, skew_s=None, status="missing", left=2)]
+    lines = cost.judged(found, [_cost(100, 1.0), _cost(10_000, 1.2)], {"whole": 32, "memory_mb": 401})
+
+    assert [line.split(": ", 1)[0] for line in lines if "MISSED" in line] == [
+        "32 pairs up", "32 pairs begun within", "the controller of 32 pairs", "ms a pair, real",
+        "namespaces left behind", "steps that ended well",
+    ]  # fmt: skip
+
+
+def test_a_simulated_step_has_documents_of_its_own_for_every_pair() -> None:
+    """One string that all share would hide what ten thousand take; what reads and keeps them is a run's own."""
+    plan = parse(from_plain({"name": "cost", "pairs": [8], "duration_s": 2, "warmup_s": 1}, "a test"))
+    pairs = [steps._pair(number) for number in range(3)]
+    row = steps.simulated(3, plan)
+
+    assert len({steps._streamed(pair, k).outcome.stdout for k, pair in enumerate(pairs)}) == 3
+    assert len({steps._echoed(pair, k).outcome.stdout for k, pair in enumerate(pairs)}) == 3
+    assert len({pair.client.host.name for pair in pairs}) == 3
+    assert (row["status"], row["simulated pairs"]) == ("done", 3)
