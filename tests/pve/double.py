@@ -111,6 +111,16 @@ def _volumes(pve: Any, storage: str) -> list[str]:
     return sorted(pve.storages[storage].get("volumes", {}))
 
 
+def _held(pve: Any) -> dict[str, Any]:
+    """All that a run could leave there: guests, volumes of each storage, members of pools, tasks that run."""
+    return {
+        "guests": _guests(pve),
+        "volumes": {name: sorted(pve._volumes(name)) for name in pve.storages},
+        "pools": {name: sorted(members) for name, members in pve.pools.items()},
+        "tasks": [upid for upid, each in pve.tasks.items() if each["status"] == "running"],
+    }
+
+
 def _requests(pve: Any) -> list[Any]:
     return [list(each[:2]) for each in pve.requests]
 
@@ -131,7 +141,7 @@ def _after_reload(pve: Any, node: str, words: list[str]) -> None:
 
 OURS: dict[str, Callable[..., Any]] = {
     "set": _set, "configure": _configure, "configure_firewall": _configure_firewall, "store": _store, "acl": _acl,
-    "add_pool": _add_pool, "guests": _guests, "requests": _requests, "volumes": _volumes,
+    "add_pool": _add_pool, "guests": _guests, "held": _held, "requests": _requests, "volumes": _volumes,
     "network": _network, "sdn": _sdn, "after_reload": _after_reload,
 }  # fmt: skip
 

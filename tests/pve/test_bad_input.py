@@ -1,7 +1,4 @@
-"""What a plan asks for and a cluster has not, or fails to do: told with node, guest, call and hint, and nothing left.
-
-That nothing is left is asserted by the fixture, once `lab reap` has been given what a run could not remove.
-"""
+"""What a plan asks for and a cluster has not, or fails to do: told with node, guest, call and hint; nothing is left."""
 
 import json
 import re
@@ -18,18 +15,23 @@ GONE = {"failures": {}, "time_scale": 0, "starts_last_s": 0, "memory_gib": 64}
 
 
 def refused(cluster: Cluster, *, code: int = 3, **plan: Any) -> str:  # Any: as Cluster.plan
-    """What a run of that plan says; then the double is whole again, and what is left is reaped."""
-    done = cluster.run("run", cluster.plan(**plan), *cluster.store)
+    """What a run of that plan says, which has left nothing: nobody has reaped. Then the double is whole again."""
+    plan_file = cluster.plan(**plan)
+    before = cluster.double.tell("held")
+    done = cluster.run("run", plan_file, *cluster.store)
+    after = cluster.double.tell("held")
+    leases = list((cluster.folder / "state" / "leases").glob("*.jsonl"))
     for key, value in GONE.items():
         cluster.double.tell("set", 0, key, value)
     cluster.double.tell("regain_quorum")
     cluster.double.tell("unlock", 9000)
     cluster.double.tell("set_node_offline", "pve1", offline=False)
-    cluster.run("lab", "reap")
 
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert "hint:" in done.stderr
+    assert after == before
+    assert leases == []
     return done.stderr
 
 
