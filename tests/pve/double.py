@@ -10,7 +10,7 @@ strict.py.
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fakepve.certs import make_cert  # type: ignore[import-untyped]
@@ -18,6 +18,8 @@ from fakepve.certs import make_cert  # type: ignore[import-untyped]
 from tests.pve.network_double import NetworkApi, NodeNetwork
 from tests.pve.sdn_double import SdnApi
 from tests.pve.strict import Strict
+
+MAKING = {"qmclone", "qmcreate", "vzclone", "vzcreate"}
 
 
 class Followed(Strict):
@@ -45,7 +47,33 @@ class Followed(Strict):
             vm.config["net0"] = vm.pending.pop("net0")
 
 
-class Pve(NetworkApi, SdnApi, Followed):
+class Stalled(Followed):
+    """What makes a guest does not end while `stalled`: its configuration is empty but for the lock until then.
+
+    As qemu-server and pve-container write it first (create_and_lock_config). `time_scale` must not be 0: tasks are then
+    over when their request is answered.
+    """
+
+    stalled = False
+
+    async def task(self, node: str, ttype: str, tid: Any, user: str, body: Callable[[], Awaitable[Any]],
+                   **given: Any) -> Any:  # fmt: skip  # Any: as in told
+        """See Strict.task."""
+
+        async def stalling() -> Any:
+            if ttype in MAKING:
+                guest = given["vm"]
+                whole = guest.config
+                while self.stalled:
+                    guest.config = {"lock": whole["lock"]}
+                    await asyncio.sleep(0.02)
+                guest.config = whole
+            return await body()
+
+        return await super().task(node, ttype, tid, user, stalling, **given)
+
+
+class Pve(NetworkApi, SdnApi, Stalled):
     """The strict one with networks of its nodes, and SDN."""
 
     def __init__(self, **given: Any) -> None:  # Any: as Strict

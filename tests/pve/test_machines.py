@@ -25,7 +25,10 @@ from tests.pve.kit import Double, running
 
 TEMPLATE, IMAGE, ARCHIVE = "9000", "local:import/nettune.qcow2", "local:vztmpl/debian-12.tar.zst"
 EVERY = 3  # of the requests, for kinds that differ little
-REQUESTS = range(1, 40)  # of about 30; a later one is never sent, and all goes well
+# All that are sent where none fails, to make two guests and to remove them.
+REQUESTS = {TEMPLATE: range(1, 30), IMAGE: range(1, 27), ARCHIVE: range(1, 27)}
+# How many of those that are killed run at a commit. Cases are dealt by that number: each kind has its own.
+KILLED = {TEMPLATE: 12, IMAGE: 4, ARCHIVE: 3}
 # What others have: a VM that looks like ours but for the lease, one with half of our words, one with our name.
 OTHERS = {
     100: {"description": "made by nettune, lease 00000000", "tags": "nettune;nettune-00000000"},
@@ -61,13 +64,13 @@ def state(double: Double) -> dict[str, Any]:  # Any: JSON
     return {"guests": guests, "pool": pool, "disks": disks, "files": double.tell("volumes", "local"), "tasks": runs}
 
 
-def reaped(double: Double, folder: Path) -> list[str]:
+def reaped(double: Double, folder: Path, client: Client | None = None) -> list[str]:
     """`lab reap` with a cluster that answers; what could not be removed."""
 
     def remove(kind: str, name: str) -> bool:
         if kind in images.KINDS:
             return images.reap(kind, name, lambda _: double.client(), lambda _: shells.opened({}))
-        return reap(kind, name, lambda _: double.client())
+        return reap(kind, name, lambda _: client or double.client())
 
     done = lease.reap(folder, remove)
     return [each.problem for each in done if each.problem]
@@ -106,8 +109,19 @@ def test_an_option_that_proxmox_ve_7_does_not_know_is_left_out(cluster: Double, 
         pass
 
 
+@pytest.mark.parametrize("source", REQUESTS)
+def test_faults_reach_every_request(cluster: Double, tmp_path: Path, source: str) -> None:
+    """There are as many as fail, one after the other, in the tests below."""
+    wire = Faulty(Https(cluster.access()), 0, "")
+    client = Client(wire, sleep=lambda _: None)
+    with deployed(client, wanted(source), leases_folder=tmp_path, cluster=tmp_path / "pve.yaml", at_once=1):
+        pass
+
+    assert wire.sent == REQUESTS[source][-1]
+
+
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("at", REQUESTS)
+@pytest.mark.parametrize("at", REQUESTS[TEMPLATE])
 def test_nothing_is_left_whichever_request_fails(cluster: Double, tmp_path: Path, at: int, way: str) -> None:
     """Refused, lost, done without an answer; what the block could not remove, reap does; nobody else's is touched."""
     before = state(cluster)
@@ -125,7 +139,7 @@ def test_nothing_is_left_whichever_request_fails(cluster: Double, tmp_path: Path
 
 @pytest.mark.sampled(40)
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("at", REQUESTS[::EVERY])
+@pytest.mark.parametrize("at", REQUESTS[IMAGE][::EVERY])
 @pytest.mark.parametrize("source", [IMAGE, ARCHIVE])
 def test_nothing_is_left_of_other_kinds(cluster: Double, tmp_path: Path, source: str, at: int, way: str) -> None:
     """VMs of an image, containers of an archive: the same two signs say whose they are."""
@@ -252,20 +266,77 @@ def test_warnings_of_the_task_that_makes_a_guest_are_kept(
     assert notes == [(f"WARN: {kind}",)] * 2
 
 
-@pytest.mark.sampled(12)
+def killed(cluster: Double, folder: Path, source: str, at: int, when: str) -> "subprocess.CompletedProcess[str]":
+    """A process that makes two guests, and that SIGKILL ends at request `at`."""
+    (folder / "fakepve.crt").write_bytes((cluster.folder / "fakepve.crt").read_bytes())
+    words = (sys.executable, "-m", "tests.pve.make_two", str(cluster.port), str(folder), str(at), when, source)
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("at", range(1, 30))
-def test_nothing_is_left_of_a_process_that_was_killed(cluster: Double, tmp_path: Path, at: int, when: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "at"),
+    [
+        pytest.param(source, at, marks=pytest.mark.sampled(KILLED[source]))
+        for source, requests in REQUESTS.items()
+        for at in requests
+    ],
+)
+def test_nothing_is_left_of_a_process_that_was_killed(
+    cluster: Double, tmp_path: Path, source: str, at: int, when: str
+) -> None:
     """SIGKILL at each request; reap finds by its lease what is ours."""
     before = state(cluster)
-    (tmp_path / "fakepve.crt").write_bytes((cluster.folder / "fakepve.crt").read_bytes())
-    words = (sys.executable, "-m", "tests.pve.make_two", str(cluster.port), str(tmp_path), str(at), when, TEMPLATE)
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = killed(cluster, tmp_path, source, at, when)
     problems = reaped(cluster, tmp_path / "leases")
 
-    assert done.returncode in {0, -signal.SIGKILL}, done.stderr
+    assert done.returncode == -signal.SIGKILL, done.stderr
     assert problems == []
     assert state(cluster) == before
+
+
+@pytest.fixture
+def stalled(cluster: Double) -> Iterator[None]:
+    """Guests that are asked for from now on are not made before somebody says so."""
+    for key, value in (("time_scale", 1), ("stalled", True)):
+        cluster.tell("set", 0, key, value)
+    yield
+    for key, value in (("time_scale", 0), ("stalled", False)):
+        cluster.tell("set", 0, key, value)
+
+
+@pytest.mark.usefixtures("stalled")
+@pytest.mark.parametrize(
+    ("source", "at", "lock"), [(TEMPLATE, 3, "clone"), (IMAGE, 2, "create"), (ARCHIVE, 2, "create")]
+)
+def test_a_guest_that_is_still_being_made_is_waited_for(
+    cluster: Double, tmp_path: Path, source: str, at: int, lock: str
+) -> None:
+    """SIGKILL right after the request that begins it: its task goes on, and nothing but the lock is told of it."""
+    before = state(cluster)
+    done = killed(cluster, tmp_path, source, at, "after")
+    made = {vmid: each["config"] for vmid, each in cluster.tell("guests").items() if vmid not in before["guests"]}
+    locked: list[Any] = []
+
+    class Waiting(Faulty):
+        """Tells the cluster to go on once the lock was seen twice."""
+
+        def call(self, method: str, path: str, parameters: Any) -> Any:  # Any: as Wire
+            reply = self.wire.call(method, path, parameters)
+            if path.endswith("/config") and "lock" in reply.data:
+                locked.append(reply.data["lock"])
+                cluster.tell("set", 0, "stalled", len(locked) < 2)
+            return reply
+
+    client = Client(Waiting(Https(cluster.access()), 0, ""), sleep=lambda _: None)
+    problems = reaped(cluster, tmp_path / "leases", client)
+
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert list(made.values()) == [{"lock": lock}]
+    assert locked[:2] == [lock, lock]
+    assert problems == []
+    assert state(cluster) == before
+    assert list((tmp_path / "leases").glob("*.jsonl")) == []
 
 
 def test_an_id_that_somebody_else_takes_meanwhile_is_theirs(cluster: Double, tmp_path: Path) -> None:
