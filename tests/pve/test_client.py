@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
-from bench.pve import errors
+from bench.pve import errors, reached, shells, wire
+from bench.pve.client import Client
+from bench.pve.containers import HOST_KEY
 from bench.pve.errors import Forbidden, NotLoggedIn, PveFault, Refused, TaskFailed, Unreachable
-from bench.pve.wire import Parameters
+from bench.pve.machines import Made
+from bench.pve.wire import Https, Parameters, Reply
+from tests.pve.faults import Faulty
 from tests.pve.kit import Double, running
 
 TOKEN = "bench@pve!net"  # noqa: S105 - a name
@@ -87,11 +91,14 @@ def test_a_ticket_that_has_ended_is_renewed(double: Double) -> None:
     [
         ("GET", 595, "No route to host", 3),
         ("GET", 596, "got timeout", 3),
+        ("GET", 599, "Connection timed out", 3),
         ("POST", 595, "No route to host", 3),
         ("POST", 500, "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout", 3),
         ("POST", 596, "Broken pipe", 1),
+        ("POST", 599, "Connection timed out", 1),
         ("POST", 500, "unable to create VM 100", 1),
         ("GET", 500, "disk is bad", 1),
+        ("GET", 501, "Method 'GET /nodes/pve1/qemu' not implemented", 1),
     ],
 )
 def test_what_was_surely_not_done_is_tried_again(
@@ -148,11 +155,52 @@ def test_what_stands_beside_an_answer_is_there(double: Double) -> None:
 
 
 def test_every_status_has_a_kind() -> None:
-    """And every error a call and a status."""
-    for status, kind in ((400, Refused), (401, NotLoggedIn), (403, Forbidden), (595, Unreachable), (500, PveFault)):
+    """And every error a call and a status; a call that a version does not have is told as that."""
+    kinds = {400: Refused, 401: NotLoggedIn, 403: Forbidden, 500: PveFault, 501: PveFault, 595: Unreachable,
+             596: Unreachable, 599: Unreachable}  # fmt: skip
+    for status, kind in kinds.items():
         found = errors.of("GET /x", status, "y", {})
         assert type(found) is kind
         assert found.status == status
+        assert ("no such call" in found.hint) == (status == 501)
+
+
+@pytest.mark.parametrize(("method", "tries"), [("GET", 6), ("POST", 1)])
+def test_an_api_that_hangs_is_given_up(
+    double: Double, monkeypatch: pytest.MonkeyPatch, method: str, tries: int
+) -> None:
+    """Each request has its time; a read is sent six times, a write, which may have been done, once."""
+    monkeypatch.setattr(wire, "ANSWER_S", 0.2)
+    sent = Faulty(Https(double.access(**token(double))), 0, "")
+    double.tell("flaky_network", hang_rate=1.0)
+    told = failing(lambda: Client(sent, sleep=lambda _: None).whole(method, "/pools"))
+
+    assert isinstance(told, Unreachable)
+    assert "in time" in told.said
+    assert sent.sent == tries
+
+
+def test_an_agent_of_proxmox_ve_7_is_asked_in_one_word(double: Double) -> None:
+    """Its API refuses a command that is an array."""
+    asked: list[Any] = []
+
+    class Older(Faulty):
+        def call(self, method: str, path: str, parameters: Parameters) -> Reply:
+            if path.endswith("/agent/exec"):
+                asked.append(parameters["command"])
+                if not isinstance(asked[-1], str):
+                    raise errors.of(f"{method} {path}", 400, "Parameter verification failed.",
+                                    {"command": "type check ('string') failed"})  # fmt: skip
+            return self.wire.call(method, path, parameters)
+
+    double.tell("add_vm", 100, "nettune-a", status="running")
+    double.tell("set", 100, "agent", {"exec": {f"cat {HOST_KEY}": {"out-data": "ssh-ed25519 AAAA root@nettune-a\n"}}})
+    client = Client(Older(Https(double.access()), 0, ""), sleep=lambda _: None)
+    with shells.opened({}) as none:
+        key = reached.tells(client, none, Made("qemu", "pve1", 100, "nettune-a"), 10.0)()
+
+    assert key == "ssh-ed25519 AAAA"
+    assert asked == [("cat", HOST_KEY), f"cat {HOST_KEY}"]
 
 
 # Every call that nettune sends, with one thing in it that the packaged schema does not have.
