@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.capacity.datagrams import Datagrams
-from bench.capacity.rates import PDR, Effort, Offered, searched
+from bench.capacity.rates import PDR, Bounds, Effort, Offered, searched
 from bench.hosts.command import Command
 from bench.hosts.host import Host
 from bench.labs.lab import Lab
@@ -26,6 +26,7 @@ from bench.labs.topology import Topology
 from bench.probes.probe import Pair
 from benchmarks.capacity import guest, kept
 from benchmarks.capacity.rates import bisected
+from results.errors import NotAble
 
 _FRAME, _BURST_S = 1518, 0.004
 _ROOM = 3.0  # the search begins at so many times the rate, which it is not told
@@ -192,14 +193,20 @@ def _row(name: str, number: int, site: Site) -> kept.Row:
             made.filled(mbit)
             return made
 
-        path = bucket(21000)
-        found = searched(path, most_fps=_ROOM * truth, goals=(PDR,), effort=effort)
-        low = found.bounds[0].low or 0.0
-        row |= {"low": low / truth, "high": (found.bounds[0].high or 0.0) / truth, "low_s": path.seconds,
-                "low_hit": path.hit, "low_frames": low * site.trial_s, "rejected": len(found.rejected)}  # fmt: skip
+        path, bounds = bucket(21000), Bounds(PDR, None, None, None)
+        try:
+            found = searched(path, most_fps=_ROOM * truth, goals=(PDR,), effort=effort)
+            bounds = found.bounds[0]
+            row |= {"rejected": len(found.rejected), "note": found.note}
+        except NotAble as error:  # a truth that was not found; the others go on
+            row["note"] = str(error)
+        low = bounds.low or 0.0
+        row |= {"low": low / truth, "high": (bounds.high or 0.0) / truth, "low_s": path.seconds,
+                "low_hit": path.hit, "low_frames": low * site.trial_s}  # fmt: skip
         if PDR.loss * 100 >= planted.loss_pct[1]:  # there is a PDR to bisect for
-            path = bucket(22000)
-            low = bisected(path, site.trial_s, effort.width, _ROOM * truth)
+            path, low = bucket(22000), 0.0
+            with contextlib.suppress(NotAble):
+                low = bisected(path, site.trial_s, effort.width, _ROOM * truth)
             row |= {"bisection": low / truth, "bisection_s": path.seconds, "bisection_hit": path.hit}
     return {**row, "took_s": round(time.monotonic() - began, 1)}
 
