@@ -121,12 +121,12 @@ def standing(root: Path, folder: Path, listen: str = "127.0.0.1") -> Iterator[Ne
             yield node
 
 
-def told(double: Double, node: NetNode) -> None:
+def told(double: Double, node: NetNode, name: str = NODE) -> None:
     """The double knows of the node."""
     pid = pid_of(node.host.netns)
     enter = ["nsenter", f"--target={pid}", "--net", "--mount", "--root", "--wd", "--", "chroot", str(node.root), "env",
              "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "sh", "-c"]  # fmt: skip
-    double.tell("network", NODE, enter)
+    double.tell("network", name, enter)
 
 
 def pid_of(netns: str) -> int:
