@@ -28,6 +28,10 @@ _NODE_S = 30.0  # more, for each further node: SDN reloads one after the other
 _PING = 'for to do ping -n -c 1 -w 1 "$to" >/dev/null 2>&1 && echo "$to"; done; true'
 
 
+class Meddled(NotAble):
+    """Somebody else has written a file of the node right before an apply, so nothing was applied."""
+
+
 class NotWell(NotAble):
     """A node is not after a reload as it was before, so it was put back."""
 
@@ -92,6 +96,8 @@ def adrift(of: Seen, ours: Collection[str]) -> list[str]:
 def guarded(held: Sequence[Held], about: str) -> Iterator[Callable[[], None]]:
     """A block in which each node puts itself back unless the block ends well; it is put back at once where it does not.
 
+    After Meddled it is left alone: nothing was applied, and the file that was read before would go over somebody's.
+
     What is yielded belongs right before an apply: it gives every guard its whole time, and raises where one has fired.
     Raises HostFault where a guard cannot be armed: the block is not entered then.
     """
@@ -117,7 +123,7 @@ def _back(armed: Sequence[tuple[Node, Guarded]], error: BaseException) -> None:
     """Every node, though another failed; the error is told of those that must do it alone."""
     for node, guard in armed:
         try:
-            guard.put_back()
+            guard.disarm() if isinstance(error, Meddled) else guard.put_back()
         except HostFault as lost:
             error.add_note(f"{lost}; {node.name} puts its network back by itself within {GUARD_S:g} s")
 
@@ -129,11 +135,11 @@ def settled(node: Node, about: str) -> None:
 
 
 def same(node: Node, was: Seen, digest_of_pending: str = "") -> None:
-    """Right before it is applied: nobody has touched either file since they were read. Raises NotAble."""
+    """Right before it is applied: nobody has touched either file since they were read. Raises Meddled."""
     now, pending = node.host.run_all((_sum(FILE), _sum(PENDING)))
     for path, wanted, got in ((FILE, was.digest, now.stdout), (PENDING, digest_of_pending, pending.stdout)):
         if got.split()[:1] != ([wanted] if wanted else []):
-            raise NotAble(f"on {node.name}: somebody else has changed {path} meanwhile, so nothing was applied")
+            raise Meddled(f"on {node.name}: somebody else has changed {path} meanwhile, so nothing was applied")
 
 
 def pending_digest(node: Node) -> str:

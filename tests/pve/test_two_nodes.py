@@ -14,14 +14,18 @@ from bench.hosts.ssh import Ssh, connected
 from bench.labs import lease
 from bench.pve import networks, reloading, vnets
 from bench.pve.bridges import Wanted
+from bench.pve.client import Client
+from bench.pve.interfaces import FILE
 from bench.pve.networks import Way
 from bench.pve.new_network import NewNetwork
 from bench.pve.vnets import Vnet
+from bench.pve.wire import Https
 from results.errors import NotAble
 from tests.netns.standing_hosts import waited
 from tests.pve import net_node
+from tests.pve.faults import Faulty
 from tests.pve.kit import Double
-from tests.pve.net_node import NetNode
+from tests.pve.net_node import INTERFACES, NetNode
 from tuning.network_guards import NetworkGuards
 
 ONE, OTHER = NODES = ("pve1", "pve2")
@@ -40,15 +44,22 @@ class Nodes:
     nodes: Mapping[str, NetNode]
     folder: Path
 
-    @property
-    def way(self) -> Way:
+    def way(self, client: Client | None = None) -> Way:
         """To both."""
         logins = {name: node.login for name, node in self.nodes.items()}
-        return Way(self.double.client(), logins, NetworkGuards())
+        return Way(client or self.double.client(), logins, NetworkGuards())
 
-    def standing(self, of: Sequence[networks.Wanted]) -> AbstractContextManager[tuple[networks.Made, ...]]:
+    def standing(
+        self, of: Sequence[networks.Wanted], client: Client | None = None
+    ) -> AbstractContextManager[tuple[networks.Made, ...]]:
         """The networks."""
-        return networks.standing(self.way, of, leases_folder=self.folder / "leases", cluster=self.folder / "pve.yaml")
+        places = {"leases_folder": self.folder / "leases", "cluster": self.folder / "pve.yaml"}
+        return networks.standing(self.way(client), of, **places)
+
+    def reaped(self) -> list[str]:
+        """What `lab reap` could not remove."""
+        done = lease.reap(self.folder / "leases", lambda _, line: networks.reap(line, lambda _: self.way()))
+        return [each.problem for each in done if each.problem]
 
     def state(self) -> Any:  # Any: of several kinds
         """All that must be as before, of both nodes and of the cluster's SDN; and the leases."""
@@ -128,9 +139,39 @@ def test_where_one_cannot_be_reached_any_more_the_other_is_put_back_at_once(
     now = other.state()
     waited(lambda: "UP" in one.inside("ip -o link show lo").stdout, 60)
     waited(lambda: VNET.name not in one.devices(), 60)
-    reaped = lease.reap(cluster.folder / "leases", lambda _, line: networks.reap(line, lambda _: cluster.way))
+    problems = cluster.reaped()
 
     assert any(f"{ONE} puts its network back by itself" in note for note in getattr(caught.value, "__notes__", ()))
     assert now == before[OTHER]
-    assert [each.problem for each in reaped if each.problem] == []
+    assert problems == []
     assert cluster.state()[0] == before
+
+
+@pytest.mark.parametrize("of", [[VNET], BRIDGES[1:]], ids=["vnet", "bridge"])
+def test_somebody_who_writes_the_file_before_the_apply_keeps_it(cluster: Nodes, of: list[networks.Wanted]) -> None:
+    """By hand, on one of them: nothing is applied on either, and what they wrote is not put back."""
+    _, sdn, _ = before = cluster.state()
+    theirs = f"{INTERFACES}# theirs\n"
+
+    class Writing(Faulty):
+        def call(self, method: str, path: str, parameters: Any) -> Any:  # Any: as Wire
+            if method == "POST":
+                cluster.nodes[OTHER].file.write_text(theirs, encoding="utf-8")
+            return self.wire.call(method, path, parameters)
+
+    client = Client(Writing(Https(cluster.double.access()), 0, ""), sleep=lambda _: None)
+    standing = cluster.standing(of, client)
+    with pytest.raises(NotAble, match=f"on {OTHER}: somebody else has changed {FILE} meanwhile"), standing:
+        pass
+    applied = [path for method, path in cluster.double.tell("requests") if method == "PUT"]
+    devices = cluster.nodes[OTHER].devices()
+    cluster.double.client().delete(f"/nodes/{OTHER}/network")  # what waits there, as the error asks for
+    problems = cluster.reaped()
+    nodes, *after = cluster.state()
+
+    assert applied == []
+    assert not {"nttest0", "vmbr901"} & devices
+    assert problems == []
+    assert nodes[ONE] == before[0][ONE]
+    assert nodes[OTHER] == (theirs, *before[0][OTHER][1:])
+    assert after == [sdn, []]
