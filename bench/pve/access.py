@@ -63,7 +63,7 @@ def parse(root: Node, folder: Path) -> Access:
     if fingerprint and not _FINGERPRINT.fullmatch(fingerprint):
         given["fingerprint"].wrong(
             "it is no SHA-256 fingerprint of a certificate",
-            hint="on the node: openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem",
+            hint="on the node: openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem | cut -d= -f2",
         )
     ca_file = given["ca_file"].text() if "ca_file" in given else ""
     if ca_file and not (folder / ca_file).expanduser().is_file():
