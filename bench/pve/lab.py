@@ -97,12 +97,7 @@ def standing(
     with keys.leased(leases_folder) as folder, contextlib.ExitStack() as stack:
         pair, key = keys.client(folder), folder / keys.CLIENT
         by = stack.enter_context(shells.opened(cluster.nodes))
-        preflight.refuse(client, of, topology, cluster.nodes)
-        links = link_check.told(client, [of.placed], [topology], cluster)
-        for what, why in links.items():
-            say(f"{what}: {why}")
-        evaluated(client, topology)
-        _free(topology, of, by)
+        links = _allowed(client, topology, of, cluster, by, say)
         sources = dict.fromkeys(of.nodes, of.source)
         if of.source.startswith("/"):
             brought = images.brought(client, by, Path(of.source), of.image_storage, of.nodes,
@@ -145,6 +140,19 @@ def standing(
         yield stack.enter_context(
             nodes.seen(lab, made, cluster, trial_s=trial_s, settings=of.settings, share_pct=share_pct)
         )
+
+
+def _allowed(
+    client: Client, topology: Topology, of: Deployment, cluster: Cluster, by: NodeShells, say: Callable[[str], None]
+) -> Mapping[str, str]:
+    """Asked before anything is made; what is to be kept of links that nobody sees. Raises as `standing`."""
+    preflight.refuse(client, of, topology, cluster.nodes)
+    links = link_check.told(client, [of.placed], [topology], cluster)
+    for what, why in links.items():
+        say(f"{what}: {why}")
+    evaluated(client, topology)
+    _free(topology, of, by)
+    return links
 
 
 def _entered(

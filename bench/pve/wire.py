@@ -227,8 +227,8 @@ def _unreachable(call: str, access: Access, error: requests.RequestException) ->
     text = str(error)
     if "Fingerprints did not match" in text:
         said = f"the certificate of {access.host} is not the one with the fingerprint that is pinned"
-        command = "openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem (or pveproxy-ssl.pem)"
-        hint = f"was it renewed? On the node: {command} | cut -d= -f2"
+        command = "openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem | cut -d= -f2"
+        hint = f"was it renewed? On the node: {command} (or of pveproxy-ssl.pem)"
         return errors.NotTrusted(call, 0, said, hint=hint)
     if isinstance(error, requests.exceptions.SSLError):
         said = f"the certificate of {access.host} is signed by nobody who is known here"
