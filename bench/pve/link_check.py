@@ -35,7 +35,7 @@ def notes(places: Sequence[Place], cluster: Cluster) -> tuple[str, ...]:
 
 def told(
     client: Client, places: Sequence[Place], topologies: Sequence[Topology], cluster: Cluster
-) -> Mapping[str, str]:  # fmt: skip
+) -> Mapping[str, str]:
     """What a run is to keep of links that it loads without seeing them. Raises NotAble for one that carries corosync.
 
     Nothing where all VMs of a pair are on one node, or where the nodes show it themselves.
@@ -48,9 +48,7 @@ def told(
     return found
 
 
-def asked(
-    client: Client, places: Sequence[Place], topologies: Sequence[Topology], cluster: Cluster
-) -> Iterator[Asked]:  # fmt: skip
+def asked(client: Client, places: Sequence[Place], topologies: Sequence[Topology], cluster: Cluster) -> Iterator[Asked]:
     """Of each node that load leaves, and each bridge by which it does; the last word is what else one may do."""
     bridges = dict.fromkeys(name for each in topologies if not each.create for name in _leaves_by(each))
     for node in _crossed(places):

@@ -51,7 +51,7 @@ def unsteady(observed: Observed) -> dict[Named, str]:
 
 
 def _wrong(results: Sequence[Result]) -> dict[Named, tuple[Word, str]]:
-    found = {(each.case.flow, each.case.name): judged(each) for each in results}
+    found = {each.case.key: judged(each) for each in results}
     return {case: said for case, said in found.items() if said[0] in FAULTS}
 
 
@@ -64,22 +64,20 @@ def odd(observed: Observed, base: Observed | None) -> frozenset[str]:
     known = faults(base).keys() if base else frozenset()
     found = _wrong(observed.results).keys()
     return frozenset(
-        each.case.over
-        for each in observed.results
-        if ((case := (each.case.flow, each.case.name)) in found) != (case in known)
+        each.case.over for each in observed.results if (each.case.key in found) != (each.case.key in known)
     )
 
 
 def ill(observed: Observed) -> tuple[str, ...]:
     """The tunnels and VLANs through which payload went wrong in an arm."""
     wrong = faults(observed)
-    names = (each.case.over for each in observed.results if (each.case.flow, each.case.name) in wrong)
+    names = (each.case.over for each in observed.results if each.case.key in wrong)
     return tuple(dict.fromkeys(name for name in names if name))
 
 
 def sorts(observed: Observed) -> dict[Named, Sort]:
     """The sort of each case of an arm."""
-    return {(each.case.flow, each.case.name): each.case.sort for each in observed.results}
+    return {each.case.key: each.case.sort for each in observed.results}
 
 
 def hit(observed: Observed) -> frozenset[Sort]:
@@ -117,7 +115,8 @@ def moved_features(observed: Observed, nic: Nic) -> frozenset[str]:
 def blamed(observed: Sequence[Observed], nic: Nic, nic_end: str) -> dict[str, Blame]:
     """What is laid to features; nothing of a direction in which the NIC as found came to fail meanwhile."""
     again = [each for each in observed if each.arm == Arm("found") and each.results]
-    late = {way(sort[0], nic_end) for sort in hit(again[-1]) - hit(again[0]) - _shaky(again[0])} if again else set()
+    at_end = hit(again[-1]) if again else frozenset()
+    late = {way(sort[0], nic_end) for sort in at_end - hit(again[0]) - _shaky(again[0])} if again else set()
     found: dict[str, Blame] = {}
     others = [each for each in observed if not each.arm.feature and each.arm.ground != "found" and each.results]
     for base in [*again[:1], *others]:
@@ -126,7 +125,7 @@ def blamed(observed: Sequence[Observed], nic: Nic, nic_end: str) -> dict[str, Bl
         ]
         of = sorts(base)
         for case, (word, said) in faults(base).items():
-            gone = base is again[0] and case in sorts(again[-1]) and of[case] not in hit(again[-1])
+            gone = base is again[0] and case in sorts(again[-1]) and of[case] not in at_end
             if gone or way(case[0], nic_end) in late:
                 continue  # it went with time, or others came
             cures = [each for each in toggles if _clean(each, of[case]) and concerns(each, case, nic_end)]

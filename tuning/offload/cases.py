@@ -50,6 +50,11 @@ class Case:
     options: Mapping[str, int] = field(default_factory=dict)
 
     @property
+    def key(self) -> tuple[Flow, str]:
+        """Which one of an exchange it is: the flow, the name."""
+        return self.flow, self.name
+
+    @property
     def sort(self) -> tuple[Flow, str, int]:
         """What one offload has to do with: the flow, the kind with what it goes through, the family."""
         return self.flow, f"{self.over} {self.kind}".strip(), self.family

@@ -70,9 +70,9 @@ def queue_rows(observed: Sequence[Observed], nic: Nic, nic_end: str) -> list[Fea
 
 def _of_both(base: Observed, kind: str) -> list[Result]:
     """The cases of a kind; of two exchanges the one that went well."""
-    again = {(each.case.flow, each.case.name): each for each in base.repeated if sound(each)}
+    again = {each.case.key: each for each in base.repeated if sound(each)}
     return [
-        result if sound(result) else again.get((result.case.flow, result.case.name), result)
+        result if sound(result) else again.get(result.case.key, result)
         for result in base.results
         if result.case.kind == kind
     ]
