@@ -123,13 +123,17 @@ def validated(asked: Wish, places: Places, store: Store, screen: Screen) -> Vali
         labs, _ = _standing(asked, stack, places, screen)
         folder = places.journals_of_hosts if plan.changes_others else places.journals
         journal = stack.enter_context(kept(folder / f"{name}.jsonl"))
-        lab = next(iter(labs.values()))
+        (lab,) = labs.values()
         if plan.inventory is not None:
             for host in lab.hosts:
                 for line in guard.settled(host):
                     screen.line(line)
         seen = validating.observe(_allowed(lab, asked), asked.wanted, journal, say=screen.progress)
     worth, run_id = _worth(asked, seen, places, store, screen) if "benefit" in asked.wanted.levels else ({}, "")
+    if run_id and plan.inventory is not None and "restored" in asked.wanted.levels:
+        with lease.only_run(places.state, name), contextlib.ExitStack() as stack:  # benefit's run has set the same NIC
+            (lab,) = _standing(asked, stack, places, screen)[0].values()
+            seen = replace(seen, left=validating.left(lab, seen))
     return replace(validating.concluded(seen, worth), run_id=run_id)
 
 

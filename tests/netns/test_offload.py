@@ -21,7 +21,7 @@ from tests.netns.standing_hosts import Machines, guards, tso, waited
 from tuning.journal import kept
 from tuning.offload import cases, exchange
 from tuning.offload.over import ADDRESSES, OVERS
-from tuning.offload.validating import Wanted, observe
+from tuning.offload.validating import Wanted, left, observe
 
 TUNNEL = "tx-udp_tnl-segmentation"
 QUICK = ("--levels", "1,2,3,4,7", "--features", "tso", "--seed", "4")
@@ -231,6 +231,32 @@ def test_machines_that_stand_are_validated_over_ssh(machines: Machines, state: P
     assert (verdicts["tx-tcp-segmentation"], verdicts[TUNNEL]) == ("works", "works")
     assert differences(before, machines.facts()) == ()
     assert [guards(host) for host in machines.both] == [[], []]
+
+
+def test_what_is_moved_after_the_levels_is_told_too(lab: Lab, tmp_path: Path) -> None:
+    """Benefit is a run of its own, after which the NIC is read once more."""
+    with kept(tmp_path / "journal.jsonl") as journal:
+        seen = observe(lab, Wanted(levels=frozenset({"inventory", "restored"})), journal)
+    assert (seen.left, left(lab, seen)) == ((), ())
+
+    lab.a.host.run(Command(("ip", "link", "set", seen.nic.device, "txqueuelen", "777")))
+
+    assert [words for words in left(lab, seen) if "777" in words]
+
+
+@pytest.mark.sampled(0)
+def test_benefit_of_machines_that_stand_is_followed_by_a_look_at_them(machines: Machines, state: Path) -> None:
+    """What a feature is worth is measured over SSH; the level `restored` is of after it."""
+    before = machines.facts()
+    done = nettune("offload", "validate", "--inventory", str(machines.inventory()), "--levels", "5,7",
+                   "--features", "tso", "--set", "tcp.duration_s=0.3", "--set", "blocks=4", "--json",
+                   prefix=machines.prefix)  # fmt: skip
+    found = json.loads(done.stdout)
+
+    assert done.returncode == 0, done.stderr
+    assert found["run_id"]
+    assert {each["level"]: each["outcome"] for each in found["levels"]}["restored"] == "ok"
+    assert differences(before, machines.facts()) == ()
 
 
 def test_a_nic_that_carries_our_ssh_is_refused_without_a_console(machines: Machines, state: Path) -> None:

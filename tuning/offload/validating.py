@@ -74,6 +74,7 @@ class Seen:
     observed: tuple[Observed, ...]
     soaked: Soaked | None
     left: tuple[str, ...]  # what is not as it was before, in words
+    before: Sheets = field(default_factory=dict)
     forwards: bool = False  # the NIC's packets go on to another device
 
     @property
@@ -101,17 +102,18 @@ def observe(lab: Lab, wanted: Wanted, journal: Journal, *, say: Callable[[str], 
         exchange.check(bench.ends)
     observed = _observed(bench, other, _listed(nic, other, wanted), wanted, say)
     soaked = soak.soaked(bench.ends, bench.mtu, wanted, say) if "stability" in wanted.levels and wanted.soak_s else None
-    left = _left(lab, before, bench) if "restored" in wanted.levels else ()
     forwards = inventory.forwards(before[nic.host], nic.device)
-    return Seen(nic, other, lab.topology.name, wanted, tuple(observed), soaked, left, forwards)
+    seen = Seen(nic, other, lab.topology.name, wanted, tuple(observed), soaked, (), before, forwards)
+    return replace(seen, left=left(lab, seen)) if "restored" in wanted.levels else seen
 
 
-def _left(lab: Lab, before: Sheets, bench: Bench) -> tuple[str, ...]:
-    """What is not as it was, the bitmaps of the NIC included."""
-    own = bench.own
-    bits = bitmaps.moved(bench.nic.bits, bitmaps.asked(own.host, own.device))
-    found = [str(each) for each in differences(before, lab.read())]
-    return (*found, *(f"{own.host.name}: {own.device}, {words}" for words in bitmaps.words(bits)))
+def left(lab: Lab, seen: Seen) -> tuple[str, ...]:
+    """What is not as it was before, the bitmaps of the NIC included, in words."""
+    nic = seen.nic
+    own = next(host for host in lab.hosts if host.name == nic.host)
+    bits = bitmaps.moved(nic.bits, bitmaps.asked(own, nic.device))
+    found = [str(each) for each in differences(seen.before, lab.read())]
+    return (*found, *(f"{nic.host}: {nic.device}, {words}" for words in bitmaps.words(bits)))
 
 
 def concluded(seen: Seen, benefits: Mapping[str, Benefit]) -> Validation:
