@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import settings
 
-from tests import own_names, quiet
+from tests import own_names
 
 pytest.register_assert_rewrite(
     *(f"tests.{tier}" for tier in ("contract", "netns", "pve", "unit", "vm"))
@@ -23,8 +23,12 @@ settings.register_profile("nettune", deadline=None, max_examples=60)
 settings.load_profile("nettune")
 
 Case = TypeVar("Case")
-# Files that take minutes, begun first where several run side by side: the last one would keep the others waiting.
-_LONG = ("vm/test_walk.py", "vm/test_plans.py", "netns/test_apply_matrix.py", "netns/test_lasting.py")
+# Files that take minutes, begun first where several run side by side: the last one would keep the others waiting. And
+# those of many short tests, begun last: a process is given its next file when two tests of one are left.
+_LONG = ("vm/test_walk.py", "vm/test_plans.py", "vm/test_suite_inside.py", "vm/test_pve_guests.py",
+         "netns/test_apply_matrix.py", "netns/test_lasting.py", "netns/test_offload_faults.py", "netns/test_run.py",
+         "netns/test_offload.py", "netns/test_tune.py", "netns/test_tune_study.py")  # fmt: skip
+_SHORT = ("pve/test_machines.py", "pve/test_preflight.py", "pve/test_client.py", "test_report_in_chromium.py")
 _KEPT = ("/etc", "/usr/local/bin", "/var/lib")  # of the machine: tests have their own, or leave them as they found them
 _FOUND = pytest.StashKey[frozenset[Path]]()
 _ROOT = Path(__file__).resolve().parent.parent
@@ -41,26 +45,32 @@ def pytest_configure(config: pytest.Config) -> None:
         own_names.take()
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
     """Of a file's tests that are marked `sampled(n)` n are left, dealt by the commit; of those chosen by name all.
 
-    Long files come first, and those of guests, which keep a CPU busy, spread among the others, which wait.
+    Dealt before `-m` has its turn, which parts a file's tests between runs. Afterwards long files come first, and those
+    of guests, which keep a CPU busy, spread among the others, which wait.
     """
+    _deal(config, items)
+    yield
     ranks = _ranks({item.path for item in items})
     items.sort(key=lambda item: ranks[item.path])
+
+
+def _deal(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("keyword") or any("::" in arg for arg in config.args):
         return
     if config.getoption("whole"):
         _leave_out(config, items, {item for item in items if item.nodeid in _passed(config)})
         return
-    matrices: dict[tuple[str, int], list[pytest.Item]] = {}
+    matrices: dict[tuple[str, tuple[int | str, ...]], list[pytest.Item]] = {}
     for item in items:
         if mark := item.get_closest_marker("sampled"):
-            matrices.setdefault((str(item.path), mark.args[0]), []).append(item)
+            matrices.setdefault((str(item.path), mark.args), []).append(item)
     out: set[pytest.Item] = set()
-    for (path, least), matrix in matrices.items():
-        out.update(set(matrix) - set(dealt(matrix, least, Path(path).name)))
+    for (path, (least, *_)), matrix in matrices.items():
+        out.update(set(matrix) - set(dealt(matrix, int(least), Path(path).name)))
     _leave_out(config, items, out)
 
 
@@ -74,22 +84,14 @@ def _ranks(files: Collection[Path]) -> dict[Path, float]:
 
 
 def _place(file: Path) -> int:
-    return next((number for number, each in enumerate(_LONG) if str(file).endswith(each)), len(_LONG))
+    long = next((number for number, each in enumerate(_LONG) if str(file).endswith(each)), len(_LONG))
+    return long + str(file).endswith(_SHORT)
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item], out: set[pytest.Item]) -> None:
     if out:
         config.hook.pytest_deselected(items=[item for item in items if item in out])
         items[:] = [item for item in items if item not in out]
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Its share of the machine, where several processes test."""
-    if not hasattr(item.config, "workerinput"):
-        return (yield)
-    with quiet.share(item.config.cache.mkdir("quiet"), alone=item.get_closest_marker("quiet") is not None):
-        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
