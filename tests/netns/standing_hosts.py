@@ -89,12 +89,13 @@ class Machines:
         )
         return str(path)
 
-    def facts(self) -> Sheets:
-        """The whole state of all three."""
+    def facts(self, *of: str) -> Sheets:
+        """The whole state of those; of all three where none is named."""
         named = (("a", self.a, ["eth0"]), ("b", self.b, ["eth0"]), ("node", self.node, ["port-a", "port-b"]))
         return {
             name: replace(next(iter(state.read({host: devices}, bridged=[host]).values())), host=name)
             for name, host, devices in named
+            if not of or name in of
         }
 
 

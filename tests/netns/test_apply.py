@@ -57,6 +57,11 @@ def prefix(machines: Machines) -> tuple[str, ...]:
     return (*machines.prefix, "env", f"HOME={home}")
 
 
+def lost(machines: Machines) -> tuple[str, ...]:
+    """The same, for a program whose way to a host is cut: it is ended once the host has put itself back, after 5 s."""
+    return (*prefix(machines), "NETTUNE_TEST_GIVES_UP_S=6")
+
+
 def desk(machines: Machines, verb: str, *words: str) -> Any:  # Any: CompletedProcess
     """The verb as it is typed at the desk."""
     return nettune(verb, *words, prefix=prefix(machines))

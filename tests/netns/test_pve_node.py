@@ -15,7 +15,8 @@ from tests.netns import pve_node
 from tests.netns.nettune_command import run_program
 from tests.netns.pve_node import ESTABLISHED, HOST_FW, SYSCTL, boot, host_fw, sh
 from tests.netns.standing_hosts import RMEM, Machines, value, waited
-from tests.netns.test_apply import HELD, A, changes, desk, prefix, profile
+from tests.netns.test_apply import HELD, A, changes, desk, lost, prefix, profile
+from tuning.applying import keeping
 
 WANTED = "86400"
 WITH = HOST_FW.replace("[OPTIONS]\n", f"[OPTIONS]\n{ESTABLISHED}: {WANTED}\n", 1)
@@ -43,12 +44,12 @@ def apply(machines: Machines, folder: Path, *words: str, **settings: str) -> Any
 def cut_short(machines: Machines, step: int, how: str, mine: str, *words: str) -> None:
     """A profile put on for good, cut short before that command; what was confirmed by then is taken back."""
     cut = ("-m", "tests.netns.cut_short", f"g{step}", how, "apply", mine, "--host", A, *words, "--persist")
-    run_program((sys.executable, *cut, "--confirm-within", "5"), prefix(machines))
+    run_program((sys.executable, *cut, "--confirm-within", "5"), lost(machines))
     machines.desk.run(Command(("ip", "link", "set", "port-a", "up"))).require()
     waited(lambda: desk(machines, "history", A).returncode == 0, 30)
-    waited(lambda: not any(each["state"] == "armed" for each in changes(machines, A)), 20)
-    known = changes(machines, A)
-    if known and known[-1]["state"] in {"confirmed", "on probation"}:
+    waited(lambda: not any(each.state == "armed" for each in keeping.changes(machines.a)), 20)
+    known = keeping.changes(machines.a)
+    if known and known[-1].to_stand:
         back = desk(machines, "rollback", A)
         assert back.returncode == 0, back.stderr
 
@@ -103,20 +104,21 @@ def test_what_else_a_profile_sets_goes_where_it_always_went(node: Machines, tmp_
     assert (host_fw(node), value(node.a, RMEM), sh(node, "ls /etc/sysctl.d")) == (HOST_FW, was, "")
 
 
-def test_a_first_boot_that_does_not_go_well_takes_the_option_away(node: Machines, tmp_path: Path) -> None:
+@pytest.mark.sampled(1)  # of any host both are in test_lasting
+@pytest.mark.parametrize("ends", ["link", "early"])
+def test_a_first_boot_that_does_not_go_well_takes_the_option_away(node: Machines, tmp_path: Path, ends: str) -> None:
     """One whose link stays down, and one that ends before it was seen to be well."""
-    for number, ends in ((1, "link"), (3, "early")):
-        assert apply(node, tmp_path, *KEPT).returncode == 0
-        if ends == "link":
-            node.node.run(Command(("ip", "link", "set", "port-a", "down"))).require()
-        boot(node, tmp_path, number)
-        if ends == "early":
-            sh(node, "kill $(cat /var/lib/nettune/guard/watcher); umount /proc/sys/kernel/random/boot_id")
-            boot(node, tmp_path, number + 1)
-        waited(lambda: host_fw(node) == HOST_FW, 30)
-        node.node.run(Command(("ip", "link", "set", "port-a", "up"))).require()
-        waited(lambda: changes(node, A)[-1]["state"] == "put itself back", 10)
-        waited(lambda: value(node.a, SYSCTL) == "432000", 5)
+    assert apply(node, tmp_path, *KEPT).returncode == 0
+    if ends == "link":
+        node.node.run(Command(("ip", "link", "set", "port-a", "down"))).require()
+    boot(node, tmp_path, 1)
+    if ends == "early":
+        sh(node, "kill $(cat /var/lib/nettune/guard/watcher); umount /proc/sys/kernel/random/boot_id")
+        boot(node, tmp_path, 2)
+    waited(lambda: host_fw(node) == HOST_FW, 30)
+    node.node.run(Command(("ip", "link", "set", "port-a", "up"))).require()
+    waited(lambda: changes(node, A)[-1]["state"] == "put itself back", 10)
+    waited(lambda: value(node.a, SYSCTL) == "432000", 5)
     waited(lambda: "tentative" not in node.node.run(Command(("ip", "-6", "addr"))).stdout, 10)
 
 
@@ -186,7 +188,7 @@ def test_the_steps_of_the_matrix_are_those_of_an_apply(node: Machines, tmp_path:
     assert 20 < int(sent[1]) < STEPS[-1] + 1
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("how", ["kill", "cut"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_node_is_as_it_was_wherever_it_is_cut_short(node: Machines, tmp_path: Path, step: int, how: str) -> None:

@@ -111,7 +111,7 @@ def test_a_vm_that_is_locked_leaves_all_as_it_was(node: Machines, tmp_path: Path
     assert (vm(node), value(node.a, RMEM)) == (VM, was)
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("how", ["kill", "cut"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_vm_is_as_it_was_wherever_it_is_cut_short(node: Machines, tmp_path: Path, step: int, how: str) -> None:
