@@ -38,7 +38,7 @@ def refused(cluster: Cluster, *, code: int = 3, **plan: Any) -> str:  # Any: as 
 OF_IMAGE = {"image": "local:import/nettune.qcow2"}  # a template's clones lie on its own storage
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("more", "lab", "said"),
     [
@@ -86,7 +86,7 @@ def test_memory_is_asked_for_all_paths_before_the_first_stands(cluster: Cluster)
 FULL = "No space left on device"
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("faults", "said"),
     [

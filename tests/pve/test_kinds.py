@@ -59,6 +59,7 @@ def test_an_older_node_takes_an_image_by_its_ssh(cluster: Cluster) -> None:
     assert left == ""
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("treatment", ["net.ipv4.tcp_rmem: 4096 65536 1048576", "vm-queues: 2"])
 def test_two_nics_on_one_network_do_not_stand_for_each_other(cluster: Cluster, treatment: str) -> None:
     """The management NIC is asked first where it is plugged in last; VMs that are started anew know it too."""

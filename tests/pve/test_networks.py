@@ -133,7 +133,7 @@ def test_a_free_nic_is_its_port_and_free_again(cluster: Cluster) -> None:
     assert cluster.node.inside(link).stdout == nic
 
 
-@pytest.mark.sampled(10)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("at", REQUESTS)
 def test_nothing_is_left_whichever_request_fails(cluster: Cluster, at: int, way: str) -> None:
@@ -148,7 +148,7 @@ def test_nothing_is_left_whichever_request_fails(cluster: Cluster, at: int, way:
     assert list((cluster.folder / "leases").glob("*.jsonl")) == []
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("at", REQUESTS)
 def test_nothing_is_left_of_a_process_that_was_killed(cluster: Cluster, at: int, when: str) -> None:

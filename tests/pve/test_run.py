@@ -92,7 +92,7 @@ def test_two_ways_of_connecting_stand_at_once_with_addresses_of_their_own(cluste
     assert {each["topology"] for each in document["treatments"]} == {"pve-vmbr0-mtu1400", "pve-vmbr0-firewall1"}
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("name", "paths", "where"),
     [

@@ -52,7 +52,7 @@ def test_a_vnet_stands_and_is_gone_without_a_trace(cluster: Cluster) -> None:
     assert state(cluster) == before
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("at", REQUESTS)
 def test_nothing_is_left_whichever_request_fails(cluster: Cluster, at: int, way: str) -> None:
@@ -67,7 +67,7 @@ def test_nothing_is_left_whichever_request_fails(cluster: Cluster, at: int, way:
     assert list((cluster.folder / "leases").glob("*.jsonl")) == []
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("at", REQUESTS)
 def test_nothing_is_left_of_a_process_that_was_killed(cluster: Cluster, at: int, when: str) -> None:

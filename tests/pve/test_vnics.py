@@ -125,6 +125,7 @@ def test_a_start_that_fails_is_told_in_its_own_words_and_both_run_as_before(one:
     assert state(one) == before
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("at", range(1, 12))
 def test_vms_are_as_they_were_whichever_request_fails(one: Double, at: int, way: str) -> None:
