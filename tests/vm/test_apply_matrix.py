@@ -204,6 +204,7 @@ def _different(before: FactSheet, now: FactSheet) -> list[Difference]:
 
 # The kernel sets no time that lies before its own boot.
 @pytest.mark.quiet
+@pytest.mark.sampled(1, "clock")
 @pytest.mark.parametrize("moment", ["@1000000", "@4000000000"], ids=["1970", "2096"])
 def test_a_clock_that_jumps_moves_no_deadline(kept: Kept, tmp_path: Path, moment: str) -> None:
     """Set back or ahead while a change waits and its operator is gone: the host puts itself back in its own time."""
@@ -226,7 +227,6 @@ def test_a_clock_that_jumps_moves_no_deadline(kept: Kept, tmp_path: Path, moment
     assert _different(before, kept.facts()) == []
 
 
-@pytest.mark.quiet
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_steps_of_the_matrix_are_those_of_an_apply(kept: Kept, tmp_path: Path, kind: str) -> None:

@@ -54,6 +54,7 @@ def _below(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.sampled(1)
 def test_a_killed_build_ends_whole_and_leaves_nothing_that_is_used(tmp_path: Path) -> None:
     """SIGKILL in the middle: no process, no mount, no image; what lies there is removed by name."""
     environment = {**os.environ, "NETTUNE_CACHE": str(tmp_path)}
@@ -75,6 +76,7 @@ def test_a_killed_build_ends_whole_and_leaves_nothing_that_is_used(tmp_path: Pat
     assert [path.name for path in (tmp_path / "images").iterdir()] == ["lock"]
 
 
+@pytest.mark.sampled(1)
 def test_a_disk_that_fills_up_is_named_and_left_empty(tmp_path: Path) -> None:
     """Whatever tool met it first, the error says that the disk is full, and how much it takes."""
     words = ["unshare", "--mount", "sh", "-c", _SMALL, "sh", str(tmp_path), sys.executable, _BUILD]

@@ -130,6 +130,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_what_is_set_in_a_guest_or_on_its_tap_comes_back(
     lab: Lab, settings: tuple[tuple[str, str, str], ...], tmp_path: Path

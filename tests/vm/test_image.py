@@ -132,6 +132,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("path", "content", "problem"), REFUSED.values(), ids=REFUSED)
 def test_a_guest_that_is_not_what_its_seed_says_says_why(
     image: cache.Image, tmp_path: Path, path: str, content: bytes, problem: str

@@ -66,7 +66,7 @@ def _load(lab: Lab) -> None:
 
 
 @pytest.mark.quiet
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("guests", "verdicts"), KINDS.values(), ids=KINDS)
 def test_what_a_guest_s_nic_can_do_is_found(tmp_path: Path, guests: Guests, verdicts: dict[str, Verdict]) -> None:
     """Each feature by its kernel string; payload is whole; both guests are as they were."""

@@ -138,7 +138,7 @@ def _links(host: Host) -> str:
     return host.run(Command(("cat", "/sys/class/net/eth0/carrier"))).stdout.strip()
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 def test_a_cable_between_guests_there_fails_by_their_monitors(kit: Kit, node: Node, tmp_path: Path) -> None:
     """Both lose their carrier and get it back; QEMU's sockets are reached as its ports are."""
     with qemu.standing(Topology("direct"), kit, leases_folder=leases(tmp_path)) as lab:
@@ -152,7 +152,7 @@ def test_a_cable_between_guests_there_fails_by_their_monitors(kit: Kit, node: No
     assert modes == ["700"]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 def test_two_labs_at_once_there_do_not_meet(kit: Kit, node: Node, tmp_path: Path) -> None:
     """Each has its own guest behind the same port, and one that ends takes nothing of the other's along."""
     with qemu.alone(kit, leases_folder=leases(tmp_path / "one")) as first:
@@ -199,7 +199,7 @@ def _reaped(folder: Path) -> tuple[Reaped, ...]:
     return wiring.reap(Places(folder / "state", ""))
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 def test_a_plan_measures_there(node: Node, tmp_path: Path) -> None:
     """From the plan's address to trials that are done; the run is told of the node."""
     done = node.inside.run(_controller(node, tmp_path, "run", "plan.yaml", "--out", "out"))
@@ -213,7 +213,7 @@ def test_a_plan_measures_there(node: Node, tmp_path: Path) -> None:
     assert not list((tmp_path / "state" / "leases").glob("*.jsonl"))
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 def test_a_killed_controller_leaves_nothing_there(node: Node, tmp_path: Path) -> None:
     """SIGKILL in the middle of a run: the caretaker ends guests, namespaces and folder; the lease is then reaped."""
     with node.inside.start(_controller(node, tmp_path, "run", "plan.yaml")) as job:
@@ -231,7 +231,7 @@ def test_a_killed_controller_leaves_nothing_there(node: Node, tmp_path: Path) ->
     assert _reaped(tmp_path) == ()
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 def test_reap_ends_what_nobody_took_care_of(node: Node, kit: Kit, tmp_path: Path) -> None:
     """Its caretaker killed too: processes, namespaces and folder of that lease, and of no other."""
     with node.inside.start(_controller(node, tmp_path, "run", "plan.yaml")) as job:
@@ -261,7 +261,7 @@ def _stood(kit: Kit, folder: Path, act: Callable[[Lab], object]) -> None:
         act(lab)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 def test_a_lost_connection_ends_everything_there_and_is_told(node: Node, kit: Kit, tmp_path: Path) -> None:
     """Cut while the lab stands: the error names the node, nothing is left on it, and no lease here."""
 
@@ -283,7 +283,7 @@ DROP = "".join(
 )
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 def test_a_path_that_falls_silent_ends_everything_there(
     node: Node, kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
