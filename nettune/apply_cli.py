@@ -46,7 +46,7 @@ def apply(
     by a new connection, and then confirmed. Anything else, and the host is as it was.
     """
     from nettune import applying
-    from nettune.tune import disruption as class_of
+    from nettune.tune_words import disruption as class_of
     from results.errors import WrongInput
     from tuning import shelf
     from tuning.applying.planning import ROLES

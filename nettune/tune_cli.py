@@ -46,7 +46,7 @@ def tune(
     screen, where = Screen(quiet=as_json), places(store)
     if not unprivileged.elsewhere(plan):
         unprivileged.enter(where)
-    from nettune import outputs, tuned
+    from nettune import outputs, tune_words, tuned
     from nettune import tune as tuning_of
     from nettune.seeds import dealt
     from results.store import opened
@@ -57,11 +57,10 @@ def tune(
         search, explored = tuning_of.found(resume, where)
     else:
         seed = dealt() if seed is None else seed
-        search = tuning_of.new(plan, sets or (), (seconds("--budget", budget), trials, TRIALS), seed,
-                               most=tuning_of.disruption(disruption), only=knob or (), anchors=anchors,
-                               sampler=tuning_of.sampler(search_by, storage, study))  # fmt: skip
+        search = tune_words.new(plan, sets or (), (seconds("--budget", budget), trials, TRIALS), seed, most=disruption,
+                                only=knob or (), anchors=anchors, by=(search_by, storage, study))  # fmt: skip
         tuning_of.keep(search, where)
-    screen.line(tuning_of.estimate(search), "bold")
+    screen.line(tuned.estimate(search), "bold")
     unprivileged.announce(screen)
     with opened(where.store) as kept:
         answer, stages, explored = tuning_of.carried_out(search, explored, where, kept, screen)

@@ -1,19 +1,48 @@
-"""What a search gives: sentences, a profile for each pick, a document."""
+"""What a search tells on its way, and what it gives: sentences, a profile for each pick, a document."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from nettune import files, outputs
-from nettune.say import Screen
-from nettune.tune import Search
+from nettune.say import Screen, duration
+from results.records import CURRENT_ARMS, Design
 from results.statistics import percent
 from results.store import Store
 from tuning import profile_text
 from tuning.search import planned
 from tuning.search.advising import advice
 from tuning.search.exploring import explanations
+from tuning.search.ordered import Search, prices
 from tuning.search.planned import Explored
-from tuning.search.stages import Answer, Measured
+from tuning.search.stages import Answer, Measured, Stage
+
+
+def estimate(search: Search) -> str:
+    """What is about to be searched, and how long it takes at most."""
+    took = duration(search.trials_most * prices(search.plan).trial_s)
+    return f"{search.plan.name}: {search.name}, up to {search.trials_most} trials, {took}, seed {search.seed}"
+
+
+def begun(screen: Screen, stage: Stage, number: int, base: Design) -> None:
+    """What is measured next, and how long it takes at most."""
+    what = f"{number + 1}. {stage.purpose}: {stage.why}"
+    most = "up to " if stage.sequential else ""
+    took = duration(stage.trials * base.block_s / len(CURRENT_ARMS))
+    screen.line(f"{what}; {len(stage.arms)} arms, {most}{stage.blocks} blocks, {most}{took}", "bold")
+
+
+def explored(screen: Screen, found: Explored, primary: str) -> None:
+    """What limits the path, and what is tried on it."""
+    for name, evidence in found.symptoms:
+        screen.line(f"symptom {name}: {evidence}")
+    if found.unseen:
+        blind = ", ".join(name for name, _ in found.unseen)
+        screen.line(f"not to be seen here, --json says why: {blind}", "dim")
+    if found.full(primary):
+        return
+    names = ", ".join(each.setting for each in found.factors) or "none"
+    beside = ", ".join(f"{name} (settings: {len(arm)})" for name, arm in found.anchors.items()) or "none"
+    screen.line(f"knobs to try: {names}; published profiles beside them: {beside}")
 
 
 def told(screen: Screen, answer: Answer, explored: Explored | None) -> None:

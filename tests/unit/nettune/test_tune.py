@@ -7,7 +7,7 @@ import pytest
 
 from bench.plan import SettingSpec
 from bench.restarts import START_S, UNCOUNTED
-from nettune import tune, tuned
+from nettune import tune, tune_words, tuned
 from nettune.__main__ import Interrupted
 from nettune.places import places
 from nettune.say import Screen
@@ -19,6 +19,7 @@ from tests.unit.nettune.kept import kept_example
 from tests.unit.nettune.program import Program, here
 from tests.unit.results.example import example_run
 from tuning.search import planned
+from tuning.search.ordered import Search, prices
 from tuning.search.stages import Answer, Measured, Pick, Stage, config
 
 GAIN = Estimate(12, 0.5, 0.1, 0.4, 0.6, 0.42, 0.58, 0.001)
@@ -32,7 +33,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 def test_guests_that_start_anew_are_paid_for_and_namespaces_have_none() -> None:
     """There and back, and the trials after a start that do not count."""
-    guests, spaces = tune.prices(load_plan("vm-queues", ())), tune.prices(load_plan("quick", ()))
+    guests, spaces = prices(load_plan("vm-queues", ())), prices(load_plan("quick", ()))
 
     assert guests.restart_s == 2 * START_S + UNCOUNTED * guests.trial_s
     assert guests.trial_s > spaces.trial_s > 0
@@ -43,7 +44,7 @@ def test_a_budget_in_seconds_is_that_many_trials() -> None:
     """By the length that the plan's trials have."""
     plan = load_plan("quick", ())
 
-    assert tune.budget(plan, 400.5 * tune.prices(plan).trial_s, None, 160) == 400
+    assert tune_words.budget(plan, 400.5 * prices(plan).trial_s, None, 160) == 400
 
 
 def test_a_profile_that_a_hand_has_edited_ends_a_search_before_it_begins(program: Program, tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_picks_are_written_over_what_nettune_wrote_and_over_nothing_that_a_hand_
     first = Pick(("throughput",), arm, settings, run.design.primary, GAIN, ())
     answer = Answer("confirmed", (first, replace(first, names=("latency",))), ("said",), len(trials))
     done = (Measured(Stage("confirm", {arm: settings}, 12), run.design, trials, run.run_id),)
-    search = tune.Search("tune-x", load_plan("quick", ()), 1, 160, "d2", (), anchors=False)
+    search = Search("tune-x", load_plan("quick", ()), 1, 160, "d2", (), anchors=False)
     out, second = tmp_path / "out.yaml", tmp_path / "out-latency.yaml"
 
     with opened(str(tmp_path / "kept.db")) as store:
@@ -86,7 +87,7 @@ def test_picks_are_written_over_what_nettune_wrote_and_over_nothing_that_a_hand_
 def test_a_run_that_holds_another_configuration_is_not_taken_for_a_stage(tmp_path: Path) -> None:
     """It is found by the stage's label; which settings were measured, and which are asked for now, is said."""
     plan = load_plan("quick", ())
-    search = tune.Search("tune-x", plan, 1, 160, "d2", (), anchors=False, study="s")
+    search = Search("tune-x", plan, 1, 160, "d2", (), anchors=False, study="s")
     small, large = (
         Stage("sample", {"sample": config(SettingSpec("net.ipv4.tcp_rmem", value, None))}, 2)
         for value in ("4096 87380 16777216", "4096 87380 33554432")
