@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from bench import document, restarts
-from bench.document import Node, from_plain
+from bench.document import Node
 from bench.hosts.command import Command
 from bench.labs import deploying, reading
 from bench.labs.deploying import Deployed
@@ -30,7 +30,7 @@ from bench.pve import site
 from bench.pve.deployment import Deployment, reached
 from results.errors import WrongInput
 from results.metrics import METRICS
-from results.records import CURRENT, CURRENT_ARMS, TOGETHER, Design, Goal, Guard
+from results.records import CURRENT, CURRENT_ARMS, Design, Goal, Guard
 
 # Longest that a probe takes beyond its traffic: its watchdog (probes/iperf3.py), and reading facts around it.
 _WATCHDOG_S = 8.0
@@ -238,24 +238,6 @@ def _read(root: Node, check: SettingCheck) -> Plan:
     return plan
 
 
-def confirmation(document: Mapping[str, object], winners: Sequence[str], blocks: int) -> Node:
-    """The document of a run that measures only the winners of another again, and all of them together."""
-    treatments = cast("Mapping[str, Mapping[str, object]]", document["treatments"])
-    kept: dict[str, object] = {name: treatments[name] for name in winners}
-    if len(winners) > 1:
-        together: dict[str, object] = {}
-        for name in winners:
-            members = treatments[name]
-            long = cast("Mapping[str, object]", members["settings"]) if "settings" in members else members
-            for setting, value in long.items():
-                given = dict(value) if isinstance(value, Mapping) else {"value": value}
-                if "settings" in members and "target" in members:
-                    given.setdefault("target", members["target"])
-                together.setdefault(setting, given)
-        kept[TOGETHER] = together
-    return from_plain({**document, "treatments": kept, "blocks": str(blocks)}, "confirmation")
-
-
 _KEYS = ("name", "about", "lab", "topologies", "probes", "engine", "primary", "treatments", "blocks", "margin_pct",
          "goal")  # fmt: skip
 _TARGETS = ("guest", "node", "path")
@@ -375,13 +357,15 @@ def _treatments(node: Node | None, check: SettingCheck, *, fixed: bool) -> dict[
             members = members["settings"].mapping()
         if not members:
             treatment.wrong("a treatment without a setting is current, which is always there")
-        specs = []
-        for key, given in members.items():
+        specs: list[SettingSpec] = []
+        for key, given in ((key, one) for key, all_ in members.items() for one in _each(all_)):
             value, own = given, target
             if isinstance(given.value, dict):
                 parts = given.mapping(("value", "target"))
                 value = parts.get("value", given)
                 own = cast("Target", parts["target"].choice(_TARGETS)) if "target" in parts else target
+            if any((each.setting, each.target) == (key, own) for each in specs):
+                given.wrong(f"{key} is set twice on one target", hint=f"{key}: [{{value: 1, target: guest}}, …]")
             problem, hint = check(key, value.setting())
             if not problem and fixed and key in {"congestion_control", "net.ipv4.tcp_congestion_control"}:
                 problem, hint = "the tcp probe's own congestion_control would override this", "take it out of the probe"
@@ -390,3 +374,9 @@ def _treatments(node: Node | None, check: SettingCheck, *, fixed: bool) -> dict[
             specs.append(SettingSpec(key, value.setting(), own))
         found[name] = tuple(specs)
     return found
+
+
+def _each(given: Node) -> Sequence[Node]:
+    """A setting's values: one, or a list of long forms for several targets."""
+    listed = given.items() if isinstance(given.value, list) else ()
+    return listed if listed and all(isinstance(each.value, dict) for each in listed) else (given,)

@@ -28,7 +28,13 @@ def plan_schema(shapes: Mapping[str, Schema], settings: Mapping[str, str], patte
     """The schema; `settings` are the knobs' words and `patterns` what else they take, each with a name in `shapes`."""
     target: Schema = {"enum": list(get_args(Target)), "description": "guest: the ends; node: between them; path: all"}
     values = {
-        name: {"anyOf": [shape, mapping({"value": shape, "target": _ref("target")}, optional=("target",))]}
+        name: {
+            "anyOf": [
+                shape,
+                mapping({"value": shape, "target": _ref("target")}, optional=("target",)),
+                {"type": "array", "items": mapping({"value": shape, "target": _ref("target")}), "minItems": 1},
+            ]
+        }
         for name, shape in shapes.items()
     }
     held = {

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from bench import plan as plans
-from bench import restarts, schedule
+from bench import plan_settings, restarts, schedule
 from bench.facts import machine
 from bench.hosts.local import Local
 from bench.labs import provider
@@ -65,7 +64,7 @@ def order(
     winners = winning(run, judge(run.design, store.trials(run.run_id)))
     if not winners:
         raise WrongInput(f"run {run.run_id} names no candidate: there is nothing to confirm")
-    document = plans.confirmation(run.plan, tuple(winners), max(CONFIRMING_BLOCKS, blocks or 0))
+    document = plan_settings.confirmation(run.plan, tuple(winners), max(CONFIRMING_BLOCKS, blocks or 0))
     others = [each for each in overrides if not each.startswith("blocks=")]
     again = stored_plan(document.plain(), others)  # type: ignore[arg-type]  # a mapping's plain is a dict
     return shared.checked(Order(again, seed, run.run_id, label=label, share_pct=share_pct))

@@ -9,6 +9,7 @@ from bench.facts.hardware import is_virtual
 from bench.labs.guests import ANEW
 from bench.labs.lab import Lab
 from bench.plan import Plan, SettingSpec
+from bench.plan_settings import written
 from bench.probes.iperf3 import Tcp
 from results.errors import NotAble, WrongInput
 from tuning.journal import Journal
@@ -116,11 +117,7 @@ def _without_probes_own(plan: Plan, specs: Sequence[SettingSpec]) -> list[Settin
 
 
 def _with(plan: Plan, name: str, specs: Sequence[SettingSpec]) -> Plan:
-    settings: dict[str, dict[str, str]] = {}
-    for each in specs:
-        if each.setting in settings:
-            raise WrongInput(f"{name} sets {each.setting} on two targets, which a treatment of a plan cannot")
-        settings[each.setting] = {"value": each.value, "target": each.target or ""}
+    settings = written(specs)
     given = plan.document.get("treatments")
     held = {**given, name: settings} if isinstance(given, Mapping) else {name: settings}
     return plans.parse(from_plain({**plan.document, "treatments": held}, f"profile {name}"), check=check)

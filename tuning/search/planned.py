@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bench import plan as plans
 from bench.document import from_plain
 from bench.plan import Plan, SettingSpec
+from bench.plan_settings import written
 from results.errors import WrongInput, first_of
 from results.records import Run
 from tuning.knobs.table import check
@@ -16,7 +17,7 @@ FORMAT = 2  # 1 (2026-11-27): first; 2 (2026-11-28): the symptoms that could not
 
 def planned(plan: Plan, stage: Stage) -> Plan:
     """The plan of a stage."""
-    treatments = {name: {"settings": {each.setting: _given(each) for each in arm}} for name, arm in stage.arms.items()}
+    treatments = {name: {"settings": written(arm)} for name, arm in stage.arms.items()}
     blocks: object = {"up_to": str(stage.blocks)} if stage.sequential else str(stage.blocks)
     document = {**plan.document, "treatments": treatments, "blocks": blocks}
     return plans.parse(from_plain(document, f"{plan.name}: {stage.purpose}"), check=check)
@@ -40,10 +41,6 @@ def _arms(plan: Plan) -> str:
         for name, settings in plan.treatments.items()
     ]
     return f"{first_of(arms, 3) or 'current'} in {plan.design.blocks} blocks"
-
-
-def _given(spec: SettingSpec) -> dict[str, str]:
-    return {"value": spec.value, **({"target": spec.target} if spec.target else {})}
 
 
 @dataclass(frozen=True, slots=True)

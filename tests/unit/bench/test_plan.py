@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bench import document
 from bench.labs.topology import Topology
-from bench.plan import Plan, SettingSpec, confirmation, load, parse, shipped
+from bench.plan import Plan, SettingSpec, load, parse, shipped
+from bench.plan_settings import confirmation, written
 from bench.probes.iperf3 import Tcp
 from bench.probes.latency import Latency
 from results.errors import WrongInput
@@ -366,6 +367,30 @@ def test_several_winners_are_confirmed_each_and_together() -> None:
         SettingSpec("net.ipv4.tcp_rmem", "4096 16384 16384", None),
     )
     assert (plan.blocks, plan.sequential) == (15, False)
+
+
+TWICE = """treatments:
+  two: {settings: {net.core.netdev_budget: [{value: 600, target: guest}, {value: 900, target: node}]}}
+  one: {settings: {net.core.netdev_budget: 300}, target: node}
+"""
+
+
+def test_a_setting_may_stand_on_ends_and_nodes_with_a_value_of_its_own() -> None:
+    """A list of long forms; confirmed together each place keeps the better winner's value."""
+    own = _plan(PLAN.partition("treatments:")[0] + TWICE)
+    both = (SettingSpec("net.core.netdev_budget", "600", "guest"), SettingSpec("net.core.netdev_budget", "900", "node"))
+    confirming = parse(confirmation(own.document, ["one", "two"], 12), check=check)
+    again = {**own.document, "treatments": {"two": {"settings": written(own.treatments["two"])}}}
+
+    assert own.treatments["two"] == both
+    assert set(confirming.treatments[TOGETHER]) == {both[0], SettingSpec("net.core.netdev_budget", "300", "node")}
+    assert parse(document.from_plain(again, "again"), check=check).treatments == {"two": both}
+
+
+def test_a_setting_that_stands_twice_on_one_target_is_refused() -> None:
+    """By name; which of both values was meant nobody can tell."""
+    with pytest.raises(WrongInput, match="netdev_budget is set twice on one target"):
+        _plan(PLAN.partition("treatments:")[0] + TWICE.replace("guest", "node"))
 
 
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,6}", fullmatch=True)

@@ -12,7 +12,7 @@ from bench.hosts.command import Command, Outcome
 from bench.hosts.login import Login
 from bench.labs.guests import Guests
 from bench.labs.inventory import Inventory, Machine
-from bench.plan import Plan
+from bench.plan import Plan, SettingSpec
 from results.errors import NotAble, WrongInput
 from tests.unit.tuning import kernel
 from tuning import journal, measured, shelf
@@ -161,16 +161,22 @@ def test_ends_that_stand_are_asked_whether_they_are_guests(kept: Journal, below:
 
 
 def test_an_arm_that_cannot_be_is_wrong_input() -> None:
-    """A name that the plan has, one setting on two targets, nothing that the plan could measure."""
-    twice = (ProfileSetting("tso", "off", "node"), ProfileSetting("tso", "off", "guest"))
+    """A name that the plan has, nothing that the plan could measure, a name that no plan takes."""
     for profile, words in (
         (replace(MIXED, name="no-tso"), "has a treatment 'no-tso' already"),
-        (replace(MIXED, settings=twice), "sets tso on two targets"),
         (replace(MIXED, settings=MIXED.settings[3:]), "has no setting that plan quick could measure"),
         (replace(MIXED, name="current"), "'current' cannot be a treatment's name"),
     ):
         with pytest.raises(WrongInput, match=words):
             measured.added(_quick(), [profile])
+
+
+def test_one_setting_on_ends_and_nodes_is_one_arm() -> None:
+    """With a value for each; a plan has a list of them."""
+    twice = (ProfileSetting("tso", "off", "node"), ProfileSetting("tso", "on", "guest"))
+    plan = measured.added(_quick(), [replace(MIXED, name="both", settings=twice)])
+
+    assert plan.treatments["both"] == (SettingSpec("tso", "off", "node"), SettingSpec("tso", "on", "guest"))
 
 
 def test_a_name_that_no_treatment_can_have_is_made_one() -> None:
