@@ -8,7 +8,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from results.statistics import student
@@ -60,10 +60,11 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A symptom, and the figures that show it."""
+    """A symptom, and the figures that show it. `hosts`: whose own counters do; () where other figures do."""
 
     symptom: str
     evidence: str
+    hosts: tuple[str, ...] = ()
 
 
 def evidence(values: Mapping[str, float], flags: Sequence[str], raw: Mapping[tuple[str, str], str]) -> Evidence:
@@ -75,7 +76,7 @@ def evidence(values: Mapping[str, float], flags: Sequence[str], raw: Mapping[tup
         if document is None:
             continue
         if name == "counters":
-            grown += [each for each in document.values() if isinstance(each, dict)]
+            grown += [{**each, "host": host} for host, each in document.items() if isinstance(each, dict)]
         else:
             intervals += _intervals(document)
     return Evidence(values, flags, tuple(intervals), tuple(grown))
@@ -87,8 +88,23 @@ def diagnose(trials: Sequence[Evidence], path: Path) -> tuple[Finding, ...]:
     for symptom, shows in _RULES.items():
         said = [words for each in trials if (words := shows(each, path))]
         if trials and len(said) >= MOST_TRIALS * len(trials):
-            found[symptom] = Finding(symptom, f"{said[len(said) // 2]}; in {len(said)} of {len(trials)} trials")
+            hosts = _hosts(shows, trials, path)
+            words = f"{said[len(said) // 2]}; in {len(said)} of {len(trials)} trials"
+            found[symptom] = Finding(symptom, words + (f", on {', '.join(hosts)}" if hosts else ""), hosts)
     return tuple(found[symptom] for symptom in SYMPTOMS if symptom in found)
+
+
+def _hosts(shows: Callable[[Evidence, Path], str], trials: Sequence[Evidence], path: Path) -> tuple[str, ...]:
+    """Whose counters show it: in most trials, or else in any."""
+    if any(shows(replace(each, grown=()), path) for each in trials):
+        return ()
+    times: dict[str, int] = {}
+    for trial in trials:
+        for host in dict.fromkeys(str(each.get("host", "")) for each in trial.grown):
+            own = replace(trial, grown=[each for each in trial.grown if each.get("host", "") == host])
+            times[host] = times.get(host, 0) + bool(shows(own, path))
+    most = [host for host, number in times.items() if number >= MOST_TRIALS * len(trials)]
+    return tuple(host for host in most or (host for host, number in times.items() if number) if host)
 
 
 def unseen(trials: Sequence[Evidence], path: Path) -> tuple[tuple[str, str], ...]:

@@ -61,7 +61,7 @@ def carried_out(
             limits = exploring.limits(search.plan, noise, store)
             known.append(exploring.full(limits, search.plan.primary) or _explored(search, limits, places, screen))
             keep(search, places, known[0])
-        tuned.explored(screen, known[0], search.plan.primary)
+        tuned.explored(screen, known[0], search.plan.primary, search.only)
         return known[0]
 
     def watch(stage: Stage, number: int) -> None:

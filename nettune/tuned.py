@@ -14,7 +14,7 @@ from tuning.search.advising import advice
 from tuning.search.exploring import explanations
 from tuning.search.ordered import Search, prices
 from tuning.search.planned import Explored
-from tuning.search.stages import Answer, Measured, Stage
+from tuning.search.stages import Answer, Measured, Stage, worded
 
 
 def estimate(search: Search) -> str:
@@ -31,8 +31,8 @@ def begun(screen: Screen, stage: Stage, number: int, base: Design) -> None:
     screen.line(f"{what}; {len(stage.arms)} arms, {most}{stage.blocks} blocks, {most}{took}", "bold")
 
 
-def explored(screen: Screen, found: Explored, primary: str) -> None:
-    """What limits the path, and what is tried on it."""
+def explored(screen: Screen, found: Explored, primary: str, only: Sequence[str] = ()) -> None:
+    """What limits the path, and what is tried on it; of knobs that were asked for by name also why they are not."""
     for name, evidence in found.symptoms:
         screen.line(f"symptom {name}: {evidence}")
     if found.unseen:
@@ -40,7 +40,9 @@ def explored(screen: Screen, found: Explored, primary: str) -> None:
         screen.line(f"not to be seen here, --json says why: {blind}", "dim")
     if found.full(primary):
         return
-    names = ", ".join(each.setting for each in found.factors) or "none"
+    names = ", ".join(map(worded, found.factors)) or "none"
+    for name, why in found.left_out if only else ():
+        screen.line(f"not tried: {name}: {why}", "dim")
     beside = ", ".join(f"{name} (settings: {len(arm)})" for name, arm in found.anchors.items()) or "none"
     screen.line(f"knobs to try: {names}; published profiles beside them: {beside}")
 

@@ -90,6 +90,12 @@ def of_run(host: Host, devices: Sequence[str]) -> dict[str, str]:
     return kept
 
 
+def drivers(host: Host, devices: Sequence[str]) -> tuple[str, ...]:
+    """The drivers of those among `devices` that are hardware, or a hypervisor's."""
+    facts = _nics(host.run(NICS).stdout)
+    return tuple(facts[key] for each in devices if (key := f"device/{each}/driver") in facts)
+
+
 def kept_of_nics(machine: Mapping[str, str], word: str) -> dict[tuple[str, str], str]:
     """(host, device) -> driver, firmware or speed, of the facts that a run keeps: see of_run."""
     found = {}

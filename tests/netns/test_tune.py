@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 import yaml
 
+from bench.facts.sheet import differences
+from bench.hosts.command import Command
+from bench.labs.namespaces import standing
+from bench.labs.topology import Topology
+from nettune.wiring import load_plan
+from tests.netns.able import able
 from tests.netns.nettune_command import nettune, plan_file, start
+from tuning.journal import kept
+from tuning.search.exploring import Limits, explored
+from tuning.treatments import treatments
 
 SMALL = """\
 name: small-window
@@ -147,3 +156,27 @@ def test_a_budget_that_is_too_small_is_refused_with_what_is_needed(state: Path, 
     assert "did you mean 'net.ipv4.tcp_rmem'?" in nobodys.stderr
     assert "no search 'tune-x'" in unknown.stderr
     assert json.loads(nettune("runs", "--json").stdout) == []
+
+
+def test_a_full_table_of_a_node_is_cured_on_the_node_and_its_guests_are_left_alone(state: Path) -> None:
+    """A NAT node that forgets after an hour: what is tried is written in its namespace alone, and put back."""
+    topology, seconds = Topology("nat"), "net.netfilter.nf_conntrack_tcp_timeout_established"
+    able(topology, state)
+    limits = Limits((("conntrack", "190000 of 262144"),), (), {"conntrack": ("node",)})
+    plan = load_plan("quick", ("topologies=[nat]",))
+    with standing(topology, leases_folder=state / "leases") as lab, kept(state / "journal") as journal:
+        (node,) = lab.nodes
+        planted = Command(("tee", f"/proc/sys/{seconds.replace('.', '/')}"), stdin="3600")
+        for host in lab.hosts:
+            host.run(planted).require()
+        found = explored(plan, lab, journal, limits, most="d2", only=(), anchors=False)
+        (factor,) = [each for each in found.factors if each.setting == seconds]
+        (arm,) = treatments({"t": [factor.at(factor.values[0])]}, journal)
+        before = lab.read()
+        with arm.holds(lab, before) as held:
+            changed = [(each.host, each.key, each.after) for each in differences(before, held.within)]
+        left = differences(before, lab.read())
+
+    assert changed == [(node.name, f"sysctl/{seconds}", factor.values[0])]
+    assert left == ()
+    assert dict(found.left_out)[seconds] == "no sign of conntrack on the ends"

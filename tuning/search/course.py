@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from results.looks import EARLY_LOOKS
 from results.records import CURRENT_ARMS
 from tuning.search import drift, noise
-from tuning.search.stages import Answer, Config, Cost, Measured, Prices, Purpose, Question, Stage, Status
+from tuning.search.stages import Answer, Config, Cost, Measured, Prices, Purpose, Question, Stage, Status, worded
 
 PAIR = len(CURRENT_ARMS)
 
@@ -100,9 +100,9 @@ class Course:
 
     def nothing(self, said: str, visible_pct: float | None) -> Answer:
         """Change nothing; with the smallest gain that could have been seen, and the knobs that no arm has set."""
-        tried = {each.setting for stage in self.over for arm in stage.stage.arms.values() for each in arm}
+        tried = {worded(each) for stage in self.over for arm in stage.stage.arms.values() for each in arm}
         factors = self.question.factors
-        left = [each.setting for each in factors if each.setting not in tried]
+        left = [word for each in factors if (word := worded(each)) not in tried]
         unseen = "what could have been seen is not known"
         if visible_pct is not None:
             unseen = f"a gain below {visible_pct:.1f} % could not have been seen"

@@ -1,14 +1,14 @@
 """Before a search and after it: what limits the path, what it has to turn, and what moved with what was found."""
 
 import re
-from collections.abc import Collection, Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Container, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from bench import diagnosis, ready
 from bench.facts import hardware
 from bench.facts.sheet import comparable, differences
 from bench.labs import sharing
-from bench.labs.lab import Lab
+from bench.labs.lab import Lab, Target
 from bench.plan import Plan, SettingSpec
 from bench.probes.iperf3 import Tcp
 from bench.run import FactsMoved
@@ -40,14 +40,16 @@ class Limits:
 
     symptoms: tuple[tuple[str, str], ...]  # (name, evidence)
     unseen: tuple[tuple[str, str], ...]  # (name, why nothing here could have shown it)
+    shown: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> hosts whose counters do, where some do
 
 
 def limits(plan: Plan, noise: Measured, store: Store) -> Limits:
     """What limits the path, by the trials of current."""
     path = path_of(plan, noise, store)
     trials = _evidence(noise, store, CURRENT_ARMS)
-    found = tuple((each.symptom, each.evidence) for each in diagnosis.diagnose(trials, path))
-    return Limits(found, diagnosis.unseen(trials, path))
+    found = diagnosis.diagnose(trials, path)
+    return Limits(tuple((each.symptom, each.evidence) for each in found), diagnosis.unseen(trials, path),
+                  {each.symptom: each.hosts for each in found})  # fmt: skip
 
 
 def path_of(plan: Plan, measured: Measured, store: Store, own: Config = ()) -> diagnosis.Path:
@@ -117,11 +119,42 @@ def explored(
     own = any(isinstance(each, Tcp) and each.preferred for each in plan.probes)
     names = [name for name, _ in found.symptoms]
     owned = {name: host.name for host in lab.guarded for name in presence.owners(host)}
-    made = space(catalogue().values(), lab, now, symptoms=names, refusal=refusal, most=most, probes_own=own, only=only,
-                 owned=owned)  # fmt: skip
+    made = space(
+        catalogue().values(),
+        lab,
+        now,
+        symptoms={name: places(lab, found.shown.get(name, ())) for name in names},
+        refusal=refusal,
+        most=most,
+        probes_own=own,
+        only=only,
+        owned=owned,
+        virtio=_virtio(lab),
+    )
     published = {name: load(path) for name, path in (shelf.anchors() if anchors else {}).items()}
     arms, cut = anchored(published, standings.of_lab(lab, now), Rules(most, owned, own, refusal))
     return Explored(made.factors, arms, found.symptoms, (*made.left_out, *cut), found.unseen)
+
+
+def places(lab: Lab, hosts: Collection[str]) -> frozenset[Target]:
+    """The parts of a lab that these hosts are: where a cure acts. Both, where nobody tells which.
+
+    The machine under guests is none of them itself: nodes that share its kernel stand for it.
+    """
+    found: set[Target] = set()
+    if any(end.host.name in hosts for end in lab.endpoints):
+        found.add("guest")
+    under = lab.machine is not None and lab.machine.name in hosts and "guest" not in found
+    if any(node.name in hosts or (under and (node.local or node.name in lab.namespaces)) for node in lab.nodes):
+        found.add("node")
+    return frozenset(found) or frozenset(("guest", "node"))
+
+
+def _virtio(lab: Lab) -> bool:
+    """Whether the NICs at the path's ends are all virtio's: what resets another NIC for seconds costs these nothing."""
+    names = [(end.host, {each.device for each in lab.path if each.host is end.host}) for end in lab.endpoints]
+    found = [hardware.drivers(host, sorted(devices)) for host, devices in names]
+    return all(drivers and set(drivers) == {"virtio_net"} for drivers in found)
 
 
 def explanations(

@@ -13,7 +13,7 @@ from results.pairs import better, complete_blocks
 from results.statistics import holm, percent, t_quantile
 from results.student import t_probability
 from tuning.search.screening import Column, Group, pattern
-from tuning.search.stages import Measured
+from tuning.search.stages import Measured, worded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,7 +62,7 @@ class Model:
         """A column's effect in percent with its 90 % interval."""
         half = t_quantile(0.95, self.freedom) * self.error(column)
         mean = self.means[column]
-        setting = f"{self.columns[column][0].setting} {self.columns[column][1]}"
+        setting = f"{worded(self.columns[column][0])} {self.columns[column][1]}"
         return f"{setting} {percent(mean):+.1f} % [{percent(mean - half):+.1f}, {percent(mean + half):+.1f}]"
 
 

@@ -10,9 +10,10 @@ from bench.plan_settings import written
 from results.errors import WrongInput, first_of
 from results.records import Run
 from tuning.knobs.table import check
-from tuning.search.stages import Config, Factor, Stage, config
+from tuning.search.stages import Config, Factor, Stage, config, worded
 
-FORMAT = 2  # 1 (2026-11-27): first; 2 (2026-11-28): the symptoms that could not be seen
+# 1 (2026-11-27): first; 2 (2026-11-28): the symptoms that could not be seen; 3 (2026-11-30): where a factor is turned
+FORMAT = 3
 
 
 def planned(plan: Plan, stage: Stage) -> Plan:
@@ -37,7 +38,7 @@ def same_question(plan: Plan, run: Run) -> None:
 
 def _arms(plan: Plan) -> str:
     arms = [
-        f"{name} ({', '.join(f'{each.setting} {each.value}' for each in settings)})"
+        f"{name} ({', '.join(f'{worded(each)} {each.value}' for each in settings)})"
         for name, settings in plan.treatments.items()
     ]
     return f"{first_of(arms, 3) or 'current'} in {plan.design.blocks} blocks"
@@ -66,8 +67,8 @@ def as_document(found: Explored) -> dict[str, object]:
     return {
         "format": FORMAT,
         "factors": [
-            {"knob": each.knob, "setting": each.setting, "values": list(each.values), "numeric": each.numeric,
-             "why": each.why, "cost": each.cost}
+            {"knob": each.knob, "setting": each.setting, "values": list(each.values), "target": each.target,
+             "numeric": each.numeric, "why": each.why, "cost": each.cost}
             for each in found.factors
         ],
         "anchors": {name: [[x.setting, x.value, x.target or ""] for x in arm] for name, arm in found.anchors.items()},
@@ -86,7 +87,15 @@ def from_document(document: Mapping[str, object]) -> Explored:
     anchors = document["anchors"]
     assert isinstance(anchors, dict)  # noqa: S101 - our own file
     factors = tuple(
-        Factor(each["knob"], each["setting"], tuple(each["values"]), None, each["numeric"], each["why"], each["cost"])
+        Factor(
+            each["knob"],
+            each["setting"],
+            tuple(each["values"]),
+            each["target"],
+            each["numeric"],
+            each["why"],
+            each["cost"],
+        )
         for each in listed["factors"]  # type: ignore[attr-defined]  # JSON of our own
     )
     arms = {

@@ -6,13 +6,13 @@ Current never leaves. What wins here is worth confirming and nothing more.
 from collections.abc import Mapping, Sequence
 
 from tuning.search.model import PASS_ALPHA
-from tuning.search.stages import Config, Factor, Measured, Question, config, named
+from tuning.search.stages import Config, Factor, Measured, Question, config, named, worded
 from tuning.search.standing import Standing, advantage
 
 ALL = "all"
 BLOCKS = (20, 12, 6)  # at most, after the looks of a sequential design
 
-Chosen = Mapping[str, tuple[Factor, str]]  # setting -> factor and its value
+Chosen = Mapping[str, tuple[Factor, str]]  # by what stages.worded says of the factor: it, and its value
 
 
 def alone(factors: Sequence[Factor], question: Question) -> dict[str, Config]:
@@ -46,8 +46,8 @@ def winners(pool: Mapping[str, Standing], factors: Sequence[Factor]) -> dict[str
             continue
         (spec,) = each.config
         factor = next((one for one in factors if spec.value in one.values and one.at(spec.value) == spec), None)
-        if factor is not None and each.gain(metric) > best.get(factor.setting, 0.0):
-            found[factor.setting], best[factor.setting] = (factor, spec.value), each.gain(metric)
+        if factor is not None and each.gain(metric) > best.get(worded(factor), 0.0):
+            found[worded(factor)], best[worded(factor)] = (factor, spec.value), each.gain(metric)
     return found
 
 

@@ -5,7 +5,7 @@ from collections.abc import Generator
 from tuning.search import combine, refine
 from tuning.search.course import Course
 from tuning.search.race import Chosen
-from tuning.search.stages import Config, Measured, Stage, config
+from tuning.search.stages import Config, Measured, Stage, config, worded
 
 
 def reduced(course: Course, own: Config, chosen: Chosen, known: combine.Known) -> Generator[Stage, Measured, Config]:
@@ -15,7 +15,7 @@ def reduced(course: Course, own: Config, chosen: Chosen, known: combine.Known) -
     why = "the smallest value that does as well"
     measured = yield from course.fits("refine", refine.arms(own, inside), wanted, refine.BLOCKS[0], why)
     for factor, value in refine.refined(measured, inside) if measured is not None else ():
-        course.told.append(f"Refined: {factor.setting} {value} does as well as {inside[factor.setting][1]}.")
+        course.told.append(f"Refined: {worded(factor)} {value} does as well as {inside[worded(factor)][1]}.")
         own = config(*own, factor.at(value))
     return (yield from _without_passengers(course, own, known))
 
@@ -35,7 +35,7 @@ def _without_passengers(course: Course, own: Config, known: combine.Known) -> Ge
             break
         left = combine.left(round_, course.margin, known)
         own = left.kept
-        course.told.extend(f"A passenger, left out: {each.setting} {each.value}." for each in left.out)
+        course.told.extend(f"A passenger, left out: {worded(each)} {each.value}." for each in left.out)
         if not left.again:
             break
     return own

@@ -18,7 +18,7 @@ from tuning.search.confirming import confirmed
 from tuning.search.driving import Explore, Measure
 from tuning.search.noise import BLOCKS, CONFIRM_BLOCKS
 from tuning.search.pareto import Picked
-from tuning.search.stages import Answer, Config, Factor, Measured, Stage, Status, config, nothing_left
+from tuning.search.stages import Answer, Config, Factor, Measured, Stage, Status, config, nothing_left, worded
 from tuning.search.standing import gained
 
 SAMPLE_BLOCKS = 2  # the fewest that a run has: a gain of its own for each, and their mean is told
@@ -117,12 +117,12 @@ class _Study:
 
     def over(self, factors: tuple[Factor, ...]) -> None:
         """What it chooses among: what its first worker had. Raises WrongInput where that is something else here."""
-        self._factors = {each.setting: each for each in factors}
-        self._space = {each.setting: self._choice((_KEPT, *each.values)) for each in factors}
+        self._factors = {worded(each): each for each in factors}
+        self._space = {worded(each): self._choice((_KEPT, *each.values)) for each in factors}
         if _CHOICES not in self._study.user_attrs:
-            self._study.set_user_attr(_CHOICES, {each.setting: list(each.values) for each in factors})
+            self._study.set_user_attr(_CHOICES, {worded(each): list(each.values) for each in factors})
         there: dict[str, list[str]] = self._study.user_attrs[_CHOICES]
-        here = {each.setting: list(each.values) for each in factors}
+        here = {worded(each): list(each.values) for each in factors}
         differing = [
             f"{name} among {_choices(there.get(name))} there, {_choices(here.get(name))} here"
             for name in sorted(there.keys() | here.keys())
@@ -200,4 +200,4 @@ def _spent(stages: list[Measured]) -> int:
 
 
 def _words(settings: Config) -> str:
-    return ", ".join(f"{each.setting} {each.value}" for each in settings)
+    return ", ".join(f"{worded(each)} {each.value}" for each in settings)

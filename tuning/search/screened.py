@@ -14,7 +14,7 @@ from tuning.search.model import Model
 from tuning.search.noise import TRIAL
 from tuning.search.race import Chosen
 from tuning.search.screening import Group
-from tuning.search.stages import Config, Measured, Stage, config
+from tuning.search.stages import Config, Measured, Stage, config, worded
 from tuning.search.standing import objectives
 
 LEAST, MOST = 2, 40  # blocks of a group
@@ -63,7 +63,7 @@ def screened(course: Course, sd: float, reserve: float) -> Generator[Stage, Meas
             rounds.append((yield from course.ask(stage)))
             wanted = _more(course, group, rounds)
         if not rounds:
-            course.told.append(f"The budget has no room to screen {', '.join(x.setting for x in group.factors)}.")
+            course.told.append(f"The budget has no room to screen {', '.join(map(worded, group.factors))}.")
             break
         found.append((group, rounds))
     return _judged(course, found) if found else None
@@ -111,7 +111,7 @@ def _judged(course: Course, found: list[tuple[Group, list[Measured]]]) -> Screen
         kept.pop(metric, None)
         picked = _picked(models, metric, kept, course)
         chosen[metric] = {
-            each[metric].columns[at][0].setting: each[metric].columns[at]
+            worded(each[metric].columns[at][0]): each[metric].columns[at]
             for each, on in zip(models, picked, strict=True)
             for at in sorted(on)
         }
@@ -156,7 +156,7 @@ def _tell(course: Course, fitted: list[dict[str, Model]], picked: list[frozenset
         course.told.extend(f"Screening estimate: {own.shown(at)}." for at in sorted(on))
         for term, mean in zip(own.terms, own.means, strict=True):
             if len(term) == 2:
-                names = " and ".join(own.columns[at][0].setting for at in term)
+                names = " and ".join(worded(own.columns[at][0]) for at in term)
                 course.told.append(f"Screening estimate: {names} together {percent(mean):+.1f} % beyond each alone.")
         if not on:
             course.told.append(

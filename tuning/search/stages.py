@@ -22,8 +22,9 @@ _NAME_MOST = 40  # letters of a treatment's name (bench.document.NAME)
 class Factor:
     """One knob that the search may turn. `values` are the candidates in order of strength, without the current one.
 
-    `numeric`: values between them exist too, and a smaller one that does as well is to be preferred. `cost`: what
-    setting it takes; what is not "none" is tried alone, once a block. Raises ValueError without candidates that differ.
+    `target` is None where it is the knob's own. `numeric`: values between them exist too, and a smaller one that does
+    as well is to be preferred. `cost`: what setting it takes; what is not "none" is tried alone, once a block. Raises
+    ValueError without candidates that differ.
     """
 
     knob: str  # its id in the catalogue
@@ -146,6 +147,11 @@ def nothing_left(full: str) -> str:
     return f"Nothing to gain: the link is full ({full})." if full else "No knob that may help here is left to try."
 
 
+def worded(of: SettingSpec | Factor) -> str:
+    """The word of a plan, with the target where that is another than the knob's own."""
+    return f"{of.setting} on the {of.target}" if of.target else of.setting
+
+
 def config(*settings: SettingSpec) -> Config:
     """The settings as one configuration; of the same setting on the same target the last one stands."""
     kept = {(each.setting, each.target or ""): each for each in settings}
@@ -155,8 +161,9 @@ def config(*settings: SettingSpec) -> Config:
 def named(factor: Factor, value: str, taken: Mapping[str, Config]) -> str:
     """A treatment's name for one factor at a value: short, of the letters that a name may have, and not taken."""
     last = factor.setting.rpartition(".")[2] if "." in factor.setting else factor.setting
+    end = f"-{factor.target}" if factor.target else ""
     word = "".join(letter if letter.isalnum() else "-" for letter in f"{last}-{value}".lower())
-    base = "-".join(part for part in word.split("-") if part)[: _NAME_MOST - 3] or "arm"
+    base = ("-".join(part for part in word.split("-") if part)[: _NAME_MOST - 3 - len(end)] or "arm") + end
     name, turn = base, 1
     while name in taken or name in CURRENT_ARMS:
         turn += 1

@@ -142,3 +142,14 @@ def test_any_output_is_read_or_left_out(document: object, name: str) -> None:
     found = evidence({}, (), {("tcp", name): json.dumps(document), ("tcp", "x"): "no JSON"})
 
     assert isinstance(found, Evidence)
+
+
+def test_a_symptom_says_whose_counters_show_it() -> None:
+    """A hypervisor's queue of packets is not its guests'; what iperf3 tells of a path is no host's alone."""
+    raw = {("tcp", "counters"): json.dumps({"a": {"softnet": {}}, "node": {"softnet": {"dropped": 3}}})}
+    (dropped,) = diagnose([evidence({}, (), raw)] * 3, PATH)
+    (window,) = diagnose([_trial(interval=LIMITED, host="a")], PATH)
+
+    assert dropped.hosts == ("node",)
+    assert dropped.evidence.endswith("in 3 of 3 trials, on node")
+    assert (window.symptom, window.hosts) == ("receive-window", ())

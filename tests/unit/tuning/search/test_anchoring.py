@@ -1,16 +1,18 @@
 """Published profiles beside a search's knobs: they keep to the same rules, and what is left out of them is named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from bench.plan import SettingSpec
 from nettune.wiring import load_plan
+from tests.unit.bench.fakes import FakeHost
 from tests.unit.tuning.kernel import CC, RMEM, lab
 from tuning import bearing
 from tuning.journal import kept
 from tuning.knobs.cpu import OF_A_MACHINE
 from tuning.profile import Profile, ProfileSetting
 from tuning.search.anchoring import PROBES_OWN, Rules, anchored
-from tuning.search.exploring import Limits, explored
+from tuning.search.exploring import Limits, explored, places
 from tuning.shelf import anchors
 from tuning.standings import of_host
 
@@ -92,3 +94,33 @@ def test_exploring_names_what_is_cut_from_the_profiles_that_ship(tmp_path: Path)
     assert found.anchors
     assert set(anchors()) == found.anchors.keys() | {name.removeprefix("profile ") for name in told}
     assert all(bearing.disruption(each.setting) <= "d2" for arm in found.anchors.values() for each in arm)
+
+
+def test_exploring_turns_a_knob_on_the_node_that_showed_its_symptom(tmp_path: Path) -> None:
+    """Held there for a moment and put back; the ends, which have it too, are not touched, and of them it is said."""
+    stand, backlog = lab(), "net.core.netdev_max_backlog"
+    for kernel in stand.kernels:
+        kernel.facts[f"sysctl/{backlog}"] = "100"
+    limits = Limits((("backlog-drops", "dropped grew by 3"),), (), {"backlog-drops": ("node",)})
+    with kept(tmp_path / "journal.jsonl") as journal:
+        found = explored(load_plan("quick", ()), stand, journal, limits, most="d2", only=(), anchors=False)
+    (factor,) = [each for each in found.factors if each.setting == backlog]
+    written = {kernel.name for kernel in stand.kernels for asked in kernel.asked if asked.argv[0] == "tee"
+               and asked.argv[1].endswith("netdev_max_backlog")}  # fmt: skip
+
+    assert factor.target == "node"
+    assert written == {"node"}
+    assert dict(found.left_out)[backlog] == "no sign of backlog-drops on the ends"
+    assert {kernel.facts[f"sysctl/{backlog}"] for kernel in stand.kernels} == {"100"}
+
+
+def test_a_symptom_is_of_the_parts_of_the_lab_whose_hosts_show_it() -> None:
+    """The machine under guests is no part itself: nodes on its kernel stand for it. Nobody tells: both."""
+    stand = lab()
+    under = replace(stand, machine=FakeHost("local"), namespaces=frozenset({"node"}))
+
+    assert places(stand, ("a",)) == {"guest"}
+    assert places(stand, ("node",)) == {"node"}
+    assert places(stand, ("a", "node")) == places(stand, ()) == {"guest", "node"}
+    assert places(under, ("local",)) == {"node"}
+    assert places(replace(under, nodes=()), ("local",)) == {"guest", "node"}
