@@ -13,6 +13,7 @@ TRIALS = 160  # of a search, where nobody says otherwise
 
 
 def tune(
+    context: typer.Context,
     plan: Annotated[
         str, typer.Argument(help="The plan whose path is tuned: its lab, probes, primary metric.")
     ] = "quick",
@@ -48,15 +49,14 @@ def tune(
         unprivileged.enter(where)
     from nettune import outputs, tune_words, tuned
     from nettune import tune as tuning_of
-    from nettune.seeds import dealt
     from results.store import opened
 
     outputs.untouched(out, option="--out")  # told now, and not after hours of trials
     explored = None
     if resume:
+        tune_words.resumed_alone(context)
         search, explored = tuning_of.found(resume, where)
     else:
-        seed = dealt() if seed is None else seed
         search = tune_words.new(plan, sets or (), (seconds("--budget", budget), trials, TRIALS), seed, most=disruption,
                                 only=knob or (), anchors=anchors, by=(search_by, storage, study))  # fmt: skip
         tuning_of.keep(search, where)

@@ -3,33 +3,62 @@
 import re
 from collections.abc import Sequence
 
+import typer
+
 from bench.plan import Plan
 from nettune.say import duration
+from nettune.seeds import dealt
 from nettune.wiring import load_plan
 from results.errors import WrongInput
 from tuning.knobs.entry import DISRUPTIONS, Disruption
 from tuning.search.course import least_trials
 from tuning.search.ordered import Search, ordered, prices
 
+_OF_A_RESUMED = {"resume", "out", "store", "as_json"}
+
 
 def new(
     name: str,
     overrides: Sequence[str],
     asked: tuple[float | None, int | None, int],
-    seed: int,
+    seed: int | None,
     *,
     most: str,
     only: Sequence[str],
     anchors: bool,
     by: tuple[str, str, str],
 ) -> Search:
-    """A search of the one path of the plan of that name.
+    """A search of the one path of the plan of that name; without a seed one is dealt.
 
     `asked` is the budget: seconds, trials, trials otherwise; `by`: who chooses, storage and study.
     """
     plan = load_plan(name, overrides)
-    return ordered(plan, budget(plan, *asked), seed, most=disruption(most), only=only, anchors=anchors,
-                   sampler=sampler(*by))  # fmt: skip
+    return ordered(
+        plan,
+        budget(plan, *asked),
+        dealt() if seed is None else seed,
+        most=disruption(most),
+        only=only,
+        anchors=anchors,
+        sampler=sampler(*by),
+    )
+
+
+def resumed_alone(context: typer.Context) -> None:
+    """Refuses what was given beside --resume and would change nothing: a search goes on as it was ordered."""
+    given = [
+        each
+        for each in context.command.params
+        if each.name not in _OF_A_RESUMED
+        and (source := context.get_parameter_source(str(each.name))) is not None
+        and source.name == "COMMANDLINE"
+    ]
+    if given:
+        words = ", ".join(each.opts[0] if each.param_type_name == "option" else "the plan" for each in given)
+        raise WrongInput(
+            f"--resume goes on with a search as it was ordered, and {words} would be passed over",
+            hint=f"leave out {words}, or leave out --resume: that begins another search",
+        )
 
 
 def budget(plan: Plan, seconds: float | None, trials: int | None, otherwise: int) -> int:

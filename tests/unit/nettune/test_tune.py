@@ -121,6 +121,37 @@ def test_the_order_of_settings_and_arms_is_no_other_question() -> None:
         planned.same_question(asked, example_run(plan={**asked.document, "blocks": {"up_to": "12"}}))
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--budget", "5m"), "--budget"),
+        (("--trials", "400"), "--trials"),
+        (("--knob", "tso", "--disruption", "d3"), "--knob, --disruption"),
+        (("--search", "optuna"), "--search"),
+        (("--no-anchors",), "--anchors"),
+        (("--seed", "5"), "--seed"),
+        (("--set", "blocks=3"), "--set"),
+        (("bridge",), "the plan"),
+    ],
+)
+def test_what_a_search_that_goes_on_would_pass_over_is_refused(
+    program: Program, given: tuple[str, ...], words: str
+) -> None:
+    """It goes on as it was ordered; a budget or a knob that changes nothing must not look as if it did."""
+    refused = program("tune", *given, "--resume", "last")
+
+    assert refused.returncode == 2
+    assert f"--resume goes on with a search as it was ordered, and {words} would be passed over" in refused.stderr
+    assert "leave out --resume: that begins another search" in refused.stderr
+
+
+def test_a_search_that_goes_on_may_say_where_its_profile_and_results_go(program: Program, tmp_path: Path) -> None:
+    """These are no part of the question."""
+    gone = program("tune", "--resume", "last", "--out", str(tmp_path / "x.yaml"), "--store", "x.db", "--json")
+
+    assert "no search 'last'" in gone.stderr
+
+
 @pytest.mark.parametrize("search_by", ["own", "optuna"])
 def test_a_search_that_is_interrupted_says_how_it_goes_on(
     program: Program, monkeypatch: pytest.MonkeyPatch, search_by: str
