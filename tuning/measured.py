@@ -1,7 +1,8 @@
 """Profiles as arms of a plan: added when it is ordered, cut down to what can be measured once its labs stand."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from bench import plan as plans
 from bench.document import NAME, from_plain
@@ -16,7 +17,7 @@ from tuning.journal import Journal
 from tuning.knobs.sysctl import CONGESTION_CONTROL, sysctl_key
 from tuning.knobs.table import check
 from tuning.profile import Profile
-from tuning.standings import as_treatment, of_lab, spec
+from tuning.standings import Readings, Treated, as_treatment, of_lab, spec
 from tuning.treatments import treatments
 
 Skipped = tuple[tuple[str, str], ...]  # (what, why)
@@ -56,7 +57,8 @@ def settled(
     """
     skipped: list[tuple[str, str]] = []
     notes = []
-    for profile in profiles:
+    for given in profiles:
+        profile = placed(given, plan, labs.values())
         name = arm(profile)
         left_out = _left_out(plan, profile, labs, journal)
         kept = [each for each in map(spec, profile.settings) if (each.setting, each.target) not in left_out]
@@ -75,6 +77,26 @@ def settled(
     return plan, tuple(skipped), tuple(notes)
 
 
+def placed(profile: Profile, plan: Plan, labs: Collection[Lab]) -> Profile:
+    """The profile as it acts between machines that stand with none between them: those are its nodes themselves.
+
+    What it has for the ends already keeps the value for them.
+    """
+    if plan.inventory is None or any(lab.nodes or _between_guests(plan, lab) for lab in labs):
+        return profile
+    of_ends = {each.setting for each in profile.settings if each.target == "guest"}
+    return replace(profile, settings=tuple(
+        replace(each, target="guest") if each.target == "node" and each.setting not in of_ends else each
+        for each in profile.settings
+    ))  # fmt: skip
+
+
+def treated(profile: Profile, plan: Plan, lab: Lab, readings: Readings) -> Treated:
+    """What of a profile, as `placed` has it, is worth an arm on a standing lab, and what is left out of it."""
+    metal = profile.fits.virtual == "off"
+    return as_treatment(profile, readings, ends_on_host=not (metal and _between_guests(plan, lab)))
+
+
 def _left_out(plan: Plan, profile: Profile, labs: Mapping[str, Lab], journal: Journal) -> dict[tuple[str, str], str]:
     """(setting, target) -> why, of what cannot be measured on one of the labs; said once where all have the same."""
     taken = _without_probes_own(plan, [spec(each) for each in profile.settings])
@@ -83,11 +105,10 @@ def _left_out(plan: Plan, profile: Profile, labs: Mapping[str, Lab], journal: Jo
     }
     for topology, lab in labs.items():
         now = lab.read()
-        metal = profile.fits.virtual == "off"
-        treated = as_treatment(profile, of_lab(lab, now), ends_on_host=not (metal and _between_guests(plan, lab)))
-        for where, why in treated.skipped:
+        held = treated(profile, plan, lab, of_lab(lab, now))
+        for where, why in held.skipped:
             found.setdefault(where, {}).setdefault(topology, why)
-        for each in treated.settings:
+        for each in held.settings:
             (alone,) = treatments({"alone": [each]}, journal)
             # What starts guests anew is asked of guests that were (bench.ready).
             if each.setting not in ANEW and (why := alone.refusal(lab, now)):

@@ -14,14 +14,14 @@ from bench.probes.iperf3 import Tcp
 from bench.run import FactsMoved
 from results.records import CURRENT_ARMS
 from results.store import Store
-from tuning import shelf, standings
+from tuning import measured, shelf, standings
 from tuning.journal import Journal
 from tuning.knobs import presence
 from tuning.knobs.catalogue import catalogue, entries_for
 from tuning.knobs.entry import Disruption
 from tuning.profile import load
 from tuning.search import combine
-from tuning.search.anchoring import Rules, anchored
+from tuning.search.anchoring import Anchor, Rules, anchored, unfit
 from tuning.search.planned import Explored
 from tuning.search.space import space
 from tuning.search.stages import Config, Measured, Pick
@@ -131,9 +131,24 @@ def explored(
         owned=owned,
         virtio=_virtio(lab),
     )
-    published = {name: load(path) for name, path in (shelf.anchors() if anchors else {}).items()}
-    arms, cut = anchored(published, standings.of_lab(lab, now), Rules(most, owned, own, refusal))
+    published = _published(plan, lab, standings.of_lab(lab, now)) if anchors else {}
+    arms, cut = anchored(published, Rules(most, owned, own, refusal))
     return Explored(made.factors, arms, found.symptoms, (*made.left_out, *cut), found.unseen)
+
+
+def _published(plan: Plan, lab: Lab, readings: standings.Readings) -> dict[str, Anchor]:
+    """The anchors that ship, each as it would act on the lab."""
+    questions = hardware.QUESTIONS
+    told = {
+        host.name: hardware.parse(dict(zip(questions, host.run_all(tuple(questions.values())), strict=True)))
+        for host in lab.hosts
+    }
+    found = {}
+    for name, path in shelf.anchors().items():
+        profile = measured.placed(load(path), plan, (lab,))
+        treated = measured.treated(profile, plan, lab, readings)
+        found[name] = Anchor(profile, treated, unfit(profile, treated, readings, told))
+    return found
 
 
 def places(lab: Lab, hosts: Collection[str]) -> frozenset[Target]:

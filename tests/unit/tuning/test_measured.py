@@ -12,14 +12,16 @@ from bench.hosts.command import Command, Outcome
 from bench.hosts.login import Login
 from bench.labs.guests import Guests
 from bench.labs.inventory import Inventory, Machine
+from bench.labs.lab import Lab
 from bench.plan import Plan, SettingSpec
 from results.errors import NotAble, WrongInput
 from tests.unit.tuning import kernel
 from tuning import journal, measured, shelf
 from tuning.fits import Fits
 from tuning.journal import Journal
+from tuning.knobs.cpu import OF_A_MACHINE
 from tuning.knobs.table import check
-from tuning.profile import Profile, ProfileSetting
+from tuning.profile import Profile, ProfileSetting, load
 
 ENDS = (
     Machine("a", Login("192.0.2.1"), ("eth0",), "192.0.2.1"),
@@ -158,6 +160,40 @@ def test_ends_that_stand_are_asked_whether_they_are_guests(kept: Journal, below:
     _, skipped, _ = measured.settled(way, [asked], {"direct": replace(lab, endpoints=ends, path=path)}, kept)
 
     assert (f"mixed: {kernel.RMEM}" in dict(skipped)) is left_out
+
+
+def _between_hosts(below: str) -> Lab:
+    """Two machines on one cable, with NICs, clocks and the machine's own sysctls."""
+    lab = kernel.lab("direct")
+    more = {OF_A_MACHINE: "1000", "sysctl/net.core.netdev_budget": "300", "cpu/policy0/scaling_governor": "powersave",
+            "ring/eth0/rx": "256", "ring/eth0/rx-most": "4096"}  # fmt: skip
+    ends = tuple(replace(end, host=Told(end.host.name, facts=end.host.facts | more, below=below))
+                 for end in lab.endpoints if isinstance(end.host, kernel.Kernel))  # fmt: skip
+    path = tuple(replace(each, host=end.host) for each, end in zip(lab.path, ends, strict=True))
+    return replace(lab, endpoints=ends, path=path)
+
+
+@pytest.mark.parametrize("name", ["pve-node-10g", "pve-node-25-100g"])
+def test_a_nodes_settings_act_on_the_ends_where_these_are_the_nodes_themselves(kept: Journal, name: str) -> None:
+    """Between two hypervisors there is no third one: what a profile has for the node is set on both."""
+    profile = load(Path("profiles") / f"{name}.yaml")
+    way = replace(measured.added(_quick(), [profile]), inventory=Inventory(ENDS))
+    plan, skipped, _ = measured.settled(way, [profile], {"direct": _between_hosts("none")}, kept)
+    held = {each.setting: each.target for each in plan.treatments[name]}
+    of_node = {each.setting for each in profile.settings if each.target == "node"}
+
+    assert {"net.core.netdev_budget", "scaling_governor"} <= of_node
+    assert {held[each] for each in ("net.core.netdev_budget", "scaling_governor")} == {"guest"}
+    assert not [why for what, why in skipped if "target 'node'" in why]
+
+
+def test_a_nodes_settings_act_on_no_guest_though_these_stand_alone(kept: Journal) -> None:
+    """VMs as ends, and the hypervisor under them is not in the inventory: what is for the node is not there."""
+    profile = load(Path("profiles/pve-node-10g.yaml"))
+    way = replace(measured.added(_quick(), [profile]), inventory=Inventory(ENDS))
+    _, skipped, _ = measured.settled(way, [profile], {"direct": _between_hosts("kvm")}, kept)
+
+    assert dict(skipped)["pve-node-10g: net.core.netdev_budget"].startswith("not there")
 
 
 def test_an_arm_that_cannot_be_is_wrong_input() -> None:

@@ -3,18 +3,22 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from bench.labs.guests import Guests
 from bench.plan import SettingSpec
 from nettune.wiring import load_plan
 from tests.unit.bench.fakes import FakeHost
 from tests.unit.tuning.kernel import CC, RMEM, lab
 from tuning import bearing
+from tuning.fits import Fits
 from tuning.journal import kept
 from tuning.knobs.cpu import OF_A_MACHINE
 from tuning.profile import Profile, ProfileSetting
-from tuning.search.anchoring import PROBES_OWN, Rules, anchored
+from tuning.search.anchoring import PROBES_OWN, Anchor, Rules, anchored, unfit
 from tuning.search.exploring import Limits, explored, places
 from tuning.shelf import anchors
-from tuning.standings import of_host
+from tuning.standings import as_treatment, of_host
 
 FACTS = {
     f"sysctl/{RMEM}": "4096 131072 6291456",
@@ -34,7 +38,8 @@ def _anchored(rules: Rules, **profiles: tuple[tuple[str, str], ...]) -> tuple[di
         name: Profile(name, "published", tuple(ProfileSetting(setting, value, "guest") for setting, value in settings))
         for name, settings in profiles.items()
     }
-    arms, told = anchored(made, of_host("pve1", FACTS, ["eth0"]), rules)
+    readings = of_host("pve1", FACTS, ["eth0"])
+    arms, told = anchored({name: Anchor(each, as_treatment(each, readings)) for name, each in made.items()}, rules)
     return {name: [each.setting for each in arm] for name, arm in arms.items()}, dict(told)
 
 
@@ -94,6 +99,38 @@ def test_exploring_names_what_is_cut_from_the_profiles_that_ship(tmp_path: Path)
     assert found.anchors
     assert set(anchors()) == found.anchors.keys() | {name.removeprefix("profile ") for name in told}
     assert all(bearing.disruption(each.setting) <= "d2" for arm in found.anchors.values() for each in arm)
+
+
+def test_a_hosts_sockets_are_no_anchor_inside_guests(tmp_path: Path) -> None:
+    """Tuned's profile for hypervisors: in a guest its somaxconn has no effect by design, and does not race."""
+    stand = lab()
+    for kernel in stand.kernels:
+        kernel.facts["sysctl/net.core.somaxconn"] = "128"
+    plan = load_plan("quick", ())
+    with kept(tmp_path / "journal.jsonl") as journal:
+        inside, outside = (
+            explored(each, stand, journal, Limits((), ()), most="d2", only=(RMEM,), anchors=True)
+            for each in (replace(plan, guests=Guests()), plan)
+        )
+
+    assert "is what is left of tuned-throughput-performance" in dict(outside.left_out)["profile tuned-virtual-host"]
+    assert "tuned-virtual-host" not in inside.anchors
+    assert "net.core.somaxconn: no effect by design" in dict(inside.left_out)["profile tuned-virtual-host"]
+
+
+@pytest.mark.parametrize(("below", "why"), [("kvm", "it is for bare metal, and pve1 is not: it runs on kvm"),
+                                            ("none", ""), ("", "")])  # fmt: skip
+def test_a_profile_for_other_hosts_does_not_race(below: str, why: str) -> None:
+    """Where a fact of a host that it would change says so; what cannot be told forbids nothing."""
+    profile = Profile("metal", "published", (ProfileSetting(*LARGE, "guest"),), fits=Fits(virtual="off"))
+    readings = of_host("pve1", FACTS, ["eth0"])
+    treated = as_treatment(profile, readings)
+    found = unfit(profile, treated, readings, {"pve1": {"host/virtual": below}})
+    arms, told = anchored({"metal": Anchor(profile, treated, found)}, _allowing())
+
+    assert found == why
+    assert ("metal" in arms) is not bool(why)
+    assert dict(told).get("profile metal", "") == why
 
 
 def test_exploring_turns_a_knob_on_the_node_that_showed_its_symptom(tmp_path: Path) -> None:
