@@ -10,7 +10,7 @@ from typing import Literal
 from tuning.knobs import candidates
 from tuning.knobs.catalogue import entries_for
 from tuning.knobs.explain import kept
-from tuning.knobs.sysctl import sysctl_key
+from tuning.knobs.sysctl import Sysctl, sysctl_key
 from tuning.knobs.table import knob_for
 
 Acts = Literal["own-sockets", "all-traffic"]
@@ -31,8 +31,12 @@ def scope(setting: str) -> str:
 
 
 def disruption(setting: str) -> str:
-    """What setting it costs those who use the path meanwhile, at most: d0 … d7; "" for what the catalogue has not."""
-    return max((each.disruption for each in entries_for(setting)), default="")
+    """What setting it costs those who use the path meanwhile, at most: d0 … d7; "" for what the catalogue has not.
+
+    A sysctl that it has not counts as d4: nobody has surveyed what that moves, and some take addresses away.
+    """
+    unknown = "d4" if Sysctl().takes(setting) else ""
+    return max((each.disruption for each in entries_for(setting)), default=unknown)
 
 
 def persist(setting: str, value: str) -> str:

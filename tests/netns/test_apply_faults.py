@@ -42,6 +42,23 @@ def test_what_another_operator_did_between_plan_and_guard_is_not_undone(untouche
     assert changes(untouched, A) == []
 
 
+def test_a_route_that_goes_with_a_change_that_is_not_known_to_take_it_is_told(
+    untouched: Machines, tmp_path: Path
+) -> None:
+    """Nothing is confirmed then, and what the guard could not bring back is said, in place of "as it was"."""
+    was = value(untouched.a, RMEM)
+    sh(untouched, "ip route add 198.51.100.0/24 via 192.0.2.9 dev eth0")
+    theirs = f"ip -n {untouched.a.netns} route del 198.51.100.0/24"
+    words = ("apply", profile(tmp_path, **{RMEM: HELD}), "--host", A, "--device", "eth0")
+    code, said = _at(untouched, "w3", theirs, *words)
+
+    assert code == 3, said
+    assert "route/198.51.100.0/24 via 192.0.2.9 dev eth0 was there before and is gone" in " ".join(said.split())
+    assert "was put back at once" in said
+    assert "but for" in said
+    assert value(untouched.a, RMEM) == was
+
+
 @pytest.mark.parametrize("step", ["first write", "confirmation"])
 def test_a_timer_that_fires_in_the_middle_is_the_end_of_it(untouched: Machines, tmp_path: Path, step: str) -> None:
     """Between arming and writing, and right before it is confirmed: the host is as it was, and that is said."""

@@ -58,9 +58,15 @@ def test_what_is_never_changed_is_refused(untouched: Machines, tmp_path: Path) -
     wanted = "0" if was == "1" else "1"
     done = desk(untouched, "apply", profile(tmp_path, **{RMEM: HELD, "net.ipv4.tcp_sack": wanted}), "--host", A)
 
+    told = [desk(untouched, "apply", profile(tmp_path, **{name: "1"}), "--host", A, "--disruption", "d5")
+            for name in ("net.ipv6.conf.all.disable_ipv6", "net.ipv4.conf.all.forwarding")]  # fmt: skip
+    unknown = desk(untouched, "apply", profile(tmp_path, **{"net.ipv4.conf.all.arp_ignore": "8"}), "--host", A)
+
     assert done.returncode == 3
     assert "net.ipv4.tcp_sack: it is never changed" in done.stderr
     assert "nothing was changed" in done.stderr
+    assert ["it is never changed" in each.stderr for each in told] == [True, True], [each.stderr for each in told]
+    assert "net.ipv4.conf.all.arp_ignore: its disruption is d4" in unknown.stderr, unknown.stdout
 
 
 def test_a_host_without_root_or_a_disk_that_can_be_written_is_refused(untouched: Machines, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import math
+import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -26,6 +27,9 @@ from tuning.undoing import write
 
 _LINE_S = 0.1  # of an undo: a line of its script; a link that is reset takes longer, and has a line more
 _WANDERS = "irq/"  # which CPU serves an interrupt: irqbalance moves it all the time
+_PLACES = ("address/", "route/", "rule/", "neighbour/")
+_STATE = re.compile(r" (linkdown|dead)\b")
+_RUNS_OUT = re.compile(r" proto (ra|dhcp|redirect)\b|dynamic True|temporary True|tentative True")
 Again = Callable[[], AbstractContextManager[Host]]
 
 
@@ -76,6 +80,7 @@ def apply(
             or verifying.damaged(counted, verifying.errors(planned))
             or verifying.slower(speeds, verifying.speeds(planned))
             or verifying.ports(planned.riding.stack, riding.asked(host).stack)
+            or _lost(planned, planned.lab.read())
         )  # fmt: skip
         if problems:
             raise NotWell(f"on {host.name}: {'; '.join(problems)}")
@@ -140,12 +145,34 @@ def _moved(planned: Planned, now: Sheets) -> tuple[Difference, ...]:
     )
 
 
+def _lost(planned: Planned, now: Sheets) -> tuple[str, ...]:
+    """Addresses, routes, rules and static neighbours that went with the change though no setting is known to do that.
+
+    Others may have taken them away in these seconds; but what the change itself did so the guard would not bring back.
+    """
+    before, after = planned.baseline[planned.host.name], now[planned.host.name].facts
+    there = {_STATE.sub("", key) for key in after}
+    return tuple(
+        f"{key} was there before and is gone"
+        for key, value in before.facts.items()
+        if key.startswith(_PLACES) and _STATE.sub("", key) not in there
+        and not _RUNS_OUT.search(f"{key} {value}")
+        and not planned.explains(Difference(before.host, key, value, None))
+    )  # fmt: skip
+
+
+def _differing(planned: Planned, now: Sheets) -> tuple[Difference, ...]:
+    """All that is not as it was before, whoever did it: what is said to be as it was is so."""
+    found = record.lasting(differences(planned.baseline, now))
+    return tuple(each for each in found if not each.key.startswith(_WANDERS))
+
+
 def _back(planned: Planned, applied: Applied, confirm_s: int, error: BaseException) -> None:
     """Put back at once where the host can be reached; otherwise it does so by itself. The error is told which."""
     host = planned.host
     try:
         guard.put_back(host, applied.change_id)
-        left = verifying.settled(lambda: _moved(planned, planned.lab.read()))
+        left = verifying.settled(lambda: _differing(planned, planned.lab.read()))
     except HostFault as lost:
         error.add_note(f"{lost}; {host.name} puts itself back within {confirm_s} s of the first write")
         return

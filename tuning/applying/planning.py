@@ -21,11 +21,13 @@ from tuning.knobs.catalogue import entries_for
 from tuning.knobs.entry import Disruption
 from tuning.knobs.knob import Change, NotSettable
 from tuning.knobs.pve_firewall import HostFirewall, kept
+from tuning.knobs.sysctl import cuts_off
 from tuning.knobs.table import BY_ITSELF, KNOBS, knob_for, owner
 from tuning.profile import Profile
 
 ROLES: tuple[str, ...] = WORDS
 _FIREWALL = "pve-firewall"
+_NEVER = "it is never changed"
 _MASTER = re.compile(r"link/([^/]+)/master")
 _ORDER = {kind: place for place, kind in enumerate(KNOBS)}
 
@@ -116,6 +118,9 @@ def planned(
         word, value = each.setting.setting, each.setting.value
         if each.word != "changes":
             left_out.append((word, standings.said(each)))
+            continue
+        if cuts_off(word):
+            refused.append((word, _NEVER))
             continue
         try:
             mine = _rows(lab, word, value, now)
@@ -217,7 +222,7 @@ def _forbidden(
             return f"{_FIREWALL} writes it there every ten seconds: --persist puts it into {pve_firewall.HOST_FW}"
         owners = [each for each in owners if each != _FIREWALL]
     if any(each.policy == "X" for each in entries):
-        return "it is never changed"
+        return _NEVER
     if owned := [each.owner for each in entries if each.owner in owners]:
         return f"{owned[0]} writes it there: leave it to that"
     if kinds & BY_ITSELF and not keep:

@@ -13,6 +13,13 @@ CONGESTION_CONTROL = "net.ipv4.tcp_congestion_control"
 # ip_forward and the forwarding switches rewrite conf.* of every device (inet_forward_change, addrconf_forward_change).
 _FORWARDING = re.compile(r"net\.ipv[46]\.(ip_forward|conf\.(all|default)\.forwarding)$")
 _DRAGGED_BY_FORWARDING = re.compile(r"sysctl/net\.ipv[46]\.(conf\.|ip_forward)|feature/[^/]+/rx-lro$|route/anycast ")
+# What turns a host into a router or back, by every name (ip_forward is class X of the catalogue), and what makes IPv6
+# drop addresses and routes, at once or when their lifetime ends: addrconf_disable_ipv6, addrconf_fixup_forwarding,
+# addrconf_sysctl_addr_gen_mode (net/ipv6/addrconf.c). Writing the old value does not bring back what somebody had set.
+_NEVER = re.compile(
+    r"net\.ipv4\.(ip_forward|conf\.[^.]+\.(mc_)?forwarding)"
+    r"|net\.ipv6\.conf\.[^.]+\.((force_|mc_)?forwarding|disable_ipv6|addr_gen_mode|accept_ra\w*|autoconf|use_tempaddr)"
+)
 _ALL_OR_DEFAULT = re.compile(r"net\.ipv([46])\.conf\.(all|default)\.(\w+)$")
 _COMMON = (
     "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem", CONGESTION_CONTROL, "net.ipv4.tcp_slow_start_after_idle",
@@ -57,8 +64,16 @@ class Sysctl:
         return ""
 
     def changes(self, setting: str, value: str, lab: Lab, target: Target, now: Sheets) -> tuple[Change, ...]:
-        """See Knob.changes. Refuses what is absent or read-only there: it is the machine's, not the namespace's."""
+        """See Knob.changes. Refuses what is absent or read-only there: it is the machine's, not the namespace's.
+
+        On a machine that we did not make, also what cuts off.
+        """
         key = sysctl_key(setting)
+        if lab.guard_s and cuts_off(key):
+            raise NotSettable(
+                f"not settable here: {key} moves addresses and routes, which nobody could put back for sure on a "
+                "machine that stands"
+            )
         found = []
         for host in lab.hosts_of(target):
             facts = now[host.name].facts
@@ -110,6 +125,11 @@ class Sysctl:
         if _FORWARDING.match(sysctl_key(setting)):
             return "turns the host into a router or back, and rewrites conf.* of every device"
         return "new sockets only; running connections keep what they have"
+
+
+def cuts_off(setting: str) -> bool:
+    """Whether it moves addresses, routes or forwarding, so that a machine that others use never gets it."""
+    return _NEVER.fullmatch(setting) is not None
 
 
 def sysctl_key(setting: str) -> str:

@@ -45,6 +45,17 @@ def test_what_is_no_setting_bears_on_nothing() -> None:
     assert (scope("tsoo"), disruption("tsoo"), persist("tsoo", "on")) == ("", "", "")
 
 
+@given(
+    st.sampled_from(("net.ipv4", "net.ipv6", "net.core")),
+    st.from_regex(r"[a-z_]{1,20}(\.[a-z_]{1,20})?", fullmatch=True),
+)
+def test_a_sysctl_that_nobody_surveyed_costs_what_is_never_set_by_the_way(below: str, name: str) -> None:
+    """What it drags along is not known: it may cut the way to the host, and is asked for by that word alone."""
+    setting = f"{below}.{name}"
+
+    assert disruption(setting) == max((each.disruption for each in entries_for(setting)), default="d4")
+
+
 KNOWN = {
     "net.core.rmem_max": ("host", "d1", "own-sockets"),
     "net.core.somaxconn": ("namespace", "d1", "own-sockets"),
@@ -67,8 +78,8 @@ KNOWN = {
     "mcast_snooping": ("bridge", "d0", "all-traffic"),
     "scaling_governor": ("host", "d0", "all-traffic"),
     "channels": ("device", "d3", "all-traffic"),
-    "net.ipv4.tcp_retries2": ("", "", "own-sockets"),
-    "net.ipv6.conf.all.mtu": ("", "", "all-traffic"),
+    "net.ipv4.tcp_retries2": ("", "d4", "own-sockets"),
+    "net.ipv6.conf.all.mtu": ("", "d4", "all-traffic"),
     "vm-queues": ("guest", "d5", "all-traffic"),
 }
 

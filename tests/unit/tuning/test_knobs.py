@@ -1,5 +1,7 @@
 """Knobs: what a setting changes where, what it refuses and why, and the Commands that write it."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from tests.unit.tuning.kernel import CC, RMEM, Kernel, lab
 from tuning.knobs.feature import KERNEL, SHORT, Feature, wanted_bit
 from tuning.knobs.knob import Change, NotSettable
 from tuning.knobs.mtu import Mtu
-from tuning.knobs.sysctl import Sysctl
+from tuning.knobs.sysctl import Sysctl, cuts_off
 from tuning.knobs.table import KNOBS, check, knob_for
 
 FEATURE, MTU, SYSCTL = Feature(), Mtu(), Sysctl()
@@ -295,6 +297,32 @@ def test_a_knob_explains_what_the_kernel_couples_and_no_more(setting: str, key: 
     assert knob is not None
 
     assert knob.explains(setting, Difference("a", key, "1", "2")) == expected
+
+
+@pytest.mark.parametrize(
+    ("setting", "never"),
+    [("net.ipv4.ip_forward", True), ("net.ipv4.conf.all.forwarding", True), ("net.ipv4.conf.eth0.forwarding", True),
+     ("net.ipv6.conf.all.forwarding", True), ("net.ipv6.conf.eth0/10.mc_forwarding", True),
+     ("net.ipv6.conf.all.disable_ipv6", True), ("net.ipv6.conf.eth0.accept_ra_defrtr", True),
+     ("net.ipv6.conf.default.addr_gen_mode", True), ("net.ipv6.conf.eth0.autoconf", True),
+     ("net.ipv4.conf.all.arp_ignore", False), ("net.ipv4.conf.all.rp_filter", False), (RMEM, False)],
+)  # fmt: skip
+def test_what_moves_addresses_and_routes_is_settable_where_we_made_the_machine_alone(
+    setting: str, *, never: bool
+) -> None:
+    """By whatever name: a switch of all devices, of one, of a VLAN."""
+    key, made = f"sysctl/{setting}", lab("direct")
+    for host in made.kernels:
+        host.facts[key] = "0"
+    standing = replace(made, guard_s=5.0)
+
+    assert cuts_off(setting) is never
+    assert [each.key for each in SYSCTL.changes(setting, "1", made, "guest", made.read())] == [key] * 2
+    if never:
+        with pytest.raises(NotSettable, match="on a machine that stands"):
+            SYSCTL.changes(setting, "1", standing, "guest", made.read())
+    else:
+        assert SYSCTL.changes(setting, "1", standing, "guest", made.read())
 
 
 @pytest.mark.parametrize("setting", ["tso", "mtu", RMEM, "net.ipv4.ip_forward"])
