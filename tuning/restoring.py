@@ -11,14 +11,16 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from bench.facts import cpus
 from bench.facts.scope import device_of
 from bench.facts.sheet import Difference, FactSheet
 from bench.facts.state import device_path, sysctl_path
 from bench.hosts.command import Command
+from tuning.knobs.coalescing import SWITCHES, Coalescing
 from tuning.knobs.feature import Feature
 from tuning.knobs.knob import Change
 from tuning.knobs.table import BY_ITSELF, owner
-from tuning.surroundings import repairs
+from tuning.surroundings import SIZES, repairs
 
 Explains = Callable[[Difference], bool]
 PATIENCE_S = 10  # a link that a driver resets comes back sooner
@@ -32,6 +34,33 @@ differs() {
   [ -e "$1" ] || return 1
   wanted=$2; set -- $(cat "$1")
   [ "$*" != "$wanted" ]
+}
+sized() { ip -d link show dev "$1" | grep -Eq " $2 $3"'( |$)'; }
+# Before a leg of a bond is touched, the others that carried at first carry again: a driver that starts its NIC anew
+# takes seconds, an LACP partner longer. A leg that does not come back is waited for 30 s, and the log says so.
+carries() {
+  [ "$(cat "/sys/class/net/$1/carrier" 2>/dev/null)" = 1 ] || return 1
+  [ "$(cat "/sys/class/net/$1/bonding_slave/mii_status" 2>/dev/null)" = up ] || return 1
+  port=$(cat "/sys/class/net/$1/bonding_slave/ad_actor_oper_port_state" 2>/dev/null)
+  case $port in ''|*[!0-9]*) return 0 ;; esac # no LACP
+  [ "$((port & 48))" = 48 ] # collecting and distributing
+}
+apart() {
+  bond=$(readlink "/sys/class/net/$1/master") || return 0
+  legs=$(cat "/sys/class/net/${bond##*/}/bonding/slaves" 2>/dev/null) || return 0
+  for leg in $legs; do
+    case " $known_legs " in *" $leg "*) continue ;; esac
+    known_legs="$known_legs $leg"
+    ! carries "$leg" || up_first="$up_first $leg"
+  done
+  [ "${touched:-$1}" = "$1" ] || sleep 1 # until a NIC that is started anew says so
+  touched=$1 tries=0
+  for leg in $legs; do
+    case " $up_first " in *" $leg "*) ;; *) continue ;; esac
+    [ "$leg" != "$1" ] || continue
+    until carries "$leg" || [ "$tries" -ge 30 ]; do sleep 1; tries=$((tries + 1)); done
+    carries "$leg" || { logged; echo "$leg does not carry, and $1 is touched all the same" >>"$log"; }
+  done
 }
 lacks() { ! ip route show table all | sed 's/ expires [^ ]*//; s/ *$//' | grep -Fxq -- "$1"; }
 """
@@ -145,11 +174,14 @@ def script(lines: Iterable[str], about: str = "", looks: Iterable[str] = (), fil
     )
 
 
-def undoing(changes: Sequence[Change], original: FactSheet, explains: Explains) -> tuple[str, ...]:
+def undoing(
+    changes: Sequence[Change], original: FactSheet, explains: Explains, surplus: Iterable[str] = ()
+) -> tuple[str, ...]:
     """The lines that put one host back: its changes in reverse order, then what they may have dragged along.
 
     `explains` says of a difference whether the treatment may have made it. What is dragged is written only where it
-    differs, or in words that are refused where it is there already (`ip address add`).
+    differs, or in words that are refused where it is there already (`ip address add`). `surplus`: facts that the
+    changes brought, which go.
     """
     mine = [change for change in reversed(changes) if change.host == original.host]
     back = [
@@ -157,25 +189,63 @@ def undoing(changes: Sequence[Change], original: FactSheet, explains: Explains) 
         for change in mine
         if change.key in original.facts
     ]
+    own = {change.key for change in mine}
+    may = {
+        key: value
+        for key, value in original.facts.items()
+        if key not in own and explains(Difference(original.host, key, value, None))
+    }
     lines: list[str] = []
     for knob, listed in itertools.groupby(back, key=lambda change: owner(change.key)):
         group = tuple(listed)
+        if knob.kind == Coalescing.kind:  # some drivers refuse another delay once they choose it themselves (ice)
+            lines += _delays(original.host, may)
         lines += [_tried(command) for command in knob.writes([each for each in group if not each.follows])]
         lines += [
             _where_it_differs(each, command) for each in group if each.follows for command in knob.writes((each,))
         ]
-    return (*lines, *_dragged(original, {change.key for change in mine}, explains))
+    gone = repairs([Difference(original.host, key, None, "present") for key in surplus])
+    return (*lines, *(_tried(command) for command in gone), *_dragged(original, may))
 
 
-def _dragged(original: FactSheet, changed: set[str], explains: Explains) -> list[str]:
+def _delays(host: str, may: Mapping[str, str]) -> list[str]:
+    """Coalescing that the driver couples to what was set, in one call; what is so already reaches no driver.
+
+    ethnl_set_coalesce (net/ethtool/coalesce.c) returns where nothing is modified; so do those of rings and channels.
+    """
+    delays = [
+        Change(host, key, value)
+        for key, value in may.items()
+        if key.startswith("coalesce/") and key.rpartition("/")[2] not in SWITCHES
+    ]
+    return [_tried(command) for command in owner(delays[0].key).writes(delays)] if delays else []
+
+
+def _of_a_nic(host: str, may: Mapping[str, str]) -> list[str]:
+    """Rings, channels and coalescing, clocks of CPUs, sizes of what offloads build: by who sets them."""
+    lines = []
+    for key, value in may.items():
+        change = Change(host, key, value)
+        if key.startswith(("ring/", "channel/")) or key.rpartition("/")[2] in SWITCHES:
+            lines += [_tried(command) for command in repairs((Difference(host, key, value, "-"),))]
+        elif key.startswith("cpu/"):
+            lines += [
+                f"differs {shlex.quote(cpus.path(key))} {shlex.quote(value)} && {_tried(command)}"
+                for command in owner(key).writes((change,))
+            ]
+        elif (size := re.fullmatch(SIZES, key)) is not None:
+            there = " ".join(shlex.quote(word) for word in (*size.groups(), value))
+            lines += [
+                f"sized {there} || {_tried(command)}" for command in repairs((Difference(host, key, value, "-"),))
+            ]
+    return [*lines, *_delays(host, may)]
+
+
+def _dragged(original: FactSheet, may: Mapping[str, str]) -> list[str]:
     """What the kernel may have coupled to the changes, in the order in which `repairs` works."""
     facts = original.facts
-    may = {
-        key: value
-        for key, value in facts.items()
-        if key not in changed and explains(Difference(original.host, key, value, None))
-    }
-    lines = [
+    lines = _of_a_nic(original.host, may)
+    lines += [
         _where_it_differs(Change(original.host, key, value), command)
         for key, value in may.items()
         if re.fullmatch(r"link/[^/]+/mtu", key) and facts.get(f"link/{device_of(key)}/kind") != "bridge"
@@ -228,7 +298,9 @@ def _settable_feature(key: str, value: str) -> bool:
 
 
 def _tried(command: Command) -> str:
-    return f"try {shlex.quote(str(command))}"
+    """A line that runs it; what ethtool sets may start a NIC anew, and of a bond's legs one is left each time."""
+    line = f"try {shlex.quote(str(command))}"
+    return f"apart {shlex.quote(command.argv[2])}; {line}" if command.argv[0] == "ethtool" else line
 
 
 def _where_it_differs(change: Change, command: Command) -> str:

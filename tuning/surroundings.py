@@ -12,10 +12,15 @@ from bench.facts.sheet import Difference
 from bench.facts.state import sysctl_path
 from bench.hosts.command import Command
 from tuning.knobs.feature import wanted_bit
+from tuning.knobs.knob import Change
+from tuning.knobs.table import owner
 
 # Until what comes back by itself has: duplicate address detection takes 1 s, up to 2 with its random delay; a NIC that
 # its driver starts anew for a toggle (e1000e, igb, ixgbe) negotiates the link again: 2 to 4 s.
 SETTLE_S = 5.0
+# What offloads build at most; the other limits (tso_max_size, …) are the driver's own.
+SIZES = r"link/([^/]+)/(gso_max_size|gso_max_segs|gro_max_size|gso_ipv4_max_size|gro_ipv4_max_size)"
+_OWNED = frozenset({"coalesce", "ring", "channel", "cpu"})
 # iproute2 prints these of a route though `ip route add` does not take them; they are the kernel's, not the admin's.
 _ROUTE_STATE = re.compile(r" (linkdown|dead|offload|trap|rt_trap|notify|expires \S+|cache)\b")
 
@@ -55,6 +60,8 @@ def _rank(difference: Difference) -> tuple[int, int, str]:
 
 def _repair(difference: Difference) -> tuple[Command, ...]:
     kind, _, rest = difference.key.partition("/")
+    if kind in _OWNED:
+        return _by_owner(kind, rest, difference.before)
     repair = _REPAIRS.get(kind)
     return repair(rest, difference.before, difference.after) if repair else ()
 
@@ -65,6 +72,8 @@ def _link(rest: str, before: str | None, after: str | None) -> tuple[Command, ..
         return ()
     if field == "mtu":
         return (Command(("ip", "link", "set", "dev", device, "mtu", before)),)
+    if re.fullmatch(SIZES, f"link/{rest}"):
+        return (Command(("ip", "link", "set", "dev", device, field, before)),)
     if field == "txqlen":
         return (Command(("ip", "link", "set", "dev", device, "txqueuelen", before)),)
     if field == "flags" and ("UP" in before.split()) != ("UP" in after.split()):
@@ -122,6 +131,15 @@ def _route(rest: str, before: str | None, after: str | None) -> tuple[Command, .
     family = "-6" if ":" in rest or "pref" in words else "-4"
     # `append` beside `add`: two routes may differ in metric or device only. One that exists is no harm.
     return (Command(("ip", family, "route", "del" if before is None else "append", *words)),)
+
+
+def _by_owner(kind: str, rest: str, before: str | None) -> tuple[Command, ...]:
+    """As the knob writes it; a fact that no knob sets (a ring's maximum) is the driver's."""
+    key = f"{kind}/{rest}"
+    try:
+        return () if before is None else tuple(owner(key).writes((Change("", key, before),)))
+    except KeyError:
+        return ()
 
 
 _REPAIRS: Mapping[str, Callable[[str, str | None, str | None], tuple[Command, ...]]] = {

@@ -17,6 +17,7 @@ from bench.hosts.local import Local
 from tuning.applying import keeping
 from tuning.guard import FIRED
 from tuning.knobs.knob import Change
+from tuning.knobs.table import knob_for
 from tuning.restoring import PATIENCE_S, per_host, script, undoing
 
 # $FAKE holds what was written: a file per path for tee, lines of arguments for the others. `sync` is not worth a wait.
@@ -259,6 +260,84 @@ def test_what_may_be_dragged_along_is_put_back_only_where_it_differs(tmp_path: P
     assert ran.written("/proc/sys/net/ipv4/tcp_wmem") == "1 2 3"
     assert not (ran.fake / "_proc_sys_net_ipv4_tcp_rmem").exists()
     assert ran.told("ethtool") == [["-K", "eth0", "rx-gro", "on"]]
+
+
+DRAGGED: Mapping[str, tuple[str, str, Mapping[str, str], tuple[str, list[list[str]]]]] = {
+    "delays of adaptive mode, before and after the switch": (
+        "adaptive-rx", "coalesce/eth0/adaptive-rx",
+        {"coalesce/eth0/adaptive-rx": "on", "coalesce/eth0/rx-usecs": "50", "coalesce/eth0/rx-frames": "9",
+         "coalesce/eth0/adaptive-tx": "on"},
+        ("ethtool", [["-C", "eth0", "rx-usecs", "50", "rx-frames", "9"], ["-C", "eth0", "adaptive-rx", "on"],
+                     ["-C", "eth0", "adaptive-tx", "on"], ["-C", "eth0", "rx-usecs", "50", "rx-frames", "9"]]),
+    ),
+    "the other ring, and no maximum": (
+        "rx-ring", "ring/eth0/rx", {"ring/eth0/rx": "512", "ring/eth0/tx": "256", "ring/eth0/tx-most": "4096"},
+        ("ethtool", [["-G", "eth0", "rx", "512"], ["-G", "eth0", "tx", "256"]]),
+    ),
+    "sizes that offloads build": (
+        "gso_max_size", "link/eth0/gso_max_size",
+        {"link/eth0/gso_max_size": "65536", "link/eth0/gso_ipv4_max_size": "32768", "link/eth0/tso_max_size": "7"},
+        ("ip", [["link", "set", "dev", "eth0", "gso_max_size", "65536"], ["-d", "link", "show", "dev", "eth0"],
+                ["link", "set", "dev", "eth0", "gso_ipv4_max_size", "32768"]]),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DRAGGED.values(), ids=DRAGGED)
+def test_what_a_driver_couples_to_a_setting_is_put_back_by_who_sets_it(
+    tmp_path: Path, case: tuple[str, str, Mapping[str, str], tuple[str, list[list[str]]]]
+) -> None:
+    """Also where no line of the change names it."""
+    setting, key, facts, (tool, expected) = case
+    knob = knob_for(setting)
+    assert knob is not None
+    ran = Ran(tmp_path, undoing([Change("a", key, "1")], FactSheet("a", dict(facts)),
+                                lambda each: knob.explains(setting, each)))  # fmt: skip
+
+    assert ran.told(tool) == expected
+
+
+def test_a_clock_that_went_with_its_governor_is_put_back_where_it_differs() -> None:
+    """After the governor: under `performance` no other preference is taken."""
+    facts = {"cpu/policy0/scaling_governor": "powersave", "cpu/policy0/energy_performance_preference": "power"}
+    changes = [Change("a", "cpu/policy0/scaling_governor", "performance")]
+    first, second = undoing(changes, FactSheet("a", facts), _everything)
+
+    assert first.startswith("try ")
+    assert "scaling_governor" in first
+    assert second.startswith("differs /sys/devices/system/cpu/cpufreq/policy0/energy_performance_preference power && ")
+
+
+_BONDED = {
+    "readlink": 'case $1 in */eth?/master) echo ../bond0 ;; *) exit 1 ;; esac',
+    "cat": 'case $1 in */slaves) echo eth0 eth1 eth2 ;; */sys/*) exec /bin/cat "$FAKE/$(printf %s "$1" | tr / _)" ;; '
+           '*) exec /bin/cat "$@" ;; esac',
+    # Starts its NIC anew, which is told a moment later; notes whether the other leg is still doing so.
+    "ethtool": 'other=eth$((1 - ${2#eth})) carrier=$FAKE/_sys_class_net_$2_carrier\n'
+               '[ -e "$FAKE/anew-$other" ] && both=both || both=alone; echo "$2 $both" >>"$FAKE/found"\n'
+               ': >"$FAKE/anew-$2"\n'
+               '{ sleep 0.2; echo 0 >"$carrier"; sleep 1.5; rm "$FAKE/anew-$2"; echo 1 >"$carrier"; } '
+               '>/dev/null 2>&1 &',
+}  # fmt: skip
+
+
+def test_legs_of_a_bond_are_put_back_one_after_the_other(tmp_path: Path) -> None:
+    """A reset tells late that the link is gone; a leg that never carried is not waited for."""
+    changes = [Change("a", f"ring/eth{leg}/rx", "1") for leg in (0, 1)]
+    lines = undoing(changes, FactSheet("a", {each.key: "512" for each in changes}), _nothing)
+    Ran(tmp_path, (), "look")  # makes the tools
+    for name, text in _BONDED.items():
+        (tmp_path / "tools" / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (tmp_path / "tools" / name).chmod(0o755)
+    for leg, carrier in (("eth0", "1"), ("eth1", "1"), ("eth2", "0")):
+        for name, value in (("carrier", carrier), ("bonding_slave_mii_status", "up" if carrier == "1" else "down"),
+                            ("bonding_slave_ad_actor_oper_port_state", "63")):  # fmt: skip
+            (tmp_path / "fake" / f"_sys_class_net_{leg}_{name}").write_text(value + "\n", encoding="utf-8")
+    (tmp_path / "root" / "id" / "restore").write_text(script(lines), encoding="utf-8")
+    ran = Ran(tmp_path, (), "now")
+
+    assert (ran.fake / "found").read_text(encoding="utf-8").splitlines() == ["eth1 alone", "eth0 alone"]
+    assert "does not carry" not in (ran.guard / "log").read_text(encoding="utf-8")
 
 
 def test_a_bridge_that_follows_its_ports_is_not_written(tmp_path: Path) -> None:

@@ -35,6 +35,12 @@ REPAIRS = {
                    "ip -6 route append default via fe80::1 dev eth0 metric 1024 pref medium"),
     "IPv6 default without an address": ("route/unreachable default dev lo metric 1 pref medium", "present", None,
                                         "ip -6 route append unreachable default dev lo metric 1 pref medium"),
+    "size": ("link/eth0/gro_max_size", "65536", "131072", "ip link set dev eth0 gro_max_size 65536"),
+    "the driver's size": ("link/eth0/tso_max_size", "65536", "131072", ""),
+    "delay": ("coalesce/eth0/rx-usecs", "50", "3", "ethtool -C eth0 rx-usecs 50"),
+    "ring": ("ring/eth0/tx", "512", "64", "ethtool -G eth0 tx 512"), "most": ("ring/eth0/tx-most", "9", "8", ""),
+    "energy": ("cpu/policy0/energy_performance_preference", "power", "performance",
+               "printf %s power | tee /sys/devices/system/cpu/cpufreq/policy0/energy_performance_preference"),
     "qdisc": ("qdisc/eth0/qdisc fq 0: root", "present", None, ""), "unknown": ("colour/eth0", "red", "blue", ""),
 }  # fmt: skip
 
