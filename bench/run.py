@@ -68,6 +68,7 @@ class Campaign:
     store: Store
     watch: Callable[[Progress], None]
     capacities: Mapping[tuple[str, str], float] = field(default_factory=dict)  # (topology, metric) of current
+    enough: Callable[[int], bool] = lambda _: False  # asked before each block: whether the run ends here
 
 
 def paired(
@@ -123,12 +124,11 @@ def measure(campaign: Campaign) -> None:
         tally.trials += tally.over[name] * tally.size(name)
     for block, topology in rounds(tuple(campaign.labs), design.blocks, campaign.seed):
         _look(campaign, tally, topology, block)
-        if (topology, block) in complete:
-            continue
-        if not tally.size(topology):
-            continue  # a sequential run has decided every arm here
-        attempt = attempts.get((topology, block), -1) + 1
-        _block(campaign, tally, topology, block, attempt)
+        if (topology, block) in complete or not tally.size(topology):
+            continue  # of a sequential run that has decided every arm here
+        if campaign.enough(block):
+            break
+        _block(campaign, tally, topology, block, attempts.get((topology, block), -1) + 1)
 
 
 def rounds(names: Sequence[str], blocks: int, seed: int) -> Iterator[tuple[int, str]]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import ready
@@ -14,11 +14,12 @@ from nettune.places import Places
 from nettune.say import Screen
 from nettune.watch import Watch
 from nettune.wiring import Order, carry_out
-from results.errors import WrongInput
+from results.errors import NotAble, WrongInput
 from results.store import Store
 from tuning.journal import kept
 from tuning.network_guards import NetworkGuards
 from tuning.search import driving, exploring, ordered, planned, sampling
+from tuning.search.clock import Clock
 from tuning.search.ordered import Search, prices
 from tuning.search.planned import Explored
 from tuning.search.stages import Answer, Measured, Stage
@@ -52,7 +53,8 @@ def carried_out(
     over: list[Measured] = []
 
     def measure(stage: Stage, number: int) -> Measured:
-        over.append(_measured(search, stage, number, places, store, screen))
+        enough = (lambda _: False) if clock is None else clock.enough
+        over.append(_measured(search, stage, number, places, store, screen, enough))
         exploring.unmoved(over[0], over[-1], store, search.plan.made_anew)
         return over[-1]
 
@@ -67,33 +69,53 @@ def carried_out(
     def watch(stage: Stage, number: int) -> None:
         tuned.begun(screen, stage, number, search.plan.design)
 
-    base, most = search.plan.design, search.trials_most
-    with _goes_on(search.name):
+    base, most, clock = search.plan.design, search.trials_most, _clock(search, places)
+    with _goes_on(search.name, clock):
         if search.study:
             storage = search.storage or f"sqlite:///{_path(search, places).with_name(f'{search.study}.study.db')}"
             answer, stages = sampling.sampled(
                 base, most, storage=storage, study=search.study, worker=search.name, seed=search.seed,
-                measure=measure, explore=explore, watch=watch,
+                measure=measure, explore=explore, watch=watch, clock=clock,
             )  # fmt: skip
         else:
             answer, stages = driving.searched(
-                base, most, measure=measure, explore=explore, watch=watch, prices=prices(search.plan)
+                base, most, measure=measure, explore=explore, watch=watch, prices=prices(search.plan), clock=clock
             )
     return answer, stages, known[0] if known else None
 
 
 @contextlib.contextmanager
-def _goes_on(name: str) -> Iterator[None]:
+def _goes_on(name: str, clock: Clock | None) -> Iterator[None]:
     """An interruption says how to go on. What went wrong does not: it may do so again."""
     try:
         yield
     except BaseException as error:
+        if clock is not None:
+            with contextlib.suppress(NotAble):  # of a full disk: what ended the search is what is to be said
+                clock.save()
         if not isinstance(error, Exception):
             error.add_note(f"the machine is as it was. `nettune tune --resume {name}` goes on")
         raise
 
 
-def _measured(search: Search, stage: Stage, number: int, places: Places, store: Store, screen: Screen) -> Measured:
+def _clock(search: Search, places: Places) -> Clock | None:
+    """That of a search whose budget is in time, with what it kept beside the search."""
+    if search.budget_s is None:
+        return None
+    path = _path(search, places).with_suffix(".clock")
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return Clock(search.budget_s, prices(search.plan), kept, lambda document: files.write(path, json.dumps(document)))
+
+
+def _measured(
+    search: Search,
+    stage: Stage,
+    number: int,
+    places: Places,
+    store: Store,
+    screen: Screen,
+    enough: Callable[[int], bool] = lambda _: False,
+) -> Measured:
     """The run of a stage: found by its label, gone on with where it was cut short, or made."""
     label = f"{search.name}.{number}-{stage.purpose}"
     plan = planned.planned(search.plan, stage)
@@ -105,7 +127,7 @@ def _measured(search: Search, stage: Stage, number: int, places: Places, store: 
         watch = Watch(screen, plan.design.block_s)
         try:
             order = Order(plan, search.seed + number, resumes=run, label="" if run else label)
-            run_id = carry_out(order, places, store, watch, say=watch.note)
+            run_id = carry_out(order, places, store, watch, say=watch.note, enough=enough)
         finally:
             watch.close()
         run = store.run(run_id)

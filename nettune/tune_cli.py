@@ -18,7 +18,7 @@ def tune(
         str, typer.Argument(help="The plan whose path is tuned: its lab, probes, primary metric.")
     ] = "quick",
     *,
-    budget: Annotated[str, typer.Option(help="How long it may measure: 90s, 6m, 2h.", metavar="TIME")] = "",
+    budget: Annotated[str, typer.Option(help="The time that it has, labs too: 90s, 6m, 2h.", metavar="TIME")] = "",
     trials: Annotated[
         int | None, typer.Option(min=1, help=f"The same in trials; {TRIALS} when neither is given.")
     ] = None,

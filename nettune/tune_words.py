@@ -41,6 +41,7 @@ def new(
         only=only,
         anchors=anchors,
         sampler=sampler(*by),
+        budget_s=asked[0],
     )
 
 

@@ -19,8 +19,12 @@ from tuning.search.stages import Answer, Measured, Stage, worded
 
 def estimate(search: Search) -> str:
     """What is about to be searched, and how long it takes at most."""
-    took = duration(search.trials_most * prices(search.plan).trial_s)
-    return f"{search.plan.name}: {search.name}, up to {search.trials_most} trials, {took}, seed {search.seed}"
+    if search.budget_s is not None:
+        most = f"{duration(search.budget_s)}, about {search.trials_most} trials"
+    else:
+        took = duration(search.trials_most * prices(search.plan).trial_s)
+        most = f"up to {search.trials_most} trials, {took} and the time of its labs"
+    return f"{search.plan.name}: {search.name}, {most}, seed {search.seed}"
 
 
 def begun(screen: Screen, stage: Stage, number: int, base: Design) -> None:

@@ -61,8 +61,12 @@ def carry_out(
     watch: Callable[[runs.Progress], None],
     *,
     say: Callable[[str], None] = lambda _: None,
+    enough: Callable[[int], bool] = lambda _: False,
 ) -> str:
-    """Stand the labs, measure, keep; the run's id. An interruption leaves the run resumable and the machine clean."""
+    """Stand the labs, measure, keep; the run's id. An interruption leaves the run resumable and the machine clean.
+
+    `enough` is asked before each block whether the run ends there.
+    """
     local = Local()
     run_id = order.resumes.run_id if order.resumes else time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
     with lease.only_run(places.state, f"run {run_id}"), contextlib.ExitStack() as stack:
@@ -93,7 +97,7 @@ def carry_out(
         with ended_in(store, run_id):
             campaign = runs.Campaign(run_id, plan, order.seed, there.labs, there.baselines, there.live, store, watch)
             known = calibrate.capacities(campaign, order.resumes.capacities if order.resumes else {})
-            runs.measure(replace(campaign, capacities=known))
+            runs.measure(replace(campaign, capacities=known, enough=enough))
     return run_id
 
 

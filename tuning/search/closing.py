@@ -42,6 +42,8 @@ def closed(
         return course.nothing("The budget ended before a confirmation: nothing is claimed.", _seen(course, pool))
     stage = Stage("confirm", arms, blocks, why="fresh blocks, which alone make a claim")
     confirm = yield from course.ask(stage)
+    if confirm.blocks < noise.CONFIRM_BLOCKS[0]:
+        return course.nothing("The time ended before its confirmation did: nothing is claimed.", _seen(course, pool))
     held, said = confirmed(confirm, picked)
     if own:
         said += against(confirm, tuple(beside), next(iter(arms)))

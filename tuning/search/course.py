@@ -2,12 +2,24 @@
 
 import math
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from results.looks import EARLY_LOOKS
 from results.records import CURRENT_ARMS
 from tuning.search import drift, noise
-from tuning.search.stages import Answer, Config, Cost, Measured, Prices, Purpose, Question, Stage, Status, worded
+from tuning.search.stages import (
+    Answer,
+    Config,
+    Cost,
+    Measured,
+    Pace,
+    Prices,
+    Purpose,
+    Question,
+    Stage,
+    Status,
+    worded,
+)
 
 PAIR = len(CURRENT_ARMS)
 
@@ -30,9 +42,31 @@ class Course:
         return math.log1p(self.question.base.margin_pct / 100.0)
 
     @property
+    def pace(self) -> Pace | None:
+        """That of the last stage, where the budget is in time."""
+        return self.over[-1].pace if self.over else None
+
+    @property
+    def prices(self) -> Prices:
+        """What a trial takes, as this search has shown or, before it has, as is known of its kind."""
+        return self.pace.prices if self.pace else self.question.prices
+
+    @property
+    def set_up(self) -> float:
+        """What a stage takes beside its blocks, in trials; a budget in trials pays for blocks alone."""
+        return self.pace.set_up_s / self.prices.trial_s if self.pace else 0.0
+
+    @property
     def left(self) -> float:
         """The trials that the budget still has."""
+        if self.pace:
+            return max(0.0, self.pace.left_s / self.prices.trial_s)
         return self.question.trials_most - self.used
+
+    @property
+    def most(self) -> int:
+        """The whole budget in trials, what is used of it too."""
+        return int(self.used + self.left) if self.pace else self.question.trials_most
 
     @property
     def sd(self) -> float:
@@ -42,7 +76,7 @@ class Course:
     @property
     def reserve(self) -> float:
         """What is kept back for the confirmation of one configuration."""
-        return float(self.confirming * (PAIR + 1))
+        return float(self.confirming * (PAIR + 1)) + self.set_up
 
     @property
     def drift(self) -> tuple[str, ...]:
@@ -50,8 +84,10 @@ class Course:
         return drift.moved(self.over, self.question.base.primary, self.margin)
 
     def ask(self, stage: Stage) -> Generator[Stage, Measured, Measured]:
-        """Ask for a stage, and count it."""
-        measured = yield stage
+        """Ask for a stage, and count it. Noise and confirmation may use all that is left."""
+        costs = {name: cost for name, cost in self.costs(stage.arms).items() if cost != "none"}
+        kept_back = 0.0 if stage.purpose in {"noise", "confirm"} else self.reserve
+        measured = yield replace(stage, costs=costs, kept_back=kept_back)
         self.pay(measured)
         return measured
 
@@ -66,16 +102,19 @@ class Course:
         """Count a stage that is over."""
         self.over.append(measured)
         self.trials += len(measured.trials)
+        if measured.cut_short:
+            stage = measured.stage
+            self.told.append(
+                f"The time has room for {measured.blocks} of the {stage.blocks} blocks to {stage.purpose}."
+            )
         self.used += len(measured.trials)
         costs = self.costs(measured.stage.arms)
         blocks: dict[str, int] = {}
         for each in measured.trials:
             blocks[each.arm] = blocks.get(each.arm, 0) + 1
-        self.used += sum(
-            self.question.prices.added(cost) * blocks.get(arm, 0) for arm, cost in costs.items() if cost != "none"
-        )
+        self.used += sum(self.prices.added(cost) * blocks.get(arm, 0) for arm, cost in costs.items() if cost != "none")
         if "restart" in costs.values():  # guests that stay as they are get a fresh start too: ADR 0021
-            self.used += self.question.prices.added("restart") * max(blocks.values(), default=0)
+            self.used += self.prices.added("restart") * max(blocks.values(), default=0)
 
     def costs(self, arms: Mapping[str, Config]) -> dict[str, Cost]:
         """What each arm takes: the costliest of its settings. An anchor's other settings are taken to cost nothing."""
@@ -88,11 +127,11 @@ class Course:
 
     def price(self, arms: Mapping[str, Config]) -> float:
         """What a block of these arms and both current ones takes."""
-        return block_price(list(self.costs(arms).values()), self.question.prices)
+        return block_price(list(self.costs(arms).values()), self.prices)
 
     def room(self, arms: Mapping[str, Config], reserve: float = 0.0) -> int:
         """The blocks of these arms that the budget pays for beside a reserve."""
-        return max(0, int((self.left - reserve) / self.price(arms) + 1e-9))
+        return max(0, int((self.left - self.set_up - reserve) / self.price(arms) + 1e-9))
 
     def answer(self, status: Status, *said: str, visible_pct: float | None = None) -> Answer:
         """The answer without a pick."""

@@ -33,6 +33,7 @@ class Search:
     anchors: bool
     storage: str = ""  # of an Optuna study; "": the search is nettune's own
     study: str = ""
+    budget_s: float | None = None  # where the budget is in time: `trials_most` is what that was estimated to pay for
 
 
 def ordered(
@@ -44,6 +45,7 @@ def ordered(
     only: Sequence[str],
     anchors: bool,
     sampler: tuple[str, str] = ("", ""),
+    budget_s: float | None = None,
 ) -> Search:
     """A new search of the one path of a plan; `sampler` is the storage and the name of an Optuna study.
 
@@ -58,7 +60,7 @@ def ordered(
                          hint="--set topologies=[bridge], or a plan of your own")  # fmt: skip
     bare = _plan({**plan.document, "treatments": {}, "blocks": "8"})
     label = time.strftime("tune-%Y%m%d-%H%M%S-") + secrets.token_hex(2)
-    return Search(label, bare, seed, trials_most, most, tuple(only), anchors, *sampler)
+    return Search(label, bare, seed, trials_most, most, tuple(only), anchors, *sampler, budget_s)
 
 
 def as_document(search: Search, explored: Explored | None) -> dict[str, object]:
@@ -66,7 +68,7 @@ def as_document(search: Search, explored: Explored | None) -> dict[str, object]:
     return {
         "format": planned.FORMAT, "plan": search.plan.document, "seed": search.seed,
         "trials_most": search.trials_most, "most": search.most, "only": list(search.only), "anchors": search.anchors,
-        "storage": search.storage, "study": search.study,
+        "storage": search.storage, "study": search.study, "budget_s": search.budget_s,
         "explored": None if explored is None else planned.as_document(explored),
     }  # fmt: skip
 
@@ -76,7 +78,7 @@ def from_document(name: str, document: Mapping[str, Any]) -> tuple[Search, Explo
     explored = None if document["explored"] is None else planned.from_document(document["explored"])
     search = Search(name, _plan(document["plan"]), document["seed"], document["trials_most"],
                     document["most"], tuple(document["only"]), document["anchors"], document.get("storage", ""),
-                    document.get("study", ""))  # fmt: skip
+                    document.get("study", ""), document.get("budget_s"))  # fmt: skip
     return search, explored
 
 

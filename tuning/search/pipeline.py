@@ -70,14 +70,14 @@ def _road(course: Course) -> Road:
     sd = sds.get(question.base.primary)
     if sd is None:
         return course.answer("refused", "The current arms gave too few numbers: the noise is not known.")
-    most = int(RESERVE_SHARE * question.trials_most / (PAIR + 1))
+    most = int(RESERVE_SHARE * course.most / (PAIR + 1))
     course.sds = sds
     course.confirming = max(noise.CONFIRM_BLOCKS[0], min(noise.confirming(question.base, sds), most))
     course.told.append(noise.told(sd, course.confirming))
     if question.full:
         return course.answer("nothing", nothing_left(question.full))
     needed = noise.trials_needed(sd, int(course.used))
-    if needed is None or needed > question.trials_most:
+    if needed is None or needed > course.most:
         return _refused(course, needed)
     if not question.factors and not question.anchors:
         return course.answer("nothing", nothing_left(question.full))
@@ -152,7 +152,7 @@ def _raced(course: Course, arms: Mapping[str, Config]) -> Generator[Stage, Measu
 
 def _refused(course: Course, needed: int | None) -> Answer:
     """The answer where no claim can be made with the budget."""
-    asked = f"A budget of {course.question.trials_most} trials is too small for any claim"
+    asked = f"A budget of {course.most} trials{' in that time' if course.pace else ''} is too small for any claim"
     more = "measure longer, or on a quieter path" if needed is None else f"{needed} are needed at least"
     refused = course.answer("refused", f"{asked}: {more}.")
     return replace(refused, trials_needed=needed)

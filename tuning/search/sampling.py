@@ -14,6 +14,7 @@ from results.pairs import complete_blocks
 from results.records import CURRENT_ARMS, Design
 from results.statistics import percent
 from tuning.search import drift
+from tuning.search.clock import Clock
 from tuning.search.confirming import confirmed
 from tuning.search.driving import Explore, Measure
 from tuning.search.noise import BLOCKS, CONFIRM_BLOCKS
@@ -40,8 +41,9 @@ def sampled(
     measure: Measure,
     explore: Explore,
     watch: Callable[[Stage, int], None],
+    clock: Clock | None = None,
 ) -> tuple[Answer, tuple[Measured, ...]]:
-    """The answer of this worker, and the stages that it measured itself.
+    """The answer of this worker, and the stages that it measured itself. With a `clock` its budget is in time.
 
     `trials_most` is this worker's own budget; the study lives on, and another worker may go on with it. A `worker` that
     was cut short is given what it was given before, in the same turns. Raises NotAble without Optuna, or where its
@@ -51,7 +53,8 @@ def sampled(
 
     def made(stage: Stage) -> Measured:
         watch(stage, len(stages))
-        stages.append(measure(stage, len(stages)))
+        number = len(stages)
+        stages.append(measure(stage, number) if clock is None else clock.around(measure, stage, number))
         return stages[-1]
 
     asked = _Study(storage, study, worker, seed)  # before anything is measured for it
@@ -63,9 +66,10 @@ def sampled(
     reserve = CONFIRM_BLOCKS[0] * (1 + len(CURRENT_ARMS))
     margin = math.log1p(base.margin_pct / 100.0)
     turns = 0  # those that ask for current cost no trial, and a study that finds nothing asks for little else
-    while turns < trials_most and _spent(stages) + SAMPLE_BLOCKS * (1 + len(CURRENT_ARMS)) + reserve <= trials_most:
+    while turns < trials_most and SAMPLE_BLOCKS * (1 + len(CURRENT_ARMS)) + reserve <= _left(stages, trials_most):
         ticket, settings = asked.ask(turns)
-        stage = Stage("sample", {"sample": settings} if settings else {}, SAMPLE_BLOCKS, why=f"asked for by {study}")
+        arms = {"sample": settings} if settings else {}
+        stage = Stage("sample", arms, SAMPLE_BLOCKS, why=f"asked for by {study}", kept_back=float(reserve))
         asked.tell(ticket, _gain(made(stage), base.primary) if settings else 0.0)
         turns += 1
     told = [f"{turns} configurations were measured here, {asked.count()} in the study {study}."]
@@ -75,6 +79,9 @@ def sampled(
         return Answer("nothing", (), (*told, "None of them gained."), _spent(stages)), tuple(stages)
     told.append(f"The study's best, a candidate: {_words(best)}, {percent(gain):+.1f} % in {SAMPLE_BLOCKS} blocks.")
     confirm = made(Stage("confirm", {"best": best}, CONFIRM_BLOCKS[0], why="fresh blocks, which alone make a claim"))
+    if confirm.blocks < CONFIRM_BLOCKS[0]:
+        told.append("The time ended before its confirmation did: nothing is claimed.")
+        return Answer("nothing", (), tuple(told), _spent(stages)), tuple(stages)
     picks, more = confirmed(confirm, [Picked((base.goal,), best, base.primary)])
     told.extend(drift.moved(stages, base.primary, margin))
     status: Status = "confirmed" if picks else "nothing"
@@ -197,6 +204,14 @@ def _gain(measured: Measured, metric: str) -> float | None:
 
 def _spent(stages: list[Measured]) -> int:
     return sum(len(each.trials) for each in stages)
+
+
+def _left(stages: list[Measured], trials_most: int) -> float:
+    """The trials that the budget has left; of one in time beside the labs of one more stage and the confirmation."""
+    pace = stages[-1].pace
+    if pace is None:
+        return trials_most - _spent(stages)
+    return (pace.left_s - 2 * pace.set_up_s) / pace.prices.trial_s
 
 
 def _words(settings: Config) -> str:

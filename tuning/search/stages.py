@@ -1,11 +1,12 @@
 """The nouns of a search: factors, configurations, stages, and the answer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bench.labs.lab import Target
 from bench.plan import SettingSpec
+from results.looks import look
 from results.records import CURRENT_ARMS, Design, GuardResult, Trial
 from results.statistics import Estimate
 
@@ -67,11 +68,21 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How the clock of a search stood when a stage was over, and what this very search has shown that things take."""
+
+    left_s: float  # of the budget
+    set_up_s: float  # of a stage beside its blocks: its lab up and down
+    prices: Prices
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What a search is about. `base` is the design of its plan: one path, one primary metric, guards, margin, goal.
 
-    The budget is in trials; one in seconds is that many trials (Prices.trials), and a relink or a restart counts as the
-    trials that could be made meanwhile. Raises ValueError where two factors set the same.
+    The budget is in trials, and a relink or a restart counts as the trials that could be made meanwhile. One in seconds
+    is that many trials at first (Prices.trials); from the first stage on the pace of each says what is left of it.
+    Raises ValueError where two factors set the same.
     """
 
     base: Design
@@ -96,6 +107,8 @@ class Stage:
     blocks: int
     sequential: bool = False
     why: str = ""
+    costs: Mapping[str, Cost] = field(default_factory=dict)  # of the arms that take more than a trial
+    kept_back: float = 0.0  # trials that a clock must leave for the confirmation
 
     @property
     def trials(self) -> int:
@@ -115,6 +128,29 @@ class Measured:
     design: Design
     trials: Sequence[Trial]
     run_id: str = ""
+    pace: Pace | None = None  # where the budget is in time; kept, so that a search that goes on decides the same
+
+    @property
+    def blocks(self) -> int:
+        """Those that are over."""
+        return len({each.block for each in self.trials if each.status not in {"running", "orphan"}})
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether it ended before its blocks, with arms that no look had decided."""
+        done = self.blocks
+        whole = done >= self.stage.blocks
+        return not whole and (not self.stage.sequential or self._undecided(done))
+
+    def _undecided(self, done: int) -> bool:
+        design = self.stage.design(self.design)
+        return len(look(design, self.trials, done)) < len(self.stage.arms)
+
+    def as_far_as_it_goes(self) -> "Measured":
+        """The same; one that was cut short is judged by a last look at the blocks that it has, when it ended."""
+        if not self.blocks or not self.cut_short:
+            return self
+        return replace(self, design=replace(self.design, blocks=self.blocks))
 
 
 @dataclass(frozen=True, slots=True)
