@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from bench import diagnosis
+from bench.evidence import evidence
 from results.errors import WrongInput
 from results.records import Run, Trial
 from results.scaling import arms, kept
@@ -74,6 +75,6 @@ def _symptoms(store: Store, run: Run, trials: Sequence[Trial], n: int, line_bps:
     for each in trials:
         if each.status == "done" and arms.pairs(each.arm) == n:
             values: Mapping[str, float] = {sample.name: sample.value for sample in reversed(each.samples)}
-            found.append(diagnosis.evidence(values, each.flags, store.raw(each.trial_id)))
+            found.append(evidence(values, each.flags, store.raw(each.trial_id)))
     path = diagnosis.Path(rate_bps=_line_bps(run, line_bps) / diagnosis.OF_HEADERS)
     return tuple(f"{each.symptom}: {each.evidence}" for each in diagnosis.diagnose(found, path))

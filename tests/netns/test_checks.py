@@ -2,10 +2,14 @@
 
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from bench import diagnosis
+from bench.diagnosis import diagnose
+from bench.evidence import evidence
 from bench.facts.sheet import differences
 from bench.hosts.command import Command
 from bench.labs.cable import How
@@ -13,9 +17,10 @@ from bench.labs.lab import Lab
 from bench.labs.namespaces import standing
 from bench.labs.topology import Topology
 from bench.probes.frames import KINDS
+from bench.probes.iperf3 import Tcp
 from bench.probes.isolation import Isolation
 from bench.probes.path_mtu import PathMtu
-from bench.probes.probe import Pair
+from bench.probes.probe import Measured, Pair, ProbeFailed
 from tests.netns.nettune_command import nettune, plan_file, shown
 
 _QUICK = Command(("ping", "-c", "1", "-W", "1", "198.18.0.2"))
@@ -60,29 +65,40 @@ def test_a_signal_while_a_cable_is_cut_mends_it(state: Path) -> None:
         signal.signal(signal.SIGTERM, former)
 
 
-def _small(topology: Topology, state: Path, device: str, mtu: int) -> tuple[dict[tuple[str, str], float], str]:
-    """What path-mtu says where the node's device has that MTU: values by (metric, direction), and its reasons."""
+def _swept(topology: Topology, state: Path, device: str, mtu: int) -> Measured:
+    """What path-mtu measures where the node's device has that MTU."""
     with standing(topology, leases_folder=state) as lab:
         if mtu:
             lab.nodes[0].run(Command(("ip", "link", "set", device, "mtu", str(mtu)))).require()
         pair = Pair(lab.a, lab.b, 20001, 30001, lab.reached(lab.a, lab.b), lab=lab)
-        measured = PathMtu("path-mtu").measure(pair)
+        return PathMtu("path-mtu").measure(pair)
+
+
+def _told(measured: Measured) -> tuple[dict[tuple[str, str], float], str]:
+    """Its values by (metric, direction), and its reasons."""
     values = {(sample.metric, sample.direction): sample.value for sample in measured.samples}
     return values, " | ".join(measured.flags)
+
+
+def _symptoms(probe: str, raw: Mapping[str, str], *, failed: bool = False) -> list[str]:
+    trial = evidence({}, (), {(probe, name): text for name, text in raw.items()}, failed=failed)
+    return [each.symptom for each in diagnose([trial], diagnosis.Path())]
 
 
 @pytest.mark.parametrize("topology", [Topology("bridge"), Topology("routed"), Topology("direct"), Topology("nat")],
                          ids=lambda topology: topology.name)  # fmt: skip
 def test_a_whole_path_carries_what_its_ends_send(state: Path, topology: Topology) -> None:
     """1500 bytes both ways, in both families."""
-    values, reasons = _small(topology, state, "", 0)
+    measured = _swept(topology, state, "", 0)
+    values, reasons = _told(measured)
 
     assert (values["path_mtu", "-"], values["held", "-"], reasons) == (1500, 1, "")
+    assert _symptoms("path-mtu", measured.raw) == []
 
 
 def test_a_router_with_a_small_hop_is_named_by_what_it_says(state: Path) -> None:
     """It answers "fragmentation needed" from the address at which the sender meets it; the other way is told too."""
-    values, reasons = _small(Topology("routed"), state, "port-b", 1400)
+    values, reasons = _told(_swept(Topology("routed"), state, "port-b", 1400))
 
     assert (values["path_mtu", "a>b"], values["held", "-"]) == (1400, 0)
     assert "IPv4 a>b carries 1400 of 1500 bytes, beyond 198.18.0.254 (node): node/port-b has an MTU of 1400" in reasons
@@ -95,12 +111,24 @@ def test_a_router_with_a_small_hop_is_named_by_what_it_says(state: Path) -> None
 
 
 def test_a_bridge_with_a_small_port_is_a_black_hole_and_named_by_its_device(state: Path) -> None:
-    """Nobody can say a word there: what is larger vanishes."""
-    values, reasons = _small(Topology("bridge"), state, "port-b", 1400)
+    """Nobody can say a word there: what is larger vanishes; a diagnosis has the symptom from it."""
+    measured = _swept(Topology("bridge"), state, "port-b", 1400)
+    values, reasons = _told(measured)
 
     assert (values["path_mtu", "a>b"], values["held", "-"]) == (1400, 0)
     assert "node/port-b has an MTU of 1400" in reasons
     assert "vanish without a word (a black hole)" in reasons
+    assert _symptoms("path-mtu", measured.raw) == ["mtu-black-hole"]
+
+
+def test_a_stream_that_hangs_in_a_black_hole_is_a_symptom_of_it(state: Path) -> None:
+    """TCP opens over a bridge with a small port, and its full segments vanish: that trial fails, and tells why."""
+    with standing(Topology("bridge"), leases_folder=state) as lab:
+        lab.nodes[0].run(Command(("ip", "link", "set", "port-b", "mtu", "1400"))).require()
+        with pytest.raises(ProbeFailed) as failed:
+            Tcp("tcp", 0.8, 0.2, 1, "forward", "", 0).measure(Pair(lab.a, lab.b, 20001, 30001, lab.b.address, lab=lab))
+
+    assert _symptoms("failed", failed.value.raw, failed=True) == ["mtu-black-hole"]
 
 
 APART = (("c", 20), ("d", 20))

@@ -4,7 +4,8 @@ import re
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench import diagnosis, ready
+from bench import diagnosis, figures, ready
+from bench.evidence import Evidence, evidence
 from bench.facts import hardware
 from bench.facts.sheet import comparable, differences
 from bench.labs import sharing
@@ -44,7 +45,7 @@ class Limits:
 
 
 def limits(plan: Plan, noise: Measured, store: Store) -> Limits:
-    """What limits the path, by the trials of current."""
+    """What limits the path, by the trials of current; that one failed may be the sign of it."""
     path = path_of(plan, noise, store)
     trials = _evidence(noise, store, CURRENT_ARMS)
     found = diagnosis.diagnose(trials, path)
@@ -181,7 +182,7 @@ def explanations(
     the search looked for passengers.
     """
     current, treated = (_evidence(stages[-1], store, arms) for arms in (CURRENT_ARMS, (pick.arm,)))
-    figures = diagnosis.moved(current, treated)
+    of_all = figures.moved(current, treated)
     gone = {name for name, _ in before.symptoms} if before else set()
     path = path_of(plan, stages[-1], store, pick.config)
     gone -= {each.symptom for each in diagnosis.diagnose(treated, path)}
@@ -189,9 +190,9 @@ def explanations(
     for spec in pick.config:
         own = {entry.symptom for entry in entries_for(spec.setting)} & gone
         if own:
-            shown = "; ".join(each for name in sorted(own) if (each := diagnosis.moved_with(name, current, treated)))
+            shown = "; ".join(each for name in sorted(own) if (each := figures.moved_with(name, current, treated)))
             found[spec.setting] = f"{', '.join(sorted(own))} is gone{f': {shown}' if shown else ''}"
-        elif own_figures := figures if len(pick.config) == 1 else _with_it(stages, pick, spec, store):
+        elif own_figures := of_all if len(pick.config) == 1 else _with_it(stages, pick, spec, store):
             found[spec.setting] = "; ".join(own_figures[:2])
     return found
 
@@ -203,13 +204,14 @@ def _with_it(stages: Sequence[Measured], pick: Pick, spec: SettingSpec, store: S
         whole = arms.get(combine.ALL, ())
         without = next((name for name, settings in arms.items() if set(whole) - set(settings) == {spec}), "")
         if without and set(pick.config) <= set(whole):
-            return diagnosis.moved(_evidence(stage, store, (without,)), _evidence(stage, store, (combine.ALL,)))
+            return figures.moved(_evidence(stage, store, (without,)), _evidence(stage, store, (combine.ALL,)))
     return ()
 
 
-def _evidence(measured: Measured, store: Store, arms: Sequence[str]) -> list[diagnosis.Evidence]:
+def _evidence(measured: Measured, store: Store, arms: Sequence[str]) -> list[Evidence]:
     return [
-        diagnosis.evidence({each.name: each.value for each in trial.samples}, trial.flags, store.raw(trial.trial_id))
+        evidence({each.name: each.value for each in trial.samples}, trial.flags, store.raw(trial.trial_id),
+                 failed=trial.status == "failed")
         for trial in measured.trials
-        if trial.arm in arms and trial.status == "done"
-    ]
+        if trial.arm in arms and trial.status in {"done", "failed"}
+    ]  # fmt: skip

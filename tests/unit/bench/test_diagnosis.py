@@ -3,12 +3,15 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.diagnosis import SYMPTOMS, Evidence, Interval, Path, diagnose, evidence, moved, unseen
+from bench.diagnosis import SYMPTOMS, Path, diagnose, unseen
+from bench.evidence import Evidence, Interval, evidence
+from bench.figures import moved, moved_with
 
 HEALTHY = Interval(sent_bytes=2e8, seconds=0.1, cwnd_bytes=4e5, window_bytes=4e6, rtt_s=6e-5)
 LIMITED = Interval(sent_bytes=2.6e7, seconds=0.1, cwnd_bytes=2.2e5, window_bytes=12032, rtt_s=3.6e-5)
@@ -114,6 +117,114 @@ def test_a_healthy_path_has_no_symptom_and_says_what_cannot_be_seen() -> None:
     assert "receive-window" in dict(unseen([Evidence({}, (), (), ())], PATH))
 
 
+SWEPT = json.dumps([
+    {"way": "IPv4 a>b", "mtu": 1500, "passes": 1400, "silent": True},
+    {"way": "IPv4 b>a", "mtu": 1500, "passes": 1500, "silent": False},
+])  # fmt: skip
+
+
+def _iperf3(*, sender: bool, arrived: int = 0, **more: object) -> str:
+    """What one end tells of a stream of ten intervals, of which nothing but the first and `arrived` bytes came."""
+    rows = [{"bytes": 14480 if n == 0 else arrived, "seconds": 0.1, "sender": sender, "retransmits": 1}
+            for n in range(10)]  # fmt: skip
+    return json.dumps({"intervals": [{"streams": [row]} for row in rows], "end": {"streams": []}, **more})
+
+
+def _stuck(**told: str) -> Evidence:
+    return evidence({}, (), {("failed", name): text for name, text in told.items()}, failed=True)
+
+
+def test_a_black_hole_is_known_by_a_sweep_and_by_a_stream_that_hangs() -> None:
+    """Trials of it have failed: they count for this symptom, and for no other."""
+    swept = evidence({}, (), {("path-mtu", "sweeps"): SWEPT, ("failed", "client"): "{}"}, failed=True)
+    hung = _stuck(client=_iperf3(sender=True), server=_iperf3(sender=False))
+
+    (found,) = diagnose([swept, swept, hung], PATH)
+    assert found.symptom == "mtu-black-hole"
+    assert "IPv4 a>b carries 1400 of 1500 bytes, and larger packets vanish" in swept.holes[0]
+    assert hung.holes[0].startswith("TCP opens and then hangs: 10 segments were sent again and none arrived")
+    assert diagnose([swept, *[_trial()] * 4], PATH) == ()
+    assert [each.symptom for each in diagnose([hung, hung, SHOWN["retransmits"]], PATH)] == [
+        "retransmits", "mtu-black-hole",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"client": _iperf3(sender=True)},
+        {"client": _iperf3(sender=True), "server": _iperf3(sender=False, arrived=1448)},
+        {"client": _iperf3(sender=True, error="control socket has closed"), "server": _iperf3(sender=False)},
+        {"client": _iperf3(sender=False), "server": _iperf3(sender=False)},
+    ],
+    ids=["one end alone", "slow", "all is lost", "nothing sent again"],
+)
+def test_a_stream_that_failed_for_another_reason_is_no_black_hole(told: Mapping[str, str]) -> None:
+    """A path that carries something, or nothing at all, is ill in another way."""
+    assert _stuck(**told).holes == ()
+
+
+def test_a_router_that_says_what_fits_is_no_black_hole() -> None:
+    """It counts a packet that it may not fragment, and tells the sender, whose next one passes."""
+    assert diagnose([_trial(stack={"Ip.FragFails": 9})], PATH) == ()
+
+
+def test_a_black_hole_that_nobody_looked_for_is_said_to_be_unseen() -> None:
+    """Latency alone shows none; a sweep or a stream would."""
+    alone = Evidence({}, (), (), ())
+    looked = evidence({}, (), {("path-mtu", "sweeps"): "[]"})
+
+    assert "path-mtu" in dict(unseen([alone], PATH))["mtu-black-hole"]
+    assert "mtu-black-hole" not in dict(unseen([looked], PATH))
+    assert "mtu-black-hole" not in dict(unseen([_trial()], PATH))
+
+
+MOVES: Mapping[str, tuple[dict[str, Any], dict[str, Any], str]] = {  # Any: as JSON of the counters
+    "softirq-bound": ({"busiest_softirq": {"cpu": "cpu1", "share": 0.93}},
+                      {"busiest_softirq": {"cpu": "cpu0", "share": 0.41}},
+                      "the busiest CPU's time in interrupts from 93 % to 41 %"),
+    "vhost-bound": ({"busiest_carrier": {"thread": "vhost-1", "share": 0.99}},
+                    {"busiest_carrier": {"thread": "vhost-2", "share": 0.5}},
+                    "the busiest thread under a guest from 99 % to 50 %"),
+    "time-squeeze": ({"softnet": {"squeezed": 40}}, {"softnet": {}}, "used-up budgets a second from 40 to 0"),
+    "backlog-drops": ({"softnet": {"dropped": 30}}, {"softnet": {}}, "packets that the backlog dropped from 30 to 0"),
+    "rx-ring-drops": ({"devices": {"eno1": {"rx_fifo": 4, "rx_missed": 5}}}, {"devices": {"eno1": {}}},
+                      "frames for which a ring had no room from 9 to 0"),
+    "qdisc-drops": ({"queue_drops": {"eth0": 11}}, {"queue_drops": {}}, "packets that queues dropped from 11 to 0"),
+    "udp-buffer": ({"stack": {"Udp.RcvbufErrors": 9}}, {"stack": {}},
+                   "datagrams for which a socket had no room from 9 to 0"),
+    "listen-overflow": ({"stack": {"TcpExt.ListenDrops": 8}}, {"stack": {}},
+                        "connections that a full backlog refused from 8 to 0"),
+    "retransmits": ({"stack": {"Tcp.RetransSegs": 20, "Tcp.OutSegs": 1000}}, {"stack": {"Tcp.OutSegs": 1000}},
+                    "segments sent again, of all from 2.00 % to 0.00 %"),
+    "": ({"cpu_ticks": {"user": 50, "softirq": 100, "idle": 50}}, {"cpu_ticks": {"user": 50, "idle": 150}},
+         "busy CPUs from 1.50 to 0.50"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("symptom", MOVES)
+def test_each_counter_that_moved_is_told_by_its_own_figure(symptom: str) -> None:
+    """Also one that reads 0 afterwards; one that did not move, or that nobody told, says nothing."""
+    before, after, words = MOVES[symptom]
+    current, treated = ([_trial(**told)] * 8 for told in (before, after))
+
+    assert moved(current, treated) == (words,)
+    assert moved_with(symptom, current, treated) == (words if symptom else "")
+    assert bool(moved(treated, current)) == (symptom not in {"softirq-bound", "vhost-bound", ""})  # goodput costs CPU
+    assert moved(current, current) == ()
+    assert moved(current, [_trial()] * 8) == ()
+    assert moved(current, [replace(each, failed=True) for each in treated]) == ()
+
+
+def test_of_all_figures_together_one_in_twenty_moves_by_chance() -> None:
+    """What is asked of one alone is not enough among all."""
+    before = [_trial(stack={"Udp.RcvbufErrors": n}) for n in (10, 14, 22, 12, 16)]
+    after = [_trial(stack={"Udp.RcvbufErrors": n}) for n in (36, 24, 29, 20, 40)]
+
+    assert moved_with("udp-buffer", before, after)
+    assert moved(before, after) == ()
+
+
 def test_what_moved_is_told_with_both_values() -> None:
     """The window that was opened, not what stayed."""
     wider = [_trial(interval=Interval(1.2e8, 0.1, 2.3e5, 2e7 + n, 3.6e-5)) for n in range(6)]
@@ -129,17 +240,23 @@ JUNK = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["intervals", "streams", "bytes", "seconds", "snd_cwnd", "snd_wnd", "rtt", "a"]), inner
+            st.sampled_from(
+                ["intervals", "streams", "sender", "retransmits", "bytes", "seconds", "snd_cwnd", "snd_wnd", "rtt", "a"]
+            ),
+            inner,
         )
     ),
     max_leaves=12,
 )
 
 
-@given(JUNK, st.sampled_from(["client", "counters", "server"]))
+@given(JUNK, st.sampled_from(["client", "counters", "server", "sweeps"]))
 def test_any_output_is_read_or_left_out(document: object, name: str) -> None:
     """A tool's broken document costs the diagnosis nothing."""
-    found = evidence({}, (), {("tcp", name): json.dumps(document), ("tcp", "x"): "no JSON"})
+    text = json.dumps(document)
+    whole = json.dumps({"end": {"a": 1}, **document}) if isinstance(document, dict) else text
+    found = evidence({}, (), {("tcp", name): text, ("tcp", "x"): "no JSON", ("failed", "client"): whole,
+                              ("failed", "server"): whole})  # fmt: skip
 
     assert isinstance(found, Evidence)
 

@@ -15,7 +15,7 @@ from results.records import CURRENT, Run, Trial
 from results.statistics import Estimate
 from tests.unit.results.example import example_run
 from tests.unit.tuning.search.made import design
-from tuning.search.exploring import explanations, path_of, unmoved
+from tuning.search.exploring import explanations, limits, path_of, unmoved
 from tuning.search.planned import Explored
 from tuning.search.stages import Measured, Pick, Purpose, Stage, config
 
@@ -112,6 +112,29 @@ def test_the_rate_of_a_path_of_real_nics_is_what_they_tell_unless_the_plan_says_
     ]
 
     assert rates == [1e9, 200e6, 0.0]
+
+
+class _Swept(_Kept):
+    """Each of whose trials found a black hole."""
+
+    def raw(self, trial_id: int) -> Mapping[tuple[str, str], str]:
+        """See Store.raw."""
+        del trial_id
+        return {("path-mtu", "sweeps"): json.dumps([{"way": "a>b", "mtu": 1500, "passes": 1400, "silent": True}])}
+
+
+def test_trials_of_current_that_failed_tell_of_a_black_hole() -> None:
+    """Not one is done, so nothing can be searched; what the path is ill of is named all the same."""
+    kept = _Swept()
+    noise = kept.measured("noise", {CURRENT: ((), NARROW, 900.0)})
+    failed = replace(noise, trials=[replace(each, status="failed") for each in noise.trials])
+    missing = replace(noise, trials=[replace(each, status="missing") for each in noise.trials])
+    found, nothing = (limits(PLAN, each, kept) for each in (failed, missing))  # type: ignore[arg-type]  # as above
+
+    assert [name for name, _ in found.symptoms] == ["mtu-black-hole"]
+    assert "mtu-black-hole" not in dict(found.unseen)
+    assert nothing.symptoms == ()
+    assert "mtu-black-hole" in dict(nothing.unseen)
 
 
 @pytest.mark.parametrize("word", ["driver of eno1 on a", "firmware of eno1 on b", "speed of eno1 on a", "kernel of b"])
