@@ -6,6 +6,7 @@ import subprocess  # noqa: TID251 - kills a process of its own
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,25 @@ def test_a_qdisc_that_somebody_made_is_left_alone(state: Path) -> None:
 
     assert "somebody gave node/port-a the qdisc 'tbf 1: rate 100Mbit" in refusal
     assert free == ""
+
+
+def test_a_tap_gets_the_kernels_own_qdisc_back(state: Path) -> None:
+    """A namespace cannot read net.core.default_qdisc: that it is what the tap has is found out by another one."""
+    with standing(Topology("direct"), leases_folder=state / "leases") as made, journal.kept(state / "j" / "1") as kept:
+        for words in ("tuntap add dev tap0 mode tap", "link set tap0 up"):
+            made.a.host.run(Command(("ip", *words.split()))).require()
+        lab = replace(made, path=(PathDevice(made.a.host, "tap0"),))
+        before = lab.read()
+        treatment = Settings("t", [SettingSpec("qdisc", "pfifo limit 77", "path")], kept)
+        refusal = treatment.refusal(lab, before)
+        with treatment.holds(lab, before) as held:
+            within = held.within["a"].facts["qdisc/tap0/root"]
+        after = lab.read()
+
+    assert refusal == ""
+    assert within.endswith("limit 77p")
+    assert before["a"].facts["qdisc/tap0/root"].split()[1] == "0:"
+    assert differences(before, after) == ()
 
 
 def test_a_value_that_somebody_else_changed_is_reported_and_not_overwritten(state: Path) -> None:

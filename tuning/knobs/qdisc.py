@@ -1,12 +1,13 @@
 """The queueing discipline of the path's devices: at the root, or at every leaf of mq where a device has many queues.
 
-Only what the kernel itself put there is exchanged: deleting what was set brings exactly that back. A qdisc that
-somebody made has a handle, and may hold classes and filters that no listing can re-create: it is left alone.
+Only what the kernel itself put there is exchanged, and only where deleting what was set brings exactly that back: the
+kernel gives a device what net.core.default_qdisc says then. A qdisc that somebody made has a handle, and may hold
+classes and filters that no listing can re-create: it is left alone.
 """
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.facts.sheet import Difference, Sheets
 from bench.hosts.command import Command
@@ -18,6 +19,9 @@ from tuning.knobs.knob import Change, NotSettable
 KINDS = ("fq", "fq_codel", "codel", "cake", "sfq", "pfifo", "bfifo", "pfifo_fast", "noqueue")
 _BUILT_IN = ("pfifo", "bfifo", "pfifo_fast", "noqueue")  # net/sched/sch_fifo.c and sch_generic.c: never modules
 _MQ_HANDLE = "1:"
+_DEFAULT = "net.core.default_qdisc"  # of the whole machine: a namespace has no file for it (net_core_table)
+# A tap, which ends with its namespace, gets the default as a NIC does (attach_one_default_qdisc); a veth noqueue.
+_TAP = "ip tuntap add dev try mode tap && ip link set try up && tc qdisc show dev try root"
 
 
 class Qdisc:
@@ -61,6 +65,7 @@ class Qdisc:
                     f"not settable here: somebody gave {each.host.name}/{each.device} the qdisc {there!r}, and what "
                     "hangs on it could not be put back exactly"
                 )
+            _comes_back(each, facts)
             _addable(each.host, value)
             found += _on(each, value, int(facts.get(f"link/{each.device}/num_tx_queues", "1")))
         if not found:
@@ -115,6 +120,38 @@ def _on(device: PathDevice, value: str, queues: int) -> list[Change]:
         return [Change(device.host.name, root, value)]
     leaves = (f"qdisc/{device.device}/parent {_MQ_HANDLE}{number:x}" for number in range(1, queues + 1))
     return [Change(device.host.name, root, "mq"), *(Change(device.host.name, leaf, value) for leaf in leaves)]
+
+
+def _comes_back(device: PathDevice, facts: Mapping[str, str]) -> None:
+    """Raises NotSettable where the kernel would put another qdisc in the place of ours than the one it has there now.
+
+    `noqueue` is the device's own, whatever the default is; below the kernel's mq stand leaves of the default kind.
+    """
+    there = {value.split()[0] for key, value in facts.items() if key.startswith(f"qdisc/{device.device}/")}
+    kinds = sorted(there - {"noqueue", "mq", "ingress", "clsact"})
+    default = (facts.get(f"sysctl/{_DEFAULT}") or _default(device.host)) if kinds else ""
+    if kinds in ([], [default]):
+        return
+    where, kind = f"{device.host.name}/{device.device}", " and ".join(kinds)
+    if not default:
+        raise NotSettable(
+            f"not settable here: {where} has the qdisc {kind}, and whether it would come back is not known: {_DEFAULT} "
+            "is not to be read in a namespace"
+        )
+    raise NotSettable(
+        f"not settable here: {where} has the qdisc {kind}, and would get {default} back ({_DEFAULT} was changed since "
+        f"it came up). sysctl -w {_DEFAULT}={kinds[0]}, or give it today's: tc qdisc replace dev {device.device} root "
+        f"pfifo; tc qdisc del dev {device.device} root"
+    )
+
+
+def _default(host: Host) -> str:
+    """The kind that a device gets now, found out by a tap that is thrown away; "" where that cannot be made."""
+    if not loads_nothing(host, "tun"):
+        return ""
+    told = host.run(Command(("unshare", "--net", "sh", "-c", _TAP)))
+    found = re.match(r"qdisc (\S+) 0:", told.stdout) if told.ok else None
+    return found[1] if found else ""
 
 
 def _addable(host: Host, value: str) -> None:

@@ -198,6 +198,47 @@ def test_a_qdisc_of_somebody_is_not_exchanged() -> None:
         QDISC.changes("qdisc", "fq", lab, "guest", now)
 
 
+OWN = {
+    "the default": ("fq_codel", {"root": "fq_codel 0: limit 10240p"}, ""),
+    "leaves of the default": ("fq", {"root": "mq 0:", "parent :1": "fq 0:", "parent :2": "fq 0:"}, ""),
+    "no queue, whatever the default is": ("fq", {"root": "noqueue 0:"}, ""),
+    "of before the default was set": ("fq", {"root": "fq_codel 0: limit 10240p"}, "has the qdisc fq_codel, and would"),
+    "leaves of before": ("fq", {"root": "mq 0:", "parent :1": "pfifo_fast 0:"}, "has the qdisc pfifo_fast, and would"),
+    "two kinds of leaves": ("fq", {"root": "mq 0:", "parent :1": "fq 0:", "parent :2": "pfifo_fast 0:"},
+                            "has the qdisc fq and pfifo_fast, and would get fq back"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("namespaced", [False, True], ids=["a machine", "a namespace"])
+@pytest.mark.parametrize(("default", "there", "why"), OWN.values(), ids=OWN)
+def test_the_kernels_own_qdisc_is_exchanged_where_the_kernel_would_give_it_again(
+    default: str, there: Mapping[str, str], why: str, namespaced: bool
+) -> None:
+    """It gives what net.core.default_qdisc says at that time; a namespace cannot read that, and tries a tap."""
+    lab, now = _stand(facts={f"qdisc/eth0/{place}": words for place, words in there.items()} | (
+        {} if namespaced else {"sysctl/net.core.default_qdisc": default}))  # fmt: skip
+
+    def tried(command: Command) -> tuple[int, str]:
+        return 0, f"qdisc {default} 0: dev try root refcnt 2\n" if "tuntap" in str(command) else ""
+
+    for host in lab.hosts:
+        host.answer = tried  # type: ignore[attr-defined]  # fakes
+    if not why:
+        assert QDISC.changes("qdisc", "pfifo", lab, "guest", now)
+        return
+    with pytest.raises(NotSettable, match=f"a/eth0 {why}"):
+        QDISC.changes("qdisc", "pfifo", lab, "guest", now)
+
+
+def test_a_qdisc_is_left_alone_where_nobody_can_say_what_comes_back() -> None:
+    """A namespace on a machine that makes no taps."""
+    lab, now = _stand(facts={"qdisc/eth0/root": "fq_codel 0:"})
+    for host in lab.hosts:
+        host.answer = lambda command: (int("tuntap" in str(command)), "")  # type: ignore[attr-defined]  # fakes
+    with pytest.raises(NotSettable, match="whether it would come back is not known"):
+        QDISC.changes("qdisc", "pfifo", lab, "guest", now)
+
+
 def test_a_module_is_never_loaded_for_a_qdisc() -> None:
     """On a modular kernel without sch_fq the command is named; a FIFO is always there."""
     lab, now = _stand()
