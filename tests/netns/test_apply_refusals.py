@@ -118,7 +118,8 @@ def test_a_node_that_would_be_fenced_is_refused_whatever_is_allowed(untouched: M
              "--json")  # fmt: skip
     told = []
     whole = profile(filters, **{"net.ipv4.conf.all.rp_filter": "1"})
-    for state, rings in (("active", links.partition("LINK ID 1")[0]), ("maintenance mode", links), ("active", links)):
+    one = links.partition("LINK ID 1")[0]
+    for state, rings in (("active", one), ("maintenance mode", one), ("active", links)):
         for name, text in (("ha-manager", ha.format(state=state)), ("corosync-cfgtool", rings)):
             (folder / f"{name}.txt").write_text(text, encoding="utf-8")
             line = f"printf '#!/bin/sh\\ncat {folder}/{name}.txt\\n' >/usr/local/bin/{name}"
@@ -129,7 +130,8 @@ def test_a_node_that_would_be_fenced_is_refused_whatever_is_allowed(untouched: M
 
     assert "corosync has no other ring than by eth0" in told[0].stdout, told[0].stderr
     assert "node-maintenance enable" in told[0].stdout
-    assert "fenced" not in told[1].stdout
+    assert "fenced" not in told[1].stdout + told[1].stderr
+    assert "txqlen" in told[1].stdout, told[1].stderr
     assert "fenced" not in told[2].stdout  # its second ring is on no device that is changed
     assert "it acts on the whole host, and HA is active" in told[3].stdout, told[3].stdout + told[3].stderr
 
