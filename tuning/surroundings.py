@@ -7,7 +7,7 @@ static routes. Undo compares the whole state with the original and repairs every
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from bench.facts import irqs
+from bench.facts import irqs, rss
 from bench.facts.sheet import Difference
 from bench.facts.state import sysctl_path
 from bench.hosts.command import Command
@@ -104,6 +104,12 @@ def _irq(rest: str, before: str | None, after: str | None) -> tuple[Command, ...
     return (irqs.writing(f"irq/{rest.removesuffix('/on')}", before or ""),) if there else ()
 
 
+def _rss(rest: str, before: str | None, after: str | None) -> tuple[Command, ...]:
+    del after
+    command = rss.writing(f"rss/{rest}", before) if before is not None else None
+    return (command,) if command is not None else ()
+
+
 def _address(rest: str, before: str | None, after: str | None) -> tuple[Command, ...]:
     del after
     device, address = rest.split("/", 1)
@@ -147,6 +153,7 @@ _REPAIRS: Mapping[str, Callable[[str, str | None, str | None], tuple[Command, ..
     "feature": _feature,
     "sysctl": _sysctl,
     "irq": _irq,
+    "rss": _rss,
     "address": _address,
     "neighbour": _neighbour,
     "route": _route,

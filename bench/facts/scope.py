@@ -5,7 +5,7 @@ from collections.abc import Container, Mapping
 
 _OF_A_DEVICE = frozenset(
     {"link", "address", "feature", "queue", "napi", "qdisc", "neighbour", "fdb", "ring", "channel", "coalesce",
-     "irq", "bond", "bridge"}
+     "irq", "rss", "bond", "bridge"}
 )  # fmt: skip
 # sysctl(8) writes a dot of a device's name as a slash: net.ipv4.conf.eth0/10.mtu
 _SYSCTL = re.compile(r"sysctl/net\.(?:ipv4|ipv6|mpls)\.(?:conf|neigh)\.([^.]+)\.")
@@ -39,12 +39,12 @@ def lasting(facts: Mapping[str, str], remade: Container[str]) -> dict[str, str]:
 
 
 def but_anew(facts: Mapping[str, str]) -> dict[str, str]:
-    """Without what a guest that is made once more has anew: MACs, addresses that follow from them, and leases."""
+    """Without what a guest that is made once more has anew: MACs, addresses that follow from them, leases, RSS keys."""
     return {
         key: value
         for key, value in facts.items()
         if not (
-            re.match(r"fdb/|link/[^/]+/address$|address/[^/]+/fe80:|route/(local|anycast) fe80:", key)
+            re.match(r"fdb/|link/[^/]+/address$|address/[^/]+/fe80:|route/(local|anycast) fe80:|rss/[^/]+/hkey$", key)
             or (key.startswith("address/") and "dynamic True" in value)
             or (key.startswith("route/") and " proto dhcp" in key)
         )

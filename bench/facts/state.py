@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from bench.facts import coalescing, cpus, irqs, pve_firewall, ruleset, vm_nics
+from bench.facts import coalescing, cpus, irqs, pve_firewall, rss, ruleset, vm_nics
 from bench.facts.sheet import FactSheet
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host, ask_everywhere
@@ -85,7 +85,7 @@ def questions(
     """The Commands that read a host's state: `devices` are those whose features and queues matter.
 
     `bridges`: it has some; `filters`: its nft ruleset is a part of the path; `machine`: it is one of its own, whose
-    devices have rings, channels and coalescing (a veth has not, and each question costs 2 ms); `clocked`: it
+    devices have rings, channels, coalescing and RSS (a veth has not, and each question costs 2 ms); `clocked`: it
     has CPUs of its own, which a guest has not; `interrupts`: nobody moves those of its devices; `of_pve`: it is a node
     of Proxmox VE, whose firewall keeps some sysctls; `vms`: the ids of those there whose virtual NICs matter.
     """
@@ -101,7 +101,7 @@ def questions(
         *((Command(("nft", "-s", "list", "ruleset")),) if filters else ()),
         *(features(device) for device in devices),
         *(Command(("ethtool", option, device)) for device in devices if machine for option in ("-g", "-l")),
-        *(coalescing.question(device) for device in devices if machine),
+        *(of_nic(device) for device in devices if machine for of_nic in (coalescing.question, rss.question)),
         *((cpus.QUESTION,) if clocked else ()),
         *((irqs.question(devices),) if interrupts and devices else ()),
         *((pve_firewall.QUESTION, pve_firewall.BACKEND) if of_pve else ()),
@@ -290,8 +290,8 @@ def parse_features(outcome: Outcome) -> dict[str, str]:
 
 
 def _of_a_nic(option: str, device: str, text: str) -> dict[str, str]:
-    if option == "-c":
-        return coalescing.parse(device, text)
+    if option in _OF_NICS:
+        return _OF_NICS[option](device, text)
     return parse_numbers("ring" if option == "-g" else "channel", device, text)
 
 
@@ -348,6 +348,7 @@ def _lines(outcome: Outcome) -> list[str]:
     return [line.rstrip() for line in outcome.require().stdout.splitlines() if line.strip()]
 
 
+_OF_NICS: Mapping[str, Callable[[str, str], dict[str, str]]] = {"-c": coalescing.parse, "-x": rss.parse}
 _OF_TOOLS: Mapping[Sequence[str], Callable[[Outcome], dict[str, str]]] = {
     ("ip", "-d"): parse_identity,
     ("tc", "qdisc"): lambda outcome: parse_qdiscs(_lines(outcome)),

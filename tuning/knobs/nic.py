@@ -4,9 +4,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.facts import rss
 from bench.facts.sheet import Sheets
 from bench.hosts.command import Command
-from bench.labs.lab import Lab, Target
+from bench.labs.lab import Lab, PathDevice, Target
 from tuning.knobs.knob import Change, NotSettable, OneWord
 
 
@@ -43,6 +44,8 @@ class NicNumber(OneWord):
                 raise NotSettable(
                     f"not settable here: {each.host.name}/{each.device} takes at most {most} ({setting} {value} asked)"
                 )
+            if self.fact == "channel":
+                _holds_the_table(each, facts.get(f"rss/{each.device}/table", ""), value)
             found.append(Change(each.host.name, key, value))
         if not found:
             raise NotSettable(f"not settable here: no device on the target {target!r} has {setting} that can be chosen")
@@ -60,10 +63,28 @@ class NicNumber(OneWord):
         return f"ethtool {self.option} DEVICE {self.word} {value}"
 
 
+def _holds_the_table(at: PathDevice, table: str, channels: str) -> None:
+    """Drivers reset a chosen RSS table with channels: it must be one that can be put back. Raises NotSettable.
+
+    Fewer than it needs the kernel refuses (net/ethtool/channels.c: ethnl_set_channels).
+    """
+    if table.startswith(rss.CUSTOM):
+        raise NotSettable(
+            f"not settable here: {at.host.name}/{at.device} has an RSS table that ethtool cannot write back, should "
+            "its driver reset that"
+        )
+    if table != "default" and table and rss.queues(table) > int(channels):
+        raise NotSettable(
+            f"not settable here: the RSS table of {at.host.name}/{at.device} ({table}) needs {rss.queues(table)} "
+            f"channels: `ethtool -X {at.device} default` gives it up"
+        )
+
+
 # Netdev queues come and go with channels, and with them their steering and the leaves of mq (net/core/dev.c:
 # netif_set_real_num_tx_queues); virtio spreads XPS anew (drivers/net/virtio_net.c: virtnet_set_affinity).
-_QUEUES = r"(queue/[^/]+/[rt]x-[0-9]+/.*|qdisc/[^/]+/.*|link/[^/]+/(qdisc|num_[rt]x_queues)|irq/[^/]+/.+)"
-_RINGS = "ring/[^/]+/{}|irq/[^/]+/.+"  # drivers ask for their interrupts anew with new rings
+_QUEUES = r"(queue/[^/]+/[rt]x-[0-9]+/.*|qdisc/[^/]+/.*|link/[^/]+/(qdisc|num_[rt]x_queues)|irq/[^/]+/.+|rss/[^/]+/.+)"
+# Drivers ask for their interrupts anew with new rings, and some set up the whole NIC.
+_RINGS = "ring/[^/]+/{}|(irq|rss)/[^/]+/.+"
 _RESET = "the driver resets its queues: packets on their way are lost, for some drivers the link goes down a moment"
 NIC_NUMBERS = (
     NicNumber("channels", "channel", "combined", "-L", _QUEUES, _RESET),

@@ -102,3 +102,34 @@ def test_what_a_driver_moves_with_its_queues_is_explained() -> None:
 def test_what_is_no_count_is_refused_before_any_host_is_asked(value: str) -> None:
     """From 1 up."""
     assert "no number from 1 up" in KNOBS["channels"].problem("channels", value)
+
+
+@pytest.mark.parametrize(
+    ("table", "value", "problem"),
+    [
+        ("weight 96 32", "1", "needs 2 channels"), ("equal 2 start 1", "2", "needs 3 channels"),
+        ("custom 1 0 1 0", "2", "ethtool cannot write back"),
+        ("weight 96 32", "2", ""), ("equal 1", "1", ""), ("default", "1", ""), ("", "1", ""),
+    ],
+)  # fmt: skip
+def test_channels_that_cost_a_chosen_rss_table_are_refused(table: str, value: str, problem: str) -> None:
+    """The kernel refuses fewer than the table needs; what a driver may reset must be one that can be written again."""
+    here = lab()
+    facts = {**FACTS, **({"rss/eth0/table": table} if table else {}), "channel/eth0/combined-most": "4"}
+    sheets = {host.name: FactSheet(host.name, facts if host.name in "ab" else {}) for host in here.hosts}
+    channels = KNOBS["channels"]
+
+    if problem:
+        with pytest.raises(NotSettable, match=problem):
+            channels.changes("channels", value, here, "guest", sheets)
+    else:
+        assert channels.changes("channels", value, here, "guest", sheets)[0].wanted == value
+
+
+def test_rss_that_a_driver_resets_with_its_queues_is_explained() -> None:
+    """With channels and with rings, and by no MTU."""
+    lost = Difference("a", "rss/eth0/table", "weight 96 32", "default")
+
+    assert KNOBS["channels"].explains("channels", lost)
+    assert KNOBS["tx-ring"].explains("tx-ring", lost)
+    assert not KNOBS["mtu"].explains("mtu", lost)

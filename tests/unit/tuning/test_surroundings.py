@@ -41,6 +41,11 @@ REPAIRS = {
     "ring": ("ring/eth0/tx", "512", "64", "ethtool -G eth0 tx 512"), "most": ("ring/eth0/tx-most", "9", "8", ""),
     "energy": ("cpu/policy0/energy_performance_preference", "power", "performance",
                "printf %s power | tee /sys/devices/system/cpu/cpufreq/policy0/energy_performance_preference"),
+    "RSS table": ("rss/eth0/table", "weight 96 32", "default", "ethtool -X eth0 weight 96 32"),
+    "RSS of all queues": ("rss/eth0/table", "default", "equal 1", "ethtool -X eth0 default"),
+    "RSS table without words": ("rss/eth0/table", "custom 1 0 0 1", "default", ""),
+    "RSS key": ("rss/eth0/hkey", "aa:bb", "cc:dd", "ethtool -X eth0 hkey aa:bb"),
+    "RSS that came": ("rss/eth0/table", None, "default", ""),
     "qdisc": ("qdisc/eth0/qdisc fq 0: root", "present", None, ""), "unknown": ("colour/eth0", "red", "blue", ""),
 }  # fmt: skip
 
