@@ -64,6 +64,16 @@ apart() {
 }
 lacks() { ! ip route show table all | sed 's/ expires [^ ]*//; s/ *$//' | grep -Fxq -- "$1"; }
 """
+# $1 ADDRESS%DEVICE: whether a neighbour answers ARP or a solicitation now. Of one that is gone `use` asks anew.
+NEIGHBOUR = """\
+neighbour() {
+  case $(ip neigh show to "${1%%%*}" dev "${1#*%}" 2>/dev/null) in *PERMANENT*|*NOARP*) return 0 ;; esac
+  ip neigh change "${1%%%*}" dev "${1#*%}" nud probe 2>/dev/null ||
+    ip neigh replace "${1%%%*}" dev "${1#*%}" use 2>/dev/null
+  sleep 1
+  case $(ip neigh show to "${1%%%*}" dev "${1#*%}" 2>/dev/null) in *REACHABLE*) ;; *) return 1 ;; esac
+}
+"""
 _HERE = "@files@\n"
 _FILES = """\
 if [ "${{1:-}}" = files ]; then # after a boot, which has undone all else
@@ -89,6 +99,7 @@ due() {
 }
 """
     + FUNCTIONS
+    + NEIGHBOUR
     + """\
 well() {
   for look in $looks; do
@@ -98,9 +109,13 @@ well() {
       up=; { read -r up <"/sys/class/net/$what/carrier"; } 2>/dev/null
       [ "$up" = 1 ] || { ill="$what has no carrier"; return 1; } ;;
     lacp:*)
-      partner=; { read -r partner <"/sys/class/net/$what/bonding/ad_partner_mac"; } 2>/dev/null
-      case $partner in ''|00:00:00:00:00:00) ill="$what has no LACP partner"; return 1 ;; esac ;;
+      partner=; { read -r partner <"/sys/class/net/$what/bonding_slave/ad_partner_oper_port_state"; } 2>/dev/null
+      up=; { read -r up <"/sys/class/net/$what/carrier"; } 2>/dev/null
+      case $partner in ''|*[!0-9]*) partner=0 ;; esac # "N/A" would end the shell
+      # in synchronization, collecting, distributing (IEEE 802.1AX, 6.4.2.3)
+      [ "$up" = 1 ] && [ "$((partner & 56))" = 56 ] || { ill="$what has no LACP partner"; return 1; } ;;
     ping:*) ping -n -c 1 -i 0.2 -w 1 "$what" >/dev/null 2>&1 || { ill="$what does not answer"; return 1; } ;;
+    neigh:*) neighbour "$what" || { ill="$what does not answer"; return 1; } ;;
     quorum)
       timeout 1 corosync-quorumtool -s 2>/dev/null | grep -q '^Quorate:[[:space:]]*Yes' ||
         { ill="corosync has no quorum"; return 1; } ;;
@@ -163,8 +178,8 @@ def script(lines: Iterable[str], about: str = "", looks: Iterable[str] = (), fil
 
     `files` are those of the lines whose settings outlive a boot: `sh restore files` runs them alone.
 
-    `looks` are watched every second ("carrier:eth0", "lacp:bond0", "ping:192.0.2.1", "listen:22", "quorum"): where
-    one is ill for PATIENCE_S the host does not wait for its deadline.
+    `looks` are watched every second ("carrier:eth0", "lacp:eth0" of a leg, "ping:192.0.2.1", "neigh:192.0.2.1%eth0",
+    "listen:22", "quorum"): where one is ill for PATIENCE_S the host does not wait for its deadline.
     """
     first, rest = _BEFORE.split("\n", 1)
     rest = rest.replace(_HERE, _FILES.format("\n".join(files)) if files else "")
@@ -266,6 +281,9 @@ def _dragged(original: FactSheet, may: Mapping[str, str]) -> list[str]:
         if key.startswith(("queue/", "napi/"))
         for command in (Command(("tee", device_path(key)), stdin=value),)
     ]
+    lines += [
+        line for key, value in may.items() if key.startswith("rss/") for line in _spread(original.host, key, value)
+    ]
     served = sorted((key for key in may if key.startswith("irq/")), key=lambda key: not key.endswith("/on"))
     lines += [
         _tried(command) for key in served for command in repairs((Difference(original.host, key, may[key], "-"),))
@@ -286,6 +304,14 @@ def _dragged(original: FactSheet, may: Mapping[str, str]) -> list[str]:
             for command in repairs((Difference(original.host, key, may[key], None),))
         ),
     ]
+
+
+def _spread(host: str, key: str, value: str) -> list[str]:
+    """A default table comes back with its channels; to write it would give up what somebody chose alike."""
+    _, device, what = key.split("/")
+    same = f"ethtool -x {shlex.quote(device)} | grep -Fqe {shlex.quote(value)} || " if what != "table" else ""
+    lost = Difference(host, key, value, None)
+    return [f"{same}{_tried(command)}" for command in repairs((lost,)) if value != "default"]
 
 
 def _through(route: str) -> tuple[bool, str]:

@@ -58,10 +58,12 @@ def apply(
     outlive = [each for each in changes if owner(each.key).kind in BY_ITSELF]
     files = restoring.undoing(outlive, baseline[host.name], lambda _: False)
     gateways = verifying.answering(planned)
-    if silent := sorted(set(planned.riding.gateways) - set(gateways)):
-        say(f"{host.name}: not watched: {', '.join(silent)} answers no ping: a way out that is lost is seen by a new "
-            "connection alone")  # fmt: skip
-    looks = verifying.looks(planned, gateways)
+    near = verifying.near(planned, silent := sorted(set(planned.riding.gateways) - set(gateways)))
+    if unseen := [each for each in silent if each not in near]:
+        say(f"{host.name}: not watched: {', '.join(unseen)} answers neither ping nor ARP: a way out that is lost is "
+            "seen by a new connection alone")  # fmt: skip
+    looks = verifying.looks(planned, gateways, near)
+    least_s = verifying.least_s(planned, looks, confirm_s)
     full, counted, speeds = (verifying.full_packets(planned, gateways), verifying.errors(planned),
                              verifying.speeds(planned))  # fmt: skip
     guarded = guard.arm(host, restoring.script(lines, record.header(applied), looks, files), confirm_s)
@@ -71,7 +73,6 @@ def apply(
     try:
         moved = _moved(planned, _written(planned, guarded))
         keeping.told_moved(host, applied.change_id, record.moved_text(moved))
-        least_s = min(verifying.WATCHED_S, confirm_s / 2) if planned.disturbs else 0.0
         problems = (
             verifying.from_here(planned, looks, least_s)
             or verifying.by_a_new_connection(again)

@@ -5,13 +5,17 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import TypeVar
 
 from bench.facts.roles import Stack
+from bench.facts.scope import device_of
 from bench.facts.sheet import Sheets
 from bench.hosts.command import Command, HostFault, Outcome
 from bench.hosts.host import Host
 from bench.labs.sharing import QUORATE, QUORUM, ping
+from results.errors import NotAble
+from tuning import restoring
 from tuning.applying.planning import Planned
 
 T = TypeVar("T")
@@ -38,7 +42,23 @@ for gateway; do
   ping -n -c 2 -i 0.2 -W 1 -M do -s "$((mtu - head))" "$gateway" >/dev/null 2>&1 && echo "$gateway"
 done
 true"""
-_PARTNER = "/sys/class/net/{}/bonding/ad_partner_mac"
+# Of a leg, and of a bond. A leg that lost its partner leaves the bond's own partner as it is while another leg has it.
+_PARTNER = "/sys/class/net/{}/bonding_slave/ad_partner_oper_port_state"
+_RATE = "/sys/class/net/{}/bonding/lacp_rate"
+_PAIRED = 56  # the partner is in synchronization, collects and distributes (IEEE 802.1AX, 6.4.2.3)
+# A partner at the slow rate that is heard no more is given up after 90 s (802.1AX, Long_Timeout_Time).
+SLOW_S = 95.0
+_SPARE_S = 20.0  # for the writes and the confirmation
+# A gateway that answers no ping, by its entry among the neighbours. Prints the entry's ADDRESS%DEVICE after each.
+_NEAR = f"""\
+{restoring.NEIGHBOUR}
+for gateway; do
+  on=$gateway
+  device=$(ip route get "${{gateway%%%*}}" 2>/dev/null | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')
+  case $gateway in *%*) ;; *) on=$gateway%$device ;; esac
+  case $(ip neigh show to "${{on%%%*}}" dev "${{on#*%}}" 2>/dev/null) in *PERMANENT*|*NOARP*) continue ;; esac
+  if neighbour "$on"; then echo "$gateway $on"; fi
+done"""
 
 
 def answering(planned: Planned) -> tuple[str, ...]:
@@ -48,17 +68,50 @@ def answering(planned: Planned) -> tuple[str, ...]:
     return tuple(each for each, answer in zip(gateways, answers, strict=True) if answer.ok)
 
 
-def looks(planned: Planned, gateways: Sequence[str]) -> tuple[str, ...]:
+def near(planned: Planned, silent: Sequence[str]) -> Mapping[str, str]:
+    """Of gateways that answer no ping those that answer ARP, or a neighbour solicitation, each as ADDRESS%DEVICE."""
+    if not silent:
+        return {}
+    told = planned.host.run(Command(("sh", "-c", _NEAR, "sh", *silent), deadline_s=60.0)).require().stdout
+    return {line.split()[0]: line.split()[1] for line in told.splitlines()}
+
+
+def looks(planned: Planned, gateways: Sequence[str], near: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
     """What the host itself watches until the change is confirmed: links, LACP, gateways, quorum; each is well now."""
     host, facts = planned.host, planned.baseline[planned.host.name].facts
     devices = [device.device for device in planned.lab.path]
-    bonds = [match[1] for key, kind in facts.items() if kind == "bond" and (match := _KIND.fullmatch(key))]
-    *partners, quorum = host.run_all((*(Command(("cat", _PARTNER.format(each))) for each in bonds), QUORUM))
+    legs = [leg for bond in _bonds(planned) for leg in sorted(_legs(planned, bond))]
+    *partners, quorum = host.run_all((*(Command(("cat", _PARTNER.format(each))) for each in legs), QUORUM))
     found = [f"carrier:{each}" for each in devices if facts.get(f"link/{each}/operstate") == "UP"]
-    found += [f"lacp:{each}" for each, told in zip(bonds, partners, strict=True) if told.stdout.strip().strip("0:")]
+    found += [f"lacp:{each}" for each, told in zip(legs, partners, strict=True) if _paired(told)]
     found += [f"ping:{each}" for each in gateways]
+    found += [f"neigh:{each}" for each in near.values()]
     found += [f"listen:{port}" for port in (planned.riding.ssh_port,) if port]
     return (*found, *(("quorum",) if QUORATE.search(quorum.stdout) else ()))
+
+
+def least_s(planned: Planned, watched: Sequence[str], confirm_s: int) -> float:
+    """Seconds that the host must have been well after the writes: what breaks slowly has that long to show.
+
+    Raises NotAble where the confirmation may not wait for what must be waited for.
+    """
+    if not planned.disturbs:
+        return 0.0
+    changed = {device_of(row.change.key) for row in planned.rows}
+    partners = {look.removeprefix("lacp:") for look in watched if look.startswith("lacp:")}
+    touched = [
+        bond for bond in _bonds(planned) if (legs := _legs(planned, bond)) & partners and changed & {bond, *legs}
+    ]
+    rates = planned.host.run_all(tuple(Command(("cat", _RATE.format(each))) for each in touched)) if touched else ()
+    if not any(rate.stdout.startswith("slow") for rate in rates):
+        return min(WATCHED_S, confirm_s / 2)
+    if confirm_s < SLOW_S + _SPARE_S:
+        raise NotAble(
+            f"on {planned.host.name}: nothing was changed: {', '.join(touched)} has LACP at its slow rate, by which a "
+            "partner that is heard no more is given up after 90 s, and that is waited for",
+            hint=f"--confirm-within {SLOW_S + _SPARE_S:.0f}",
+        )
+    return SLOW_S
 
 
 def from_here(planned: Planned, watched: Sequence[str], least_s: float = 0.0) -> tuple[str, ...]:
@@ -154,7 +207,7 @@ def _once(planned: Planned, watched: Sequence[str]) -> tuple[str, ...]:
 
 
 _ILL = {"lacp": "{} has no LACP partner", "ping": "the gateway {} no longer answers",
-        "quorum": "corosync has no quorum"}  # fmt: skip
+        "neigh": "the gateway {} no longer answers", "quorum": "corosync has no quorum"}  # fmt: skip
 
 
 def _question(look: str) -> Command | None:
@@ -165,6 +218,8 @@ def _question(look: str) -> Command | None:
             return Command(("cat", _PARTNER.format(name)))
         case "ping":
             return ping(name)
+        case "neigh":
+            return Command(("sh", "-c", f'{restoring.NEIGHBOUR}\nneighbour "$1"', "sh", name))
         case "quorum":
             return QUORUM
     return None
@@ -172,8 +227,22 @@ def _question(look: str) -> Command | None:
 
 def _well(look: str, answer: Outcome) -> bool:
     if look.startswith("lacp:"):
-        return bool(answer.stdout.strip().strip("0:"))
+        return _paired(answer)
     return bool(QUORATE.search(answer.stdout)) if look == "quorum" else answer.ok
+
+
+def _paired(answer: Outcome) -> bool:
+    told = answer.stdout.strip()  # "N/A" of a leg of another mode
+    return told.isdecimal() and int(told) & _PAIRED == _PAIRED
+
+
+def _bonds(planned: Planned) -> tuple[str, ...]:
+    facts = planned.baseline[planned.host.name].facts
+    return tuple(match[1] for key, kind in facts.items() if kind == "bond" and (match := _KIND.fullmatch(key)))
+
+
+def _legs(planned: Planned, bond: str) -> frozenset[str]:
+    return frozenset(name for name, link in planned.riding.stack.links.items() if link.master == bond)
 
 
 def links(before: Sheets, now: Sheets, host: str) -> tuple[str, ...]:

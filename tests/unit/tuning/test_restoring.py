@@ -1,7 +1,9 @@
 """The script that puts a host back, run through a real sh with tools that only write down what they were told."""
 
 import shutil
+import socket
 import stat
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +16,7 @@ from bench.facts.sheet import Difference, FactSheet
 from bench.facts.state import sysctl_path
 from bench.hosts.command import Command
 from bench.hosts.local import Local
+from tests.netns.standing_hosts import waited
 from tuning.applying import keeping
 from tuning.guard import FIRED
 from tuning.knobs.knob import Change
@@ -221,6 +224,106 @@ def test_a_look_that_stays_ill_is_not_waited_for(tmp_path: Path) -> None:
     assert len(ran.told("ip")) == 2
 
 
+class Watched:
+    """A guard that watches one thing, on a host whose sysfs and corosync are stand-ins."""
+
+    def __init__(self, folder: Path, look: str) -> None:
+        self._folder, self.guard = folder, folder / "root" / "id"
+        for each in (self.guard, folder / "tools", folder / "sys" / "eth0" / "bonding_slave"):
+            each.mkdir(parents=True)
+        text = script((), looks=(look,)).replace("/sys/class/net", str(folder / "sys"))
+        (self.guard / "restore").write_text(text.replace(f"patience={PATIENCE_S}", "patience=1"), encoding="utf-8")
+        self.leg(carrier="1", partner="61")
+        self.quorum("Quorate:          Yes")
+
+    def leg(self, *, carrier: str, partner: str) -> None:
+        """What the kernel tells of eth0."""
+        for name, value in (("carrier", carrier), ("bonding_slave/ad_partner_oper_port_state", partner)):
+            new = self._folder / "new"
+            new.write_text(f"{value}\n", encoding="utf-8")
+            new.rename(self._folder / "sys" / "eth0" / name)
+
+    def quorum(self, line: str) -> None:
+        """What corosync tells."""
+        new, tool = self._folder / "new", self._folder / "tools" / "corosync-quorumtool"
+        new.write_text(f'#!/bin/sh\n[ "$1" = -s ] && printf "Nodes: 3\\n%s\\n" "{line}"\n', encoding="utf-8")
+        new.chmod(0o755)
+        new.rename(tool)
+
+    def command(self, word: str) -> Command:
+        """The script with that word."""
+        return Command(("env", "-i", f"PATH={self._folder}/tools:/usr/bin:/bin", "sh", f"{self.guard}/restore", word))
+
+    def looks(self) -> tuple[int, str]:
+        """What `sh restore look` tells."""
+        outcome = Local().run(self.command("look"))
+        return outcome.returncode, outcome.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("carrier", "partner", "well"),
+    [
+        ("1", "61", True), ("1", "63", True),  # at the slow rate and at the fast one
+        ("1", "0", False),  # defaulted: its partner was heard no more
+        ("1", "53", False), ("1", "197", False), ("1", "13", False),  # out of synchronization, or not distributing
+        ("1", "N/A", False), ("1", "", False), ("0", "61", False),
+    ],
+)  # fmt: skip
+def test_a_leg_without_its_lacp_partner_is_ill(tmp_path: Path, carrier: str, partner: str, well: bool) -> None:
+    """By the partner's state bits: those of the bond stay as they are while another leg has a partner."""
+    host = Watched(tmp_path, "lacp:eth0")
+    host.leg(carrier=carrier, partner=partner)
+
+    assert host.looks() == ((0, "") if well else (1, "eth0 has no LACP partner"))
+
+
+def test_a_node_without_quorum_is_ill(tmp_path: Path) -> None:
+    """Also one whose corosync no longer answers."""
+    host = Watched(tmp_path, "quorum")
+    well = host.looks()
+    told = []
+    for line in ("Quorate:          No", "Cannot initialize QUORUM service", ""):
+        host.quorum(line)
+        told.append(host.looks())
+
+    assert well == (0, "")
+    assert told == [(1, "corosync has no quorum")] * 3
+
+
+def test_a_port_on_which_nothing_listens_any_more_is_ill(tmp_path: Path) -> None:
+    """As sshd's, which ended."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        host = Watched(tmp_path, f"listen:{port}")
+        well = host.looks()
+
+    assert well == (0, "")
+    assert host.looks() == (1, f"nothing listens on port {port}")
+
+
+@pytest.mark.parametrize(
+    ("look", "ill"), [("lacp:eth0", "eth0 has no LACP partner"), ("quorum", "corosync has no quorum")]
+)
+def test_what_is_lost_while_a_change_waits_is_not_waited_for(tmp_path: Path, look: str, ill: str) -> None:
+    """Well when it begins to watch, then ill for as long as its patience: long before its deadline."""
+    host = Watched(tmp_path, look)
+    now_s = int(float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0]))
+    (host.guard / "deadline").write_text(f"{now_s + 600}\n", encoding="utf-8")
+    with Local().start(host.command("wait")) as job:
+        waited((host.guard / "watcher").exists, 10)
+        time.sleep(1.5)  # it has looked once
+        before = (host.guard / "restored").exists()
+        host.leg(carrier="1", partner="0")
+        host.quorum("Quorate:          No")
+        waited((host.guard / "restored").exists, 20)
+        job.wait()
+
+    assert not before
+    assert f"early: {ill}" in (host.guard / "log").read_text(encoding="utf-8")
+
+
 def test_it_waits_for_its_deadline_and_for_the_one_that_was_renewed(tmp_path: Path) -> None:
     """Uptime counts; a deadline that moves while it waits is the one that holds."""
     Ran(tmp_path, _lines({"link/eth0/mtu": "1500"}), "wait")
@@ -338,6 +441,20 @@ def test_legs_of_a_bond_are_put_back_one_after_the_other(tmp_path: Path) -> None
 
     assert (ran.fake / "found").read_text(encoding="utf-8").splitlines() == ["eth1 alone", "eth0 alone"]
     assert "does not carry" not in (ran.guard / "log").read_text(encoding="utf-8")
+
+
+def test_rss_that_somebody_chose_is_written_again(tmp_path: Path) -> None:
+    """After the channels; the key and function where they are others, and a default never: its channels make it."""
+    facts = {
+        "channel/eth0/combined": "2", "rss/eth0/table": "weight 96 32", "rss/eth0/hkey": "aa:bb",
+        "rss/eth0/hfunc": "toeplitz", "rss/eth1/table": "default",
+    }  # fmt: skip
+    ran = Ran(tmp_path, undoing([Change("a", "channel/eth0/combined", "4")], FactSheet("a", facts), _everything))
+
+    assert [words for words in ran.told("ethtool") if words[0] != "-x"] == [
+        ["-L", "eth0", "combined", "2"], ["-X", "eth0", "weight", "96", "32"], ["-X", "eth0", "hkey", "aa:bb"],
+        ["-X", "eth0", "hfunc", "toeplitz"],
+    ]  # fmt: skip
 
 
 def test_a_bridge_that_follows_its_ports_is_not_written(tmp_path: Path) -> None:
