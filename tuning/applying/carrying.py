@@ -5,7 +5,7 @@ import functools
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
@@ -16,7 +16,8 @@ from bench.hosts.host import Host
 from bench.shield import carried_through
 from results.errors import NotAble, first_of
 from tuning import guard, restoring
-from tuning.applying import keeping, record, verifying
+from tuning.applying import keeping, legs, record, verifying
+from tuning.applying.legs import Leg
 from tuning.applying.planning import Planned
 from tuning.applying.record import Applied
 from tuning.guard import Guard, NotGuarded
@@ -66,15 +67,17 @@ def apply(
     least_s = verifying.least_s(planned, looks, confirm_s)
     full, counted, speeds = (verifying.full_packets(planned, gateways), verifying.errors(planned),
                              verifying.speeds(planned))  # fmt: skip
+    standing = legs.asked(host, verifying.legs_of(planned))
     guarded = guard.arm(host, restoring.script(lines, record.header(applied), looks, files), confirm_s)
     guarded = replace(guarded, undo_s=min(math.ceil(_LINE_S * len(lines)), confirm_s // 2))
     applied = replace(applied, change_id=guarded.guard_id, state="armed", left_s=confirm_s)
     _still_so(planned, guarded)
     try:
-        moved = _moved(planned, _written(planned, guarded))
+        moved = _moved(planned, _written(planned, guarded, standing))
         keeping.told_moved(host, applied.change_id, record.moved_text(moved))
         problems = (
             verifying.from_here(planned, looks, least_s)
+            or verifying.settled(lambda: verifying.legs_now(planned, standing), legs.patience_s(standing))
             or verifying.by_a_new_connection(again)
             or tuple(f"packets of the whole MTU no longer reach {each}"
                      for each in sorted(full - verifying.full_packets(planned, sorted(full))))
@@ -117,13 +120,13 @@ def _still_so(planned: Planned, guarded: Guard) -> None:
         )
 
 
-def _written(planned: Planned, guarded: Guard) -> Sheets:
+def _written(planned: Planned, guarded: Guard, before: Mapping[str, Leg]) -> Sheets:
     """The state after the writes, in which every change holds. Raises SettingRefused."""
     host, lab = planned.host.name, Through(planned.lab, {planned.host.name: guarded})
-    first, *legs = planned.waves
+    first, *later = planned.waves
     within = write(first, lab)
-    for wave in legs:  # the other legs of a bond: not before those that are through are up again
-        if down := verifying.settled(lambda: verifying.links(planned.baseline, planned.lab.read(), host)):
+    for wave in later:  # the other legs of a bond: not before those that are through carry again
+        if down := verifying.settled(lambda: _not_back(planned, before), legs.patience_s(before)):
             raise NotWell(f"on {host}: {'; '.join(down)}: its bond's other legs were not touched")
         within = write(wave, lab)
     for each in planned.changes:
@@ -136,6 +139,11 @@ def _written(planned: Planned, guarded: Guard) -> Sheets:
                 hint="the kernel or the driver clamps or couples it; choose a value that it takes",
             )
     return within
+
+
+def _not_back(planned: Planned, before: Mapping[str, Leg]) -> tuple[str, ...]:
+    lost = verifying.links(planned.baseline, planned.lab.read(), planned.host.name)
+    return (*lost, *verifying.legs_now(planned, before))
 
 
 def _moved(planned: Planned, now: Sheets) -> tuple[Difference, ...]:

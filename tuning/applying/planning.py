@@ -1,6 +1,5 @@
 """What a profile would change on one host, who rides on that, and what forbids it. Writes nothing."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from bench.labs.lab import Endpoint, Lab, PathDevice
 from bench.labs.topology import Topology
 from results.errors import NotAble
 from tuning import standings
+from tuning.applying import legs
 from tuning.bearing import disruption
 from tuning.knobs import presence
 from tuning.knobs.catalogue import entries_for
@@ -28,7 +28,6 @@ from tuning.profile import Profile
 ROLES: tuple[str, ...] = WORDS
 _FIREWALL = "pve-firewall"
 _NEVER = "it is never changed"
-_MASTER = re.compile(r"link/([^/]+)/master")
 _ORDER = {kind: place for place, kind in enumerate(KNOBS)}
 
 
@@ -63,19 +62,9 @@ class Planned:
 
     @property
     def waves(self) -> tuple[tuple[Change, ...], ...]:
-        """The changes in writing order, those that reset a NIC never on two legs of a bond at once."""
-        facts = self.baseline[self.host.name].facts
-        legs: dict[str, list[str]] = {}
-        for key, master in facts.items():
-            if (match := _MASTER.fullmatch(key)) and facts.get(f"link/{master}/kind") == "bond":
-                legs.setdefault(master, []).append(match[1])
-        turn = {leg: place for each in legs.values() for place, leg in enumerate(sorted(each))}
-        resets = {row.change for row in self.rows if row.disruption == "d3"}
-        of_turn: dict[int, list[Change]] = {0: []}
-        for change in self.changes:
-            place = turn.get(device_of(change.key), 0) if change in resets else 0
-            of_turn.setdefault(place, []).append(change)
-        return tuple(tuple(of_turn[place]) for place in sorted(of_turn))
+        """The changes in writing order on each device, those that reset a NIC never on two legs of a bond at once."""
+        resets = {row.change for row in self.rows if row.disruption >= "d3"}
+        return legs.waves(self.changes, resets, self.baseline[self.host.name].facts, self.riding.stack)
 
     @property
     def disturbs(self) -> bool:
@@ -134,6 +123,11 @@ def planned(
         rows += mine
         settings.append((word, value))
     refused += _fenced(host, rows, riding)
+    for bond, left in legs.at_once([row.change for row in rows], now[host.name].facts, riding.stack).items():
+        why = f"{bond} would reset {', '.join(left)} at the same moment"
+        refused.append(
+            ("mtu", f"{why}: one after the other with {' '.join(f'--device {leg}' for leg in left)} as well")
+        )
     return Planned(host, lab, now, riding, tuple(rows), tuple(settings), tuple(left_out), tuple(refused))
 
 

@@ -16,6 +16,8 @@ from bench.hosts.host import Host
 from bench.labs.sharing import QUORATE, QUORUM, ping
 from results.errors import NotAble
 from tuning import restoring
+from tuning.applying import legs
+from tuning.applying.legs import Leg
 from tuning.applying.planning import Planned
 
 T = TypeVar("T")
@@ -127,12 +129,22 @@ def from_here(planned: Planned, watched: Sequence[str], least_s: float = 0.0) ->
         time.sleep(_EVERY_S)
 
 
-def settled(left: Callable[[], Sequence[T]]) -> Sequence[T]:
-    """What is left once links have settled: asked again and again while there is any, for 10 s."""
-    until = time.monotonic() + _SETTLE_S
+def settled(left: Callable[[], Sequence[T]], within_s: float = _SETTLE_S) -> Sequence[T]:
+    """What is left once links have settled: asked again and again while there is any, for so long."""
+    until = time.monotonic() + within_s
     while (found := left()) and time.monotonic() < until:
         time.sleep(_EVERY_S)
     return found
+
+
+def legs_of(planned: Planned) -> tuple[str, ...]:
+    """The legs of bonds that the change may reset."""
+    return tuple(leg for each in legs.of(planned.baseline[planned.host.name].facts).values() for leg in each)
+
+
+def legs_now(planned: Planned, before: Mapping[str, Leg]) -> tuple[str, ...]:
+    """What of a bond's legs cannot be used as before the change."""
+    return legs.lacking(before, legs.asked(planned.host, tuple(before)))
 
 
 def by_a_new_connection(again: Callable[[], AbstractContextManager[Host]]) -> tuple[str, ...]:

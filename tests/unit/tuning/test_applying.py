@@ -8,15 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.facts.riding import Riding
 from bench.facts.roles import Link, Stack
 from bench.facts.sheet import Difference, FactSheet
 from results.errors import NotAble, WrongInput
-from tests.unit.bench import fakes
-from tests.unit.bench.fakes import FakeHost
 from tuning.applying import record, verifying
 from tuning.applying.drift import drifted
-from tuning.applying.planning import Planned, Row
 from tuning.applying.record import Applied, State, listed
 from tuning.applying.returning import chosen, odd
 from tuning.knobs.knob import Change
@@ -195,19 +191,3 @@ def test_the_later_of_two_changes_is_what_is_wanted() -> None:
     found = drifted([earlier, one, two], FactSheet("pve1", {RMEM: LARGE, governor: "schedutil"}), ("tuned",))
 
     assert [(each.key, each.cause) for each in found] == [(governor, "tuned writes it there")]
-
-
-def test_what_resets_a_nic_is_never_written_on_two_legs_of_a_bond_at_once() -> None:
-    """A ring of each leg is a wave of its own; an MTU, whose order along the path counts, is not; nor another's NIC."""
-    facts = {"link/bond0/kind": "bond", "link/eth0/master": "bond0", "link/eth1/master": "bond0",
-             "link/eth2/master": "vmbr0", "link/vmbr0/kind": "bridge"}  # fmt: skip
-    rows = [Row(word, Change("pve1", key, "1"), "0", costs, ()) for word, key, costs in (
-        ("rx-ring", "ring/eth0/rx", "d3"), ("rx-ring", "ring/eth1/rx", "d3"), ("rx-ring", "ring/eth2/rx", "d3"),
-        ("mtu", "link/eth1/mtu", "d4"), ("net.ipv4.tcp_rmem", RMEM, "d1"),
-    )]  # fmt: skip
-    host, sheets = FakeHost("pve1"), {"pve1": FactSheet("pve1", facts)}
-    plan = Planned(host, fakes.lab(a=host), sheets, Riding(Stack(()), (), ()), tuple(rows), (), (), ())
-
-    assert [[change.key for change in wave] for wave in plan.waves] == [
-        ["link/eth1/mtu", "ring/eth0/rx", "ring/eth2/rx", RMEM], ["ring/eth1/rx"],
-    ]  # fmt: skip
