@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench.facts import pve_firewall, riding, vm_nics
-from bench.facts.roles import GUEST_KINDS
-from bench.facts.scope import device_of
 from bench.hosts.host import Host
 from bench.hosts.opened import opened
 from nettune import asked, changes
@@ -18,7 +16,6 @@ from tuning.applying.ifupdown import File, Place
 from tuning.applying.others import Other, Texts
 from tuning.applying.planning import Planned
 from tuning.applying.record import Applied
-from tuning.exports import interfaces
 from tuning.knobs.entry import DISRUPTIONS, Disruption
 from tuning.knobs.knob import Change
 from tuning.knobs.table import BY_ITSELF, owner
@@ -76,9 +73,8 @@ def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, o
             lasting.able(host)
         plan = _planned(host, profile, wish)
         file = ifupdown.asked(host) if wish.persist else None
-        if wish.persist and (late := _late(plan, file)):
-            raise NotAble(f"on {host.name}: {late} belongs to a guest, and is not there when a boot sets what is kept",
-                          hint="--runtime-only; what starts the guest can set it")  # fmt: skip
+        if wish.persist:
+            changes.keepable(host, plan.riding.stack, [row.change.key for row in plan.rows], file)
         texts = others.asked(plan.host, [device.device for device in plan.lab.path])
         places = ifupdown.placed(plan.settings, plan.changes, file, texts) if file else ()
         if file and places:
@@ -112,14 +108,6 @@ def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, o
             error.add_note(f"change {made.change_id} was applied; whether it stays: nettune history {word}")
             raise
         return {**told, "change": made.change_id, "state": state}
-
-
-def _late(plan: Planned, file: File | None) -> str:
-    """A device that would be changed and that only its guest's start makes; "" for none."""
-    links = plan.riding.stack.links
-    there = interfaces.brought_up(file.text) if file else frozenset()
-    named = {device_of(row.change.key) for row in plan.rows} & links.keys() - there
-    return next((name for name in sorted(named) if links[name].kind in GUEST_KINDS and links[name].master), "")
 
 
 def _held(screen: Screen, host: Host, word: str, made: Applied) -> str:

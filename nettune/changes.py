@@ -2,20 +2,37 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from bench.facts import hardware, riding, vm_nics
+from bench.facts.riding import Riding
+from bench.facts.roles import GUEST_KINDS, Stack
+from bench.facts.scope import device_of
 from bench.hosts.host import Host
 from bench.hosts.opened import opened
 from bench.labs.lab import Lab
 from nettune.say import Screen
-from results.errors import WrongInput
-from tuning.applying import drift, keeping, lasting, others, planning, returning
+from results.errors import NotAble, WrongInput
+from tuning.applying import drift, ifupdown, keeping, lasting, others, planning, returning
+from tuning.applying.ifupdown import File
 from tuning.applying.record import Applied
+from tuning.exports import interfaces
 from tuning.knobs import presence
+
+
+def keepable(host: Host, stack: Stack, keys: Iterable[str], file: File | None) -> None:
+    """Raise NotAble for a device that only its guest's start makes: a boot that sets what is kept would wait for it."""
+    there = interfaces.brought_up(file.text) if file else frozenset()
+    named = {device_of(key) for key in keys} & stack.links.keys() - there
+    late = [name for name in sorted(named) if stack.links[name].kind in GUEST_KINDS and stack.links[name].master]
+    if late:
+        raise NotAble(f"on {host.name}: {late[0]} belongs to a guest, and is not there when a boot sets what is kept",
+                      hint="--runtime-only; what starts the guest can set it")  # fmt: skip
 
 
 def kept(screen: Screen, host: Host, word: str, made: Applied, probation_s: int, expected: str = "") -> None:
     """A confirmed change stays over boots; `expected`: see lasting.keep. Raises NotAble."""
+    keepable(host, riding.asked(host).stack, [each.key for each in made.changes], ifupdown.asked(host))
     edit = lasting.keep(host, made, probation_s, expected)
     for place in edit.places:
         screen.line(f"written: {place.words}")
@@ -28,8 +45,15 @@ def kept(screen: Screen, host: Host, word: str, made: Applied, probation_s: int,
 def _lab(host: Host, devices: Iterable[str], changes: Sequence[Applied]) -> Lab:
     """The host with those of the devices that it still has, and the VMs that changes are of."""
     there = [each for each in dict.fromkeys(devices) if host.run(hardware.is_device(each)).ok]
-    vms = vm_nics.of_keys([key for each in changes for key in each.known])
-    return planning.lab_of(host, there, riding.asked(host), vms)
+    return lab_of(host, there, changes, riding.asked(host))
+
+
+def lab_of(host: Host, devices: Sequence[str], changes: Sequence[Applied], ridden: Riding) -> Lab:
+    """The host as knobs see it, with these devices and all that the changes moved."""
+    keys = [key for each in changes for key in each.known]
+    lab = planning.lab_of(host, devices, ridden, vm_nics.of_keys(keys))
+    # Also where irqbalance runs by now: what it has moved is told, and not called gone.
+    return replace(lab, interrupts=frozenset({host.name})) if any(each.startswith("irq/") for each in keys) else lab
 
 
 def confirmed(screen: Screen, word: str, *, persist: bool = False) -> None:
@@ -40,6 +64,9 @@ def confirmed(screen: Screen, word: str, *, persist: bool = False) -> None:
         armed = [each for each in keeping.changes(host) if each.state == "armed"]
         if not armed:
             raise WrongInput(f"on {host.name}: no change waits for a confirmation", hint=f"nettune history {word}")
+        if persist:
+            keys = [each.key for each in armed[-1].changes]
+            keepable(host, riding.asked(host).stack, keys, ifupdown.asked(host))
         keeping.confirm(host, armed[-1].change_id)
         screen.line(f"{host.name}: change {armed[-1].change_id} ({armed[-1].profile}) is confirmed")
         if persist:

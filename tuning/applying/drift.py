@@ -85,7 +85,8 @@ def _cause(applied: Applied, change: Change, actual: str | None, owners: Collect
         return f"the host was booted since, and the setting is not kept over a boot{said}"
     if actual is None:
         return f"it is gone: has {device} been made anew?" if device else "it is gone: is its module still loaded?"
-    if of := {each.owner for each in entries_for(key.rpartition("/")[2])} & set(owners):
+    named = [key.rpartition("/")[2], *(word for word, _, _ in words)]
+    if of := {each.owner for name in named for each in entries_for(name)} & set(owners):
         return f"{', '.join(sorted(of))} writes it there"
     if setting := setting or next((each for each in told if each.when != "at boot"), None):
         return f"{setting.where} sets it ({setting.text})" + (": ifreload?" if "ifreload" in setting.when else "")

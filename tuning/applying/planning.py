@@ -98,7 +98,7 @@ def planned(
     now = lab.read()
     _there(host, now[host.name].facts, vms)
     there = standings.of_host(host.name, now[host.name].facts, tuple(devices))
-    owners = _owners(host, now[host.name].facts)
+    owners = presence.owners(host)
     rows: list[Row] = []
     settings: list[tuple[str, str]] = []
     left_out: list[tuple[str, str]] = []
@@ -177,11 +177,6 @@ def _there(host: Host, facts: Mapping[str, str], vms: Sequence[str]) -> None:
             )
 
 
-def _owners(host: Host, facts: Mapping[str, str]) -> tuple[str, ...]:
-    """Programs there that write knobs themselves; the firewall of Proxmox VE does while it is on."""
-    return tuple(each for each in presence.owners(host) if each != _FIREWALL or facts.get("host.fw/enable", "1") == "1")
-
-
 def _fenced(host: Host, rows: Sequence[Row], riding: Riding) -> list[tuple[str, str]]:
     """Why no device that carries corosync may be touched, whatever is allowed: the watchdog is faster than a guard."""
     carrying = [row for row in rows if any(role.role == "corosync" for role in row.rides)]
@@ -218,7 +213,8 @@ def _forbidden(
     if any(each.policy == "X" for each in entries):
         return _NEVER
     if owned := [each.owner for each in entries if each.owner in owners]:
-        return f"{owned[0]} writes it there: leave it to that"
+        none = f", and no option of {pve_firewall.HOST_FW} is for it" if owned[0] == _FIREWALL else ""
+        return f"{owned[0]} writes it there{none}: leave it to that"
     if kinds & BY_ITSELF and not keep:
         return "the VM's configuration keeps it over every boot: --persist says that this is meant"
     costs = disruption(word)

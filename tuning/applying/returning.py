@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
+from bench.facts import irqs
 from bench.facts.sheet import FactSheet, Sheets
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host
@@ -87,6 +88,7 @@ def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -
     if not applied.changes:  # nothing of it is left; it need not stand any longer
         keeping.rolled_back(host, applied.change_id)
         return ""
+    applied, said = _but_balanced(host, applied)
     if applied.state == "armed":
         guard.put_back(host, applied.change_id)
         verifying.settled(lambda: odd(applied, lab.read()[host.name]))
@@ -106,7 +108,17 @@ def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -
     before = replace(was, facts={key: value for key, value in was.facts.items() if key in known})
     undo(Intent(1, changes, {host.name: before}, seen), _Part(lab, host, known))
     keeping.rolled_back(host, applied.change_id)
-    return left
+    return "\n".join(filter(None, (left, said)))
+
+
+def _but_balanced(host: Host, applied: Applied) -> tuple[Applied, str]:
+    """The change without interrupts where irqbalance moves them by now: they are nobody's to put back; and in words."""
+    theirs = [key for key in applied.known if key.startswith("irq/")]
+    if not theirs or not host.run(irqs.BALANCER).ok:
+        return applied, ""
+    left = tuple(each for each in applied.changes if not each.key.startswith("irq/"))
+    moved = {key: values for key, values in applied.known.items() if key not in theirs}
+    return replace(applied, changes=left, moved=moved), "irqbalance runs: interrupts are left to it"
 
 
 def _after_a_boot(applied: Applied) -> Applied:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bench.facts import coalescing, state
+from bench.facts import coalescing, pve_firewall, state
 from bench.hosts.command import Command, HostFault, Outcome
 from bench.hosts.host import Host
 from results.errors import NotAble, WrongInput
@@ -22,6 +22,15 @@ State = Literal["writable", "read-only", "the machine's", "absent", "not asked"]
 _DEVICE = re.compile(r"[^\s/]{1,15}")  # dev_valid_name, net/core/dev.c
 _WHOLE_MACHINE = "/proc/sys/net/core/netdev_max_backlog"  # absent in every namespace but the machine's own
 _OWNERS = {name: f"/usr/sbin/{name}" for name in ("pve-firewall", "tuned", "irqbalance")}
+# $1: where the host's files lie. Of those that run or are on: a program that is installed alone writes nothing.
+_ACTIVE = """\
+running=$(cat "$1"/proc/[0-9]*/comm 2>/dev/null | grep -x -e irqbalance -e tuned | sort -u)
+case $running in *irqbalance*) echo irqbalance ;; esac
+profile=; { read -r profile <"$1/etc/tuned/active_profile"; } 2>/dev/null
+case $running in *tuned*) [ -z "$profile" ] || echo tuned ;; esac
+echo == cluster.fw; cat "$1/etc/pve/firewall/cluster.fw" 2>/dev/null
+true
+"""
 _CMDLINE = Command(("cat", "/proc/cmdline"))
 _QDISCS = Command(("tc", "qdisc", "show"))  # of all devices: of one alone tc leaves its name out
 _PRESENT = "Current hardware settings:"  # of `ethtool -g` and `-l`, behind what the driver takes at most
@@ -60,10 +69,12 @@ def survey(host: Host, entries: Sequence[Entry], device: str = "") -> Survey:
     return parse(host.name, entries, device, dict(zip(asked, host.run_all(asked), strict=True)))
 
 
-def owners(host: Host) -> tuple[str, ...]:
-    """Programs on a machine that write knobs themselves. Raises HostFault."""
-    modes = host.run(_modes(tuple(_OWNERS.values()))).stdout
-    return tuple(name for name, path in _OWNERS.items() if path in modes.split())
+def owners(host: Host, root: str = "") -> tuple[str, ...]:
+    """Programs on a machine that write knobs themselves, now: they run, with a profile, or are on. Raises HostFault."""
+    told = host.run(Command(("sh", "-c", _ACTIVE, "sh", root))).require().stdout
+    names, _, firewall = told.partition("== cluster.fw\n")
+    on = [*names.split(), *(["pve-firewall"] if pve_firewall.options(firewall).get("enable", "0") != "0" else [])]
+    return tuple(name for name in _OWNERS if name in on)
 
 
 def counted(seen: Survey) -> str:

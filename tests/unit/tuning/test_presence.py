@@ -135,6 +135,27 @@ def test_a_namespace_is_told_from_the_machine() -> None:
     assert counted(inside) == "1 read-only, 1 the machine's, 2 absent; a network namespace; pve-firewall is installed"
 
 
+def test_a_program_that_is_installed_alone_writes_nothing(tmp_path: Path) -> None:
+    """Each where it runs, tuned with a profile; the firewall of Proxmox VE where its cluster's is on."""
+    host, root = Local(), str(tmp_path)
+    for path, text in (("usr/sbin/tuned", ""), ("usr/sbin/irqbalance", ""), ("usr/sbin/pve-firewall", ""),
+                       ("etc/tuned/active_profile", "virtual-host\n"), ("proc/1/comm", "systemd\n"),
+                       ("etc/pve/firewall/cluster.fw", "[OPTIONS]\nenable: 0\n")):  # fmt: skip
+        tmp_path.joinpath(path).parent.mkdir(parents=True, exist_ok=True)
+        tmp_path.joinpath(path).write_text(text, encoding="utf-8")
+    installed = presence.owners(host, root)
+    for number, name in ((7, "irqbalance"), (8, "tuned")):
+        tmp_path.joinpath("proc", str(number)).mkdir()
+        tmp_path.joinpath("proc", str(number), "comm").write_text(f"{name}\n", encoding="utf-8")
+    running = presence.owners(host, root)
+    tmp_path.joinpath("etc/tuned/active_profile").write_text("\n", encoding="utf-8")
+    tmp_path.joinpath("etc/pve/firewall/cluster.fw").write_text("[options]\nenable: 1\n", encoding="utf-8")
+
+    assert installed == ()
+    assert set(running) == {"irqbalance", "tuned"}
+    assert set(presence.owners(host, root)) == {"irqbalance", "pve-firewall"}
+
+
 def test_an_owner_is_named_and_told_whether_it_is_there() -> None:
     """pve-firewall writes bridge-nf-call-iptables on each of its runs."""
     asked = entry("net.bridge.bridge-nf-call-iptables")
