@@ -25,7 +25,11 @@ def apply(
     ] = 120,
     hold: Annotated[bool, typer.Option("--hold", help="Leave confirming to `nettune confirm`.")] = False,
     allow: Annotated[
-        list[str] | None, typer.Option(help="A role that may ride on a changed device: ssh, guests, …", metavar="ROLE")
+        list[str] | None,
+        typer.Option(
+            help="May ride on a changed device: ssh, default-route, corosync, storage, migration, guests.",
+            metavar="ROLE",
+        ),
     ] = None,
     disruption: Annotated[str, typer.Option(help="The greatest that is allowed, d0 to d5.", metavar="CLASS")] = "d2",
     unfit: Annotated[bool, typer.Option("--unfit", help="Though the profile is not for such a host.")] = False,
@@ -56,7 +60,7 @@ def apply(
             raise WrongInput(f"--allow {role!r} is no role", hint=", ".join(ROLES))
     screen, loaded = Screen(quiet=as_json), shelf.found(profile, places().profiles)
     wish = applying.Wish(tuple(device or ()), confirm_within, hold, frozenset(allow or ()), class_of(disruption), unfit,
-                         dry_run, persist, probation, tuple(dict.fromkeys(map(str, vm or ()))),
+                         dry_run, persist, probation, tuple(dict.fromkeys(map(str, vm or ()))), profile,
                          cluster_well)  # fmt: skip
     done: list[dict[str, object]] = []
     try:

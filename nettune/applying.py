@@ -1,10 +1,12 @@
 """Profiles put on machines that stand, one after the other: guarded, verified, confirmed. What it prints too."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench.facts import pve_firewall, riding, vm_nics
+from bench.facts.scope import device_of
 from bench.hosts.host import Host
 from bench.hosts.opened import opened
 from nettune import asked, changes
@@ -14,7 +16,7 @@ from tuning import fits, guard
 from tuning.applying import carrying, clusters, ifupdown, keeping, lasting, others, planning, returning
 from tuning.applying.ifupdown import File, Place
 from tuning.applying.others import Other, Texts
-from tuning.applying.planning import Planned
+from tuning.applying.planning import Planned, Row
 from tuning.applying.record import Applied
 from tuning.knobs.entry import DISRUPTIONS, Disruption
 from tuning.knobs.knob import Change
@@ -36,6 +38,7 @@ class Wish:
     persist: bool = False
     probation_s: int = lasting.PROBATION_S
     vms: tuple[str, ...] = ()
+    profile: str = ""  # as it was named
     cluster_well: bool = False  # asked for of one host too: whoever rolls out host after host calls us for each
 
 
@@ -86,7 +89,10 @@ def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, o
             screen.line(f"also set: {each.setting}: {each.where}: {each.text}: {others.wins(each, kept=wish.persist)}")
         told: dict[str, object] = {"host": host.name, "changes": _rows(plan, where), "left_out": dict(plan.left_out),
                                    "refused": dict(plan.refused),
-                                   "also_set": [_also(each, wish) for each in beside]}  # fmt: skip
+                                   "also_set": [_also(each, wish) for each in beside],
+                                   "command": _command(word, wish, plan)}  # fmt: skip
+        if told["command"] and (plan.refused or wish.dry_run):
+            screen.line(f"to apply it: {told['command']}", "bold")
         if wish.dry_run or not (plan.rows or plan.refused):
             if wish.persist and not wish.dry_run and (since := _kept(screen, host, word, plan, profile, wish, file)):
                 return {**told, "change": since.change_id, "state": "on probation"}
@@ -108,6 +114,23 @@ def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, o
             error.add_note(f"change {made.change_id} was applied; whether it stays: nettune history {word}")
             raise
         return {**told, "change": made.change_id, "state": state}
+
+
+def _command(word: str, wish: Wish, plan: Planned) -> str:
+    """What to type to have all of it on that host; "" where nothing would change, or where nothing allows it."""
+    if not plan.rows or (plan.refused and not plan.options):
+        return ""
+    said = [("--device", each) for each in wish.devices] + [("--vm", each) for each in wish.vms]
+    said += [("--allow", each) for each in planning.ROLES if each in wish.allow]
+    said += [("--disruption", wish.most)] if wish.most != Wish().most else []
+    said += [(name, "") for name, asked_for in (("--persist", wish.persist), ("--hold", wish.hold),
+             ("--unfit", wish.unfit), ("--cluster-well", wish.cluster_well)) if asked_for]  # fmt: skip
+    said += [("--confirm-within", str(wish.confirm_s))] if wish.confirm_s != Wish().confirm_s else []
+    said += [("--probation", str(wish.probation_s))] if wish.probation_s != Wish().probation_s else []
+    anew = {name for name, _ in plan.options} & {"--disruption"}
+    options = (*(each for each in said if each[0] not in anew), *plan.options)
+    words = [part for option in options for part in option if part]
+    return shlex.join(("nettune", "apply", wish.profile, "--host", word, *words))
 
 
 def _held(screen: Screen, host: Host, word: str, made: Applied) -> str:
@@ -182,7 +205,7 @@ def _also(other: Other, wish: Wish) -> dict[str, object]:
 def _shown(screen: Screen, profile: Profile, plan: Planned, where: Mapping[str, str]) -> None:
     shown, before = [], ""
     for row in plan.rows:
-        ridden = ", ".join(dict.fromkeys(role.role for role in row.rides)) or "-"
+        ridden = ", ".join((*dict.fromkeys(role.role for role in row.rides), *_above(plan, row))) or "-"
         word = row.setting if row.setting != before else ""
         kept_in = (where[row.change.key],) if where else ()
         shown.append((word, row.change.key, row.now or "absent", row.change.wanted, row.disruption or "?", ridden,
@@ -204,10 +227,15 @@ def _shown(screen: Screen, profile: Profile, plan: Planned, where: Mapping[str, 
         screen.line(f"refused: {word}: {why}", "red")
 
 
+def _above(plan: Planned, row: Row) -> tuple[str, ...]:
+    """Bonds, bridges and VLANs whose traffic passes the row's device."""
+    return tuple(sorted(plan.riding.stack.above(device_of(row.change.key))))
+
+
 def _rows(plan: Planned, where: Mapping[str, str]) -> list[dict[str, object]]:
     return [
         {"setting": row.setting, "fact": row.change.key, "now": row.now or None, "wanted": row.change.wanted,
-         "disruption": row.disruption, "rides": [role.why for role in row.rides],
+         "disruption": row.disruption, "rides": [role.why for role in row.rides], "above": list(_above(plan, row)),
          **({"kept_by": where[row.change.key]} if where else {})}
         for row in plan.rows
     ]  # fmt: skip

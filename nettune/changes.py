@@ -13,7 +13,7 @@ from bench.hosts.opened import opened
 from bench.labs.lab import Lab
 from nettune.say import Screen
 from results.errors import NotAble, WrongInput
-from tuning.applying import drift, ifupdown, keeping, lasting, others, planning, returning
+from tuning.applying import clusters, drift, ifupdown, keeping, lasting, others, planning, returning
 from tuning.applying.ifupdown import File
 from tuning.applying.record import Applied
 from tuning.exports import interfaces
@@ -79,6 +79,8 @@ def taken_back(screen: Screen, word: str, change_id: str, *, anyway: bool) -> No
         riding.able(host)
         found = returning.chosen(host.name, keeping.changes(host), change_id)
         left = returning.take_back(host, _lab(host, found.devices, [found]), found, anyway=anyway)
+        if found.state == "armed":
+            clusters.release(host)
         screen.line(
             f"{host.name}: change {found.change_id} ({found.profile}) is taken back; all that it moved is as it was"
         )

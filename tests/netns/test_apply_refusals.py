@@ -1,6 +1,8 @@
 """What `nettune apply` refuses, and what it says: bad profiles, unsafe hosts, changed keys."""
 
+import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,6 +152,21 @@ def test_who_else_sets_it_is_told_beside_the_plan(untouched: Machines, tmp_path:
     assert done.returncode == 0, done.stderr
     assert f"/etc/sysctl.d/50-x.conf:2: {RMEM} = 1 2 3: it wins after a boot" in said
     assert "/etc/network/interfaces:2: mtu 1500: it wins after a boot, and after `ifreload -a` it wins" in said
+
+
+def test_a_dry_run_ends_with_the_command_that_allows_all_of_it(untouched: Machines, tmp_path: Path) -> None:
+    """Every word that is missing is named at once; what it says to type is refused no more."""
+    mine = profile(tmp_path, mtu="1400", **{RMEM: HELD})
+    first = desk(untouched, "apply", mine, "--host", A, "--device", "mgmt0", "--dry-run")
+    (line,) = re.findall(r"^to apply it: nettune (.*)$", first.stdout, re.MULTILINE)
+    second = desk(untouched, *shlex.split(line), "--dry-run", "--json")
+    (told,) = json.loads(second.stdout)
+
+    assert first.returncode == 0, first.stderr
+    assert "--disruption d4 allows it" in first.stdout
+    assert line == f"apply {mine} --host {A} --device mgmt0 --allow ssh --disruption d4"
+    assert (told["refused"], told["command"]) == ({}, f"nettune {line}")
+    assert {each["fact"] for each in told["changes"]} == {"link/mgmt0/mtu", f"sysctl/{RMEM}"}
 
 
 def test_a_setting_that_cuts_the_way_is_put_back_by_the_host_alone(machines: Machines, tmp_path: Path) -> None:

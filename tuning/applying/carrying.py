@@ -16,7 +16,7 @@ from bench.hosts.host import Host
 from bench.shield import carried_through
 from results.errors import NotAble, first_of
 from tuning import guard, restoring
-from tuning.applying import keeping, legs, record, verifying
+from tuning.applying import clusters, keeping, legs, record, verifying
 from tuning.applying.legs import Leg
 from tuning.applying.planning import Planned
 from tuning.applying.record import Applied
@@ -68,10 +68,9 @@ def apply(
     full, counted, speeds = (verifying.full_packets(planned, gateways), verifying.errors(planned),
                              verifying.speeds(planned))  # fmt: skip
     standing = legs.asked(host, verifying.legs_of(planned))
-    guarded = guard.arm(host, restoring.script(lines, record.header(applied), looks, files), confirm_s)
+    guarded = _armed(planned, restoring.script(lines, record.header(applied), looks, files), confirm_s)
     guarded = replace(guarded, undo_s=min(math.ceil(_LINE_S * len(lines)), confirm_s // 2))
     applied = replace(applied, change_id=guarded.guard_id, state="armed", left_s=confirm_s)
-    _still_so(planned, guarded)
     try:
         moved = _moved(planned, _written(planned, guarded, standing))
         keeping.told_moved(host, applied.change_id, record.moved_text(moved))
@@ -94,6 +93,18 @@ def apply(
         carried_through(functools.partial(_back, planned, applied, confirm_s, error))
         raise
     return replace(applied, moved={each.key: (each.before, each.after) for each in moved})
+
+
+def _armed(planned: Planned, script: str, confirm_s: int) -> Guard:
+    """The guard, on a node that was claimed for it. Raises NotAble, NotGuarded; nothing is claimed or armed then."""
+    clusters.claim(planned.host, confirm_s)
+    try:
+        guarded = guard.arm(planned.host, script, confirm_s)
+        _still_so(planned, guarded)
+    except BaseException:
+        carried_through(functools.partial(clusters.release, planned.host))
+        raise
+    return guarded
 
 
 def _still_so(planned: Planned, guarded: Guard) -> None:
@@ -181,6 +192,7 @@ def _back(planned: Planned, applied: Applied, confirm_s: int, error: BaseExcepti
     host = planned.host
     try:
         guard.put_back(host, applied.change_id)
+        clusters.release(host)
         left = verifying.settled(lambda: _differing(planned, planned.lab.read()))
     except HostFault as lost:
         error.add_note(f"{lost}; {host.name} puts itself back within {confirm_s} s of the first write")

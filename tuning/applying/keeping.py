@@ -6,6 +6,7 @@ that want it at the same moment one gets it, with or without the lock.
 
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host
+from tuning.applying import clusters
 from tuning.applying.record import HEADER, Applied, listed
 from tuning.guard import BUSY, FIRED, ROOT, SLOW_S, NotGuarded, busy
 
@@ -68,6 +69,7 @@ def told_moved(host: Host, change_id: str, text: str, *, verified: bool = False)
 def confirm(host: Host, change_id: str) -> None:
     """It stays: the timer is gone. Raises NotGuarded where the host has put itself back, or was confirmed before."""
     _required(host, change_id, host.run(_told(CONFIRM, change_id)))
+    clusters.release(host)
 
 
 def rolled_back(host: Host, change_id: str) -> None:

@@ -44,7 +44,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The change of one host; `left_out` and `refused` are (setting, why)."""
+    """The change of one host; `left_out` and `refused` are (setting, why).
+
+    `options`: those of `nettune apply` that would allow all that is refused; none where nothing allows it.
+    """
 
     host: Host
     lab: Lab
@@ -54,6 +57,7 @@ class Planned:
     settings: tuple[tuple[str, str], ...]  # those that change something, (setting, value)
     left_out: tuple[tuple[str, str], ...]
     refused: tuple[tuple[str, str], ...]
+    options: tuple[tuple[str, str], ...] = ()
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -102,14 +106,14 @@ def planned(
     rows: list[Row] = []
     settings: list[tuple[str, str]] = []
     left_out: list[tuple[str, str]] = []
-    refused: list[tuple[str, str]] = []
+    bars: list[tuple[str, _Bar]] = []
     for each in standings.standings(profile, there):
         word, value = each.setting.setting, each.setting.value
         if each.word != "changes":
             left_out.append((word, standings.said(each)))
             continue
         if cuts_off(word):
-            refused.append((word, _NEVER))
+            bars.append((word, _Bar(_NEVER)))
             continue
         try:
             mine = _rows(lab, word, value, now)
@@ -117,18 +121,36 @@ def planned(
             left_out.append((word, str(error)))
             continue
         twice = [each.change.key for each in mine if each.change.key in {row.change.key for row in rows}]
-        why = f"another setting of the profile sets {twice[0]} too" if twice else ""
-        if why := why or _forbidden(word, mine, owners, allow, most, keep=keep):
-            refused.append((word, why))
+        bar = _Bar(f"another setting of the profile sets {twice[0]} too") if twice else None
+        bar = bar or _forbidden(word, mine, owners, allow, most, keep=keep)
+        bars += [(word, bar)] if bar.why else []
         rows += mine
         settings.append((word, value))
-    refused += _fenced(host, rows, riding)
+    bars += [(word, _Bar(why)) for word, why in _fenced(host, rows, riding)]
     for bond, left in legs.at_once([row.change for row in rows], now[host.name].facts, riding.stack).items():
-        why = f"{bond} would reset {', '.join(left)} at the same moment"
-        refused.append(
-            ("mtu", f"{why}: one after the other with {' '.join(f'--device {leg}' for leg in left)} as well")
-        )
-    return Planned(host, lab, now, riding, tuple(rows), tuple(settings), tuple(left_out), tuple(refused))
+        options = tuple(("--device", leg) for leg in left)
+        said = " ".join(" ".join(each) for each in options)
+        why = f"{bond} would reset {', '.join(left)} at the same moment: one after the other with {said} as well"
+        bars.append(("mtu", _Bar(why, options)))
+    refused = tuple((word, bar.why) for word, bar in bars)
+    return Planned(host, lab, now, riding, tuple(rows), tuple(settings), tuple(left_out), refused, _options(bars))
+
+
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """Why a setting is refused, "" where it is not; `options` allow it, none where nothing does."""
+
+    why: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+
+
+def _options(bars: Sequence[tuple[str, _Bar]]) -> tuple[tuple[str, str], ...]:
+    """All that would allow all of it, each once, of disruptions the greatest; none where nothing would."""
+    if not all(bar.options for _, bar in bars):
+        return ()
+    found = dict.fromkeys(sorted({each for _, bar in bars for each in bar.options}))
+    most = max((value for name, value in found if name == "--disruption"), default="")
+    return tuple(each for each in found if each[0] != "--disruption" or each[1] == most)
 
 
 def lab_of(host: Host, devices: Collection[str], riding: Riding, vms: Sequence[str] = ()) -> Lab:
@@ -202,23 +224,28 @@ def _fenced(host: Host, rows: Sequence[Row], riding: Riding) -> list[tuple[str, 
 
 def _forbidden(
     word: str, rows: Sequence[Row], owners: Collection[str], allow: Collection[str], most: str, *, keep: bool
-) -> str:
-    """Why it must not be set; "" where it may."""
+) -> _Bar:
+    """Why it must not be set: what nothing allows, or all that must be allowed."""
     entries = entries_for(word)
     kinds = {owner(row.change.key).kind for row in rows}
-    if HostFirewall.kind in kinds:
-        if not keep:
-            return f"{_FIREWALL} writes it there every ten seconds: --persist puts it into {pve_firewall.HOST_FW}"
-        owners = [each for each in owners if each != _FIREWALL]
-    if any(each.policy == "X" for each in entries):
-        return _NEVER
-    if owned := [each.owner for each in entries if each.owner in owners]:
+    of_firewall = HostFirewall.kind in kinds
+    theirs = [each for each in owners if each != _FIREWALL or not of_firewall]
+    if owned := [each.owner for each in entries if each.owner in theirs]:
         none = f", and no option of {pve_firewall.HOST_FW} is for it" if owned[0] == _FIREWALL else ""
-        return f"{owned[0]} writes it there{none}: leave it to that"
-    if kinds & BY_ITSELF and not keep:
-        return "the VM's configuration keeps it over every boot: --persist says that this is meant"
+        return _Bar(f"{owned[0]} writes it there{none}: leave it to that")
+    if any(each.policy == "X" for each in entries):
+        return _Bar(_NEVER)
+    found: list[tuple[str, tuple[str, str]]] = []
+    if of_firewall and not keep:
+        why = f"{_FIREWALL} writes it there every ten seconds: --persist puts it into {pve_firewall.HOST_FW}"
+        found.append((why, ("--persist", "")))
+    elif kinds & BY_ITSELF and not keep:
+        why = "the VM's configuration keeps it over every boot: --persist says that this is meant"
+        found.append((why, ("--persist", "")))
     costs = disruption(word)
     if costs > most:
-        return f"its disruption is {costs}: --disruption {costs} allows it"
-    ridden = [role for row in rows for role in row.rides if role.role not in allow]
-    return f"{ridden[0].why}: --allow {ridden[0].role} says that this is known" if ridden else ""
+        found.append((f"its disruption is {costs}: --disruption {costs} allows it", ("--disruption", costs)))
+    ridden = {role.role: role.why for row in reversed(rows) for role in reversed(row.rides) if role.role not in allow}
+    for role, why in sorted(ridden.items(), key=lambda each: ROLES.index(each[0])):
+        found.append((f"{why}: --allow {role} says that this is known", ("--allow", role)))
+    return _Bar("; ".join(why for why, _ in found), tuple(option for _, option in found))
