@@ -51,15 +51,10 @@ def apply(
     """
     from nettune import applying
     from nettune.tune_words import disruption as class_of
-    from results.errors import WrongInput
     from tuning import shelf
-    from tuning.applying.planning import ROLES
 
-    for role in allow or ():
-        if role not in ROLES:
-            raise WrongInput(f"--allow {role!r} is no role", hint=", ".join(ROLES))
     screen, loaded = Screen(quiet=as_json), shelf.found(profile, places().profiles)
-    wish = applying.Wish(tuple(device or ()), confirm_within, hold, frozenset(allow or ()), class_of(disruption), unfit,
+    wish = applying.Wish(tuple(device or ()), confirm_within, hold, _roles(allow), class_of(disruption), unfit,
                          dry_run, persist, probation, tuple(dict.fromkeys(map(str, vm or ()))), profile,
                          cluster_well)  # fmt: skip
     done: list[dict[str, object]] = []
@@ -68,6 +63,17 @@ def apply(
     finally:  # what was done is told also where a later host failed
         if as_json and done:
             screen.document(done)
+
+
+def _roles(allow: list[str] | None) -> frozenset[str]:
+    """The words of --allow. Raises WrongInput for one that is no role."""
+    from results.errors import WrongInput
+    from tuning.applying.planning import ROLES
+
+    for role in allow or ():
+        if role not in ROLES:
+            raise WrongInput(f"--allow {role!r} is no role", hint=", ".join(ROLES))
+    return frozenset(allow or ())
 
 
 def confirm(
@@ -86,11 +92,17 @@ def rollback(
     *,
     to: Annotated[str, typer.Option(help="The change; the last that stands when not given.", metavar="CHANGE")] = "",
     anyway: Annotated[bool, typer.Option("--anyway", help="Though somebody set other values since.")] = False,
+    allow: Annotated[
+        list[str] | None, typer.Option(help="A role that may ride on a device whose NIC it resets.", metavar="ROLE")
+    ] = None,
 ) -> None:
-    """Take a change back: everything that it moved is as it was before, or it says what is not."""
+    """Take a change back: everything that it moved is as it was before, or it says what is not.
+
+    The host does it by a script of its own, to the end, also where the connection is lost.
+    """
     from nettune import changes
 
-    changes.taken_back(Screen(), host, to, anyway=anyway)
+    changes.taken_back(Screen(), host, to, _roles(allow), anyway=anyway)
 
 
 def verify(

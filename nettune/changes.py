@@ -1,7 +1,7 @@
 """Changes of machines that stand, afterwards: confirmed, kept, taken back, verified, told. What it prints too."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from bench.facts import hardware, riding, vm_nics
@@ -42,10 +42,10 @@ def kept(screen: Screen, host: Host, word: str, made: Applied, probation_s: int,
     )
 
 
-def _lab(host: Host, devices: Iterable[str], changes: Sequence[Applied]) -> Lab:
+def _lab(host: Host, devices: Iterable[str], changes: Sequence[Applied], told: Riding | None = None) -> Lab:
     """The host with those of the devices that it still has, and the VMs that changes are of."""
     there = [each for each in dict.fromkeys(devices) if host.run(hardware.is_device(each)).ok]
-    return lab_of(host, there, changes, riding.asked(host))
+    return lab_of(host, there, changes, told or riding.asked(host))
 
 
 def lab_of(host: Host, devices: Sequence[str], changes: Sequence[Applied], ridden: Riding) -> Lab:
@@ -73,12 +73,14 @@ def confirmed(screen: Screen, word: str, *, persist: bool = False) -> None:
             kept(screen, host, word, armed[-1], lasting.PROBATION_S)
 
 
-def taken_back(screen: Screen, word: str, change_id: str, *, anyway: bool) -> None:
+def taken_back(screen: Screen, word: str, change_id: str, allow: Collection[str], *, anyway: bool) -> None:
     """A change is undone, the last that stands where none is named."""
     with opened(word) as host:
         riding.able(host)
         found = returning.chosen(host.name, keeping.changes(host), change_id)
-        left = returning.take_back(host, _lab(host, found.devices, [found]), found, anyway=anyway)
+        told = riding.asked(host)
+        lab = _lab(host, found.devices, [found], told)
+        left = returning.take_back(host, lab, found, told, allow=allow, anyway=anyway)
         if found.state == "armed":
             clusters.release(host)
         screen.line(

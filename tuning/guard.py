@@ -87,9 +87,10 @@ rm -f "$1/$2/deadline"
 [ ! -d /run/systemd/system ] || systemctl stop "nettune-guard-$2.timer" 2>/dev/null
 rm -rf "$1/$2"
 """
-# A line for each folder: id, state, seconds until its deadline, whether it is of a trial or of a change that is to stay
-# (tuning/applying), whose folder is its record. After a boot nothing of what was changed is left. Under the lock: a
-# guard that is being armed is no dead run's. One that has no deadline yet was never armed: nothing was written then.
+# A line for each folder: id, state, seconds until its deadline, whether it is of a trial, of a rollback, or of a change
+# that is to stay (tuning/applying), whose folder is its record. After a boot nothing of what was changed is left. Under
+# the lock: a guard that is being armed is no dead run's. One that has no deadline yet was never armed: nothing was
+# written then.
 LEFT = """\
 [ -e "$1/lock" ] || exit 0
 exec 9<"$1/lock"; flock -w 30 9 || exit 75
@@ -99,6 +100,7 @@ for folder in "$1"/*/; do
   folder=${folder%/}
   [ -e "$folder/restore" ] || [ -e "$folder/boot" ] || continue
   of=trial
+  ! grep -qs '^# nettune rollback: ' "$folder/restore" || of=rollback
   if grep -qs '^# nettune applied: ' "$folder/restore"; then
     of=change
     [ ! -e "$folder/confirmed" ] && [ ! -e "$folder/rolled-back" ] && [ ! -e "$folder/restored" ] || continue
@@ -180,9 +182,9 @@ class Original:
         return _behind(self.host, "", commands, 0)
 
 
-def arm(host: Host, script: str, seconds: float) -> Guard:
+def arm(host: Host, script: str, seconds: float, guard_id: str = "") -> Guard:
     """A guard that runs `script` on the host in so many seconds. Raises NotGuarded; nothing is left there then."""
-    guard_id = secrets.token_hex(6)
+    guard_id = guard_id or secrets.token_hex(6)
     size = str(len(script.encode()))
     words = ("sh", "-c", ARM, "sh", ROOT, guard_id, str(math.ceil(seconds)), size)
     outcome = host.run(Command(words, stdin=script, deadline_s=SLOW_S))
@@ -235,7 +237,8 @@ def settled(host: Host) -> tuple[str, ...]:
         failed = [each for each in log.splitlines() if each.startswith("exit ") and not each.startswith("exit 0:")]
         how = _HOW.get(state, "it was put back now")
         more = f" ({len(failed)} lines had nothing to do or failed)" if failed else ""
-        said.append(f"on {host.name}: a run ended without undoing its changes (guard {guard_id}): {how}{more}")
+        what = "a rollback lost its way to the host" if of == "rollback" else "a run ended without undoing its changes"
+        said.append(f"on {host.name}: {what} (guard {guard_id}): {how}{more}")
     return tuple(said)
 
 
@@ -261,6 +264,15 @@ def put_back(host: Host, guard_id: str) -> str:
     """The host runs its own script now, to its end, whatever becomes of us; its log. Raises HostFault."""
     words = ("sh", "-c", PUT_BACK, "sh", ROOT, guard_id)
     return host.run(Command(words, deadline_s=2 * SLOW_S)).require(f"its folder is {ROOT}/{guard_id}").stdout
+
+
+def finished(host: Host, guard_id: str) -> None:
+    """What such a guard was to do is done, where there is one, and it is gone. Raises HostFault."""
+    there = host.run(Command(("ls", f"{ROOT}/{guard_id}"))).stdout.split()
+    if {"deadline", "restoring", "restored"} & set(there):  # else it never came to be armed
+        put_back(host, guard_id)
+    if there:
+        Guard(host, guard_id).disarm()
 
 
 def _told(script: str, *words: str) -> Command:

@@ -74,6 +74,7 @@ neighbour() {
   case $(ip neigh show to "${1%%%*}" dev "${1#*%}" 2>/dev/null) in *REACHABLE*) ;; *) return 1 ;; esac
 }
 """
+ROLLBACK = "# nettune rollback: "  # the second line of a script that takes a confirmed change back: its id follows
 _HERE = "@files@\n"
 _FILES = """\
 if [ "${{1:-}}" = files ]; then # after a boot, which has undone all else
@@ -167,23 +168,29 @@ read -r now rest </proc/uptime
 echo "ended at uptime $now" >>"$log"
 # What is kept over boots (tuning/applying/lasting.sh) would set it again: that takes the lock itself.
 exec 9>&-
-[ ! -e "$folder/keep/sequence" ] || /bin/sh "${root%/*}/boot" unkeep "${folder##*/}" >>"$log" 2>&1
+[ ! -e "$root/$of/keep/sequence" ] || /bin/sh "${root%/*}/boot" unkeep "$of" >>"$log" 2>&1
+[ "$of" = "${folder##*/}" ] || { mv "$root/$of/confirmed" "$root/$of/rolled-back" && sync "$root/$of"; } 2>>"$log"
 : >"$folder/restored"
 sync
 """
 
 
-def script(lines: Iterable[str], about: str = "", looks: Iterable[str] = (), files: Sequence[str] = ()) -> str:
+def script(
+    lines: Iterable[str], about: str = "", looks: Iterable[str] = (), files: Sequence[str] = (), of: str = ""
+) -> str:
     """The whole file, from `undoing`'s lines; `about` is a comment on its second line.
 
     `files` are those of the lines whose settings outlive a boot: `sh restore files` runs them alone.
 
     `looks` are watched every second ("carrier:eth0", "lacp:eth0" of a leg, "ping:192.0.2.1", "neigh:192.0.2.1%eth0",
-    "listen:22", "quorum"): where one is ill for PATIENCE_S the host does not wait for its deadline.
+    "listen:22", "quorum"): where one is ill for PATIENCE_S the host does not wait for its deadline. `of`: the id of the
+    confirmed change that the lines take back, whose folder is another than the script's; it is rolled back once they
+    have run.
     """
     first, rest = _BEFORE.split("\n", 1)
     rest = rest.replace(_HERE, _FILES.format("\n".join(files)) if files else "")
     watched = f"looks={shlex.quote(' '.join(looks))} patience={PATIENCE_S}\n"
+    watched += f"of={shlex.quote(of)}\n" if of else "of=${0%/*} of=${of##*/}\n"
     return "".join(
         (first, "\n", f"{about}\n" if about else "", watched, rest, *(f"{line}\n" for line in lines), _AFTER)
     )

@@ -3,11 +3,12 @@
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.facts.sheet import differences
+from bench.facts.sheet import Sheets, differences
 from bench.hosts.command import Command
 from bench.hosts.local import Local
 from tests.netns.nettune_command import start
@@ -17,12 +18,13 @@ from tests.netns.test_apply import untouched as untouched  # noqa: PLC0414 - a f
 from tests.netns.test_apply_refusals import sh
 
 
-def _at(machines: Machines, step: str, line: str, *words: str) -> tuple[int, str]:
-    """nettune, and a line of shell on this machine right before its STEP, or its end there: code, output."""
+def _at(machines: Machines, step: str, line: str, *words: str, gives_up_s: float = 0.0) -> tuple[int, str]:
+    """nettune, and a line of shell on this machine right before its STEP, or its end there or later: code, output."""
     script = machines.folder / "meanwhile"
     script.write_text(f"{line}\n", encoding="utf-8")
     how = ("-m", "tests.netns.cut_short", step, "kill" if line == "kill" else "cut" if line else "count", *words)
-    argv = (*prefix(machines), f"NETTUNE_TEST_CUT=sh {script}", sys.executable, *how)
+    gives_up = (f"NETTUNE_TEST_GIVES_UP_S={gives_up_s}",) if gives_up_s else ()
+    argv = (*prefix(machines), f"NETTUNE_TEST_CUT=sh {script}", *gives_up, sys.executable, *how)
     done = Local().run(Command(argv, deadline_s=120.0))
     return done.returncode, done.stdout + done.stderr
 
@@ -189,3 +191,47 @@ def test_a_change_is_whole_wherever_its_end_is_cut_short(
     assert (applied.returncode, code) == (0, -9), applied.stderr
     assert changes(untouched, A)[-1]["state"] in {"put itself back", "rolled back"}
     assert differences(before, untouched.facts()) == ()
+
+
+def test_a_rollback_whose_way_is_lost_comes_to_its_end_on_the_host(untouched: Machines, tmp_path: Path) -> None:
+    """Cut off in mid-undo and its nettune dead: addresses and routes that the change had dragged along are back too."""
+    before = untouched.facts()
+    words = ("--host", A, "--device", "eth0", "--disruption", "d4")
+    applied = desk(untouched, "apply", profile(tmp_path, **{RMEM: HELD, "tso": "off", "mtu": "1200"}), *words)
+    code, said = _at(untouched, "g2", "(sleep 0.1; ip link set port-a down) >/dev/null 2>&1 &", "rollback", A,
+                     gives_up_s=5.0)  # fmt: skip
+    took = waited(lambda: not differences(_but_the_port(untouched, before), _but_the_port(untouched)), 40)
+    untouched.desk.run(Command(("ip", "link", "set", "port-a", "up"))).require()
+    waited(lambda: desk(untouched, "history", A).returncode == 0, 30)
+    (left,) = changes(untouched, A)
+    again = desk(untouched, "apply", profile(tmp_path, **{RMEM: HELD}), *words)
+    desk(untouched, "rollback", A)
+
+    assert applied.returncode == 0, applied.stderr
+    assert code == -9, said
+    assert took < 40
+    assert left["state"] == "rolled back"
+    assert "a rollback lost its way to the host" in " ".join(again.stdout.split())
+
+
+def _but_the_port(machines: Machines, sheets: Sheets | None = None) -> Sheets:
+    """The state without what the cut itself moves: the carrier of the device that SSH comes by."""
+    return {
+        name: replace(sheet, facts={key: value for key, value in sheet.facts.items() if "mgmt0" not in key})
+        for name, sheet in (sheets or machines.facts()).items()
+    }
+
+
+def test_a_rollback_asks_who_rides_on_a_device_that_it_starts_anew(untouched: Machines, tmp_path: Path) -> None:
+    """As apply did; who said it then may not know it now."""
+    words = ("--host", A, "--device", "mgmt0", "--allow", "ssh", "--disruption", "d4")
+    applied = desk(untouched, "apply", profile(tmp_path, mtu="1400"), *words)
+    refused = desk(untouched, "rollback", A)
+    held = mtu(untouched.a, "mgmt0")
+    back = desk(untouched, "rollback", A, "--allow", "ssh")
+
+    assert applied.returncode == 0, applied.stderr
+    assert (refused.returncode, held) == (3, 1400)
+    assert "--allow ssh" in refused.stderr
+    assert back.returncode == 0, back.stderr
+    assert mtu(untouched.a, "mgmt0") == 1500

@@ -32,6 +32,10 @@ ROLLED_BACK = """\
 exec 9>>"$1/lock"; flock -w 30 9 || exit 75
 [ ! -e "$1/$2/confirmed" ] || mv "$1/$2/confirmed" "$1/$2/rolled-back" && sync "$1/$2"
 """
+_STANDS_STILL = """\
+exec 9>>"$1/lock"; flock -w 30 9 || exit 75
+[ ! -e "$1/$2/rolled-back" ] || mv "$1/$2/rolled-back" "$1/$2/confirmed" && sync "$1/$2"
+"""
 # Three lines for each change: id, state, seconds left, when it was armed by the host's clock; the line about it; what
 # it moved (empty where it is not told).
 LIST = """\
@@ -75,6 +79,11 @@ def confirm(host: Host, change_id: str) -> None:
 def rolled_back(host: Host, change_id: str) -> None:
     """Note that a confirmed change was taken back."""
     host.run(_told(ROLLED_BACK, change_id)).require(f"its folder is {ROOT}/{change_id}")
+
+
+def stands_still(host: Host, change_id: str) -> None:
+    """Note that not all of a change is taken back, though the host's script for it has run."""
+    host.run(_told(_STANDS_STILL, change_id)).require(f"its folder is {ROOT}/{change_id}")
 
 
 def _told(script: str, *words: str, stdin: str = "") -> Command:

@@ -126,7 +126,7 @@ def planned(
         bars += [(word, bar)] if bar.why else []
         rows += mine
         settings.append((word, value))
-    bars += [(word, _Bar(why)) for word, why in _fenced(host, rows, riding)]
+    bars += [(word, _Bar(why)) for word, why in fenced(host, rows, riding)]
     for bond, left in legs.at_once([row.change for row in rows], now[host.name].facts, riding.stack).items():
         options = tuple(("--device", leg) for leg in left)
         said = " ".join(" ".join(each) for each in options)
@@ -199,7 +199,7 @@ def _there(host: Host, facts: Mapping[str, str], vms: Sequence[str]) -> None:
             )
 
 
-def _fenced(host: Host, rows: Sequence[Row], riding: Riding) -> list[tuple[str, str]]:
+def fenced(host: Host, rows: Sequence[Row], riding: Riding) -> list[tuple[str, str]]:
     """Why no device that carries corosync may be touched, whatever is allowed: the watchdog is faster than a guard."""
     carrying = [row for row in rows if any(role.role == "corosync" for role in row.rides)]
     # What acts on the whole host, as a filter of reverse paths or forwarding does, acts on every ring.

@@ -5,20 +5,28 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from bench.facts import irqs
-from bench.facts.sheet import FactSheet, Sheets
+from bench.facts.riding import Riding
+from bench.facts.scope import device_of
+from bench.facts.sheet import Difference, FactSheet, Sheets, differences
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host
 from bench.labs.lab import Lab
 from bench.labs.restarting import Wanted
 from results.errors import NotAble, WrongInput
-from tuning import guard
-from tuning.applying import keeping, lasting, record, verifying
+from tuning import guard, restoring
+from tuning.applying import keeping, lasting, planning, record, verifying
+from tuning.applying.planning import Row
 from tuning.applying.record import Applied
+from tuning.bearing import disruption
 from tuning.guard import Original
 from tuning.journal import Intent
-from tuning.knobs.table import BY_ITSELF, owner
-from tuning.undoing import undo
+from tuning.knobs.knob import Change
+from tuning.knobs.table import BY_ITSELF, knob_for, owner
+from tuning.undoing import RestoreFailed, undo
 
+_BACK = "-back"  # after a change's id: the folder of the script that takes it back
+_ALONE_S = 10  # after which the host takes it back though nobody tells it to
+_RESETS = "d3"  # from here on a NIC may be started anew
 _HANDLE = re.compile(r"\b[89a-f][0-9a-f]{3}:")
 
 
@@ -75,11 +83,15 @@ def odd(applied: Applied, now: FactSheet) -> tuple[str, ...]:
     return tuple(found)
 
 
-def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -> str:
+def take_back(
+    host: Host, lab: Lab, applied: Applied, riding: Riding, *, allow: Collection[str] = (), anyway: bool = False
+) -> str:
     """The host has what it had before, compared fact by fact; what was left of its files, in words.
 
-    Raises SomebodyElses where it would overwrite what others set since (unless `anyway`), RestoreFailed where
-    something cannot be put back, WrongInput for what was taken back before.
+    A confirmed change is taken back by a script on the host, which comes to its end whatever becomes of us.
+    Raises SomebodyElses where it would overwrite what others set since (unless `anyway`), NotAble where taking it back
+    would start a NIC anew that a role rides on which is not in `allow`, RestoreFailed where something cannot be put
+    back, WrongInput for what was taken back before.
     """
     if applied.state == "rolled back":
         raise WrongInput(f"on {host.name}: change {applied.change_id} was taken back before")
@@ -88,6 +100,7 @@ def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -
     if not applied.changes:  # nothing of it is left; it need not stand any longer
         keeping.rolled_back(host, applied.change_id)
         return ""
+    guard.finished(host, f"{applied.change_id}{_BACK}")  # a rollback that was cut off
     applied, said = _but_balanced(host, applied)
     if applied.state == "armed":
         guard.put_back(host, applied.change_id)
@@ -98,7 +111,6 @@ def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -
             f"on {host.name}: somebody else changed this since: {'; '.join(others)}",
             hint="--anyway puts back what was there before the change",
         )
-    left = lasting.unkeep(host, applied.change_id) if applied.kept else ""
     changes = tuple(each for each in applied.changes if each.key in applied.known)
     own = {each.key for each in changes}
     known = {key for key, (_, after) in applied.known.items()
@@ -106,8 +118,19 @@ def take_back(host: Host, lab: Lab, applied: Applied, *, anyway: bool = False) -
     seen = {(host.name, key): value for key in known if (value := now.facts.get(key)) is not None}
     was = record.before(applied)
     before = replace(was, facts={key: value for key, value in was.facts.items() if key in known})
-    undo(Intent(1, changes, {host.name: before}, seen), _Part(lab, host, known))
+    intent = Intent(1, changes, {host.name: before}, seen)
+    left = ""
+    if applied.state != "armed":
+        _refused(host, lab, riding, applied, intent, now, allow)
+        left = _carried_out(host, applied, intent, now)
+    try:
+        undo(intent, _Part(lab, host, known))
+    except RestoreFailed:
+        keeping.stands_still(host, applied.change_id)
+        guard.finished(host, f"{applied.change_id}{_BACK}")
+        raise
     keeping.rolled_back(host, applied.change_id)
+    guard.finished(host, f"{applied.change_id}{_BACK}")
     return "\n".join(filter(None, (left, said)))
 
 
@@ -119,6 +142,59 @@ def _but_balanced(host: Host, applied: Applied) -> tuple[Applied, str]:
     left = tuple(each for each in applied.changes if not each.key.startswith("irq/"))
     moved = {key: values for key, values in applied.known.items() if key not in theirs}
     return replace(applied, changes=left, moved=moved), "irqbalance runs: interrupts are left to it"
+
+
+def _refused(
+    host: Host, lab: Lab, riding: Riding, applied: Applied, intent: Intent, now: FactSheet, allow: Collection[str]
+) -> None:
+    """Raise NotAble where taking it back may cut off what rides on its devices, or the node from its cluster."""
+    rows = []
+    for each in intent.changes:
+        was, actual, costs = intent.original(each), now.facts.get(each.key), _costs(applied, each)
+        if was is None or _same(each.key, was, actual) or costs < _RESETS:
+            continue
+        rides = tuple(role for role in lab.roles[host.name] if role.device == device_of(each.key))
+        rows.append(Row(each.key, replace(each, wanted=was), actual or "", costs, rides))
+    said = [f"{key}: {why}" for key, why in planning.fenced(host, rows, riding)]
+    said += [
+        f"{row.setting}: that costs {row.disruption}, and {role.why}: --allow {role.role} says that this is known"
+        for row in rows
+        for role in row.rides
+        if role.role not in allow
+    ]
+    if said:
+        raise NotAble(f"on {host.name}: nothing was taken back: {'; '.join(dict.fromkeys(said))}")
+
+
+def _costs(applied: Applied, change: Change) -> str:
+    """The most that a setting costs which may have made this change: its undo does the same to the path."""
+    moved = Difference(change.host, change.key, None, None)
+    words = [word for word, _ in applied.settings if (knob := knob_for(word)) and knob.explains(word, moved)]
+    return max((disruption(word) for word in words), default="d4")
+
+
+def _carried_out(host: Host, applied: Applied, intent: Intent, now: FactSheet) -> str:
+    """The host's own script has run: armed first, so that the host runs it alone where we are lost; see take_back."""
+    before = intent.originals[host.name]
+    there = replace(now, facts={key: value for (_, key), value in intent.seen.items()})
+    if not differences(intent.originals, {host.name: there}):  # by a rollback that was cut off
+        return lasting.unkeep(host, applied.change_id) if applied.kept else ""
+    ours = [each for each in intent.changes if not _same(each.key, intent.original(each), now.facts.get(each.key))]
+    outlive = [each for each in ours if owner(each.key).kind in BY_ITSELF]
+    surplus = [key for key, (was, _) in applied.known.items()
+               if was is None and (host.name, key) in intent.seen and " proto kernel" not in key]  # fmt: skip
+    lines = restoring.undoing(ours, before, lambda _: True, surplus)
+    files = restoring.undoing(outlive, before, lambda _: False)
+    about = f"{restoring.ROLLBACK}{applied.change_id}"
+    script = restoring.script(lines, about, files=files, of=applied.change_id)
+    armed = guard.arm(host, script, _ALONE_S, f"{applied.change_id}{_BACK}")
+    try:
+        left = lasting.unkeep(host, applied.change_id) if applied.kept else ""
+        guard.put_back(host, armed.guard_id)
+    except BaseException as error:
+        error.add_note(f"{host.name} takes change {applied.change_id} back by itself, to the end: nettune history")
+        raise
+    return left
 
 
 def _after_a_boot(applied: Applied) -> Applied:

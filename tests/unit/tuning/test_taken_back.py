@@ -77,13 +77,13 @@ def test_what_irqbalance_has_moved_is_laid_at_irqbalance() -> None:
 def test_a_change_is_taken_back_although_irqbalance_has_moved_an_interrupt() -> None:
     """Nothing of the interrupt is written, and that is said; where it does not run, somebody else's value stops it."""
     host, alone = Machine("pve1"), Machine("pve1", balancer=False)
-    said = returning.take_back(host, changes.lab_of(host, ("eth0",), [held()], RIDING), held())
+    said = returning.take_back(host, changes.lab_of(host, ("eth0",), [held()], RIDING), held(), RIDING)
     written = [word for command in host.asked for word in command.argv if '>"${name%/*}/smp_affinity_list"' in word]
 
     assert said == "irqbalance runs: interrupts are left to it"
     assert written == []
     with pytest.raises(SomebodyElses, match="virtio1-input"):
-        returning.take_back(alone, changes.lab_of(alone, ("eth0",), [held()], RIDING), held())
+        returning.take_back(alone, changes.lab_of(alone, ("eth0",), [held()], RIDING), held(), RIDING)
 
 
 def test_a_device_that_only_its_guests_start_makes_is_never_kept() -> None:
