@@ -1,5 +1,6 @@
 """A Debian of the test's own with the tools that read our exports (ifupdown2, tuned, udev), entered in a namespace."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,12 @@ def made(folder: Path, packages: Sequence[str] = PACKAGES) -> Path:
     )
     Local().run(command).require()
     return root
+
+
+def copied(root: Path, to: Path) -> Path:
+    """Another such tree; what lies in its /dev is no file to copy, and is mounted over."""
+    devices = str(root / "dev")
+    return shutil.copytree(root, to, symlinks=True, ignore=lambda at, names: names if at == devices else [])
 
 
 def entered(host: Namespace, root: Path) -> None:

@@ -1,5 +1,7 @@
 """Proxmox VE, by a double of its API in a process of its own."""
 
+import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +22,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def node_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tree with ifupdown2, for the nodes that stand behind the double."""
+    """A tree with ifupdown2, for the nodes that stand behind the double: built by one of the test processes."""
     sshd.skip_where_it_cannot_run()
-    return exported_root.made(tmp_path_factory.mktemp("node"), net_node.PACKAGES)
+    mine, shared = tmp_path_factory.mktemp("node"), tmp_path_factory.getbasetemp().parent
+    if not os.environ.get("PYTEST_XDIST_WORKER"):
+        return exported_root.made(mine, net_node.PACKAGES)
+    with (shared / "node.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "node").exists():
+            (mine / "made").mkdir()
+            exported_root.made(mine / "made", net_node.PACKAGES)
+            (mine / "made").rename(shared / "node")
+    return exported_root.copied(shared / "node" / "root", mine / "root")
 
 
 @pytest.fixture
