@@ -115,7 +115,8 @@ def with_interrupts(lab: Lab) -> Lab:
 
 
 def _moves_interrupts(plan: Plan) -> bool:
-    return any(spec.setting == irqs.SETTING for specs in plan.treatments.values() for spec in specs)
+    settings = [spec for specs in plan.treatments.values() for spec in specs]
+    return any(each.setting == irqs.SETTING or (each.setting, each.value) == irqs.AROUND for each in settings)
 
 
 def asked(labs: Mapping[str, Lab], treatments: Sequence[Treatment], skipped: Sequence[tuple[str, str]]) -> Ready:

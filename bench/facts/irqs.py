@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from bench.hosts.command import Command
 
 SETTING = "smp_affinity_list"  # of a plan: the kernel's own word
+AROUND = ("rps_cpus", "others")  # of a plan: a setting and value that go by the CPUs of interrupts
 BALANCER = Command(("pgrep", "-x", "irqbalance"))  # exits with 0 where it runs
 # $1 … are devices. An interrupt's name is a folder beside its files (kernel/irq/proc.c: register_handler_proc).
 _SCRIPT = """\

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from tuning.knobs import steering
 from tuning.knobs.catalogue import entries_for
 from tuning.knobs.cpu import CPU_FILES
 from tuning.knobs.sysctl import Sysctl
@@ -58,7 +59,7 @@ def attribute(setting: str, value: str) -> tuple[str, str] | None:
 def command(setting: str, value: str, device: str) -> str:
     """The line of a post-up for what has no attribute; "" where a line cannot do it, or it is not the device's."""
     knob = knob_for(setting)
-    if knob is None or knob.kind in _NOT_OF_A_LINE:
+    if knob is None or knob.kind in _NOT_OF_A_LINE or value in steering.WORDS.get(setting, ()):
         return ""
     return f"{re.sub(r'  +#.*', '', knob.command(setting, value)).replace('DEVICE', device)} || true"
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.facts import cpus
+from tuning.knobs import steering
 from tuning.knobs.device_files import DEVICE_FILES
 from tuning.knobs.link import LINK_NUMBERS
 from tuning.knobs.link_options import OPTIONS
@@ -31,9 +32,9 @@ class Line:
 
 
 def line(setting: ProfileSetting) -> Line | None:
-    """The line of a setting; None for one that takes more than a script: interrupts, VMs, an MTU that drops IPv6."""
+    """The line of a setting; None for one that takes more than a script: interrupts, steering, VMs, no IPv6."""
     word, value = setting.setting, " ".join(setting.value.split())
-    if word == "mtu" and int(value) < IPV6_LEAST:
+    if (word == "mtu" and int(value) < IPV6_LEAST) or value in steering.WORDS.get(word, ()):
         return None
     knob = knob_for(word)
     made = _LINES.get(knob.kind) if knob else None

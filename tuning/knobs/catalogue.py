@@ -155,7 +155,7 @@ def _problem(made: Entry, candidate: str) -> str:
         return "" if candidate in made.words else f"is none of {', '.join(made.words)}"
     if made.type == "switch":
         return "" if candidate in {"on", "off", "0", "1"} else "is neither on nor off"
-    if made.type not in {"number", "numbers"}:
+    if made.type not in {"number", "numbers"} or candidate in made.words:
         return ""
     if not all(_WHOLE.fullmatch(each) for each in candidate.split()):
         return "is no whole number"

@@ -10,6 +10,7 @@ from bench.facts.state import device_path
 from bench.hosts.command import Command
 from bench.hosts.host import Host
 from bench.labs.lab import Lab, PathDevice, Target
+from tuning.knobs import steering
 from tuning.knobs.knob import Change, NotSettable, OneWord
 
 _SWITCH = {"on": "1", "off": "0"}
@@ -32,7 +33,10 @@ class DeviceFile(OneWord):
 
     def problem(self, setting: str, value: str) -> str:
         """See Knob.problem."""
-        return "" if re.fullmatch(self.pattern, value) else f"{setting} {value!r} is no {self.shape}"
+        words = steering.WORDS.get(setting, ())
+        if value in words or re.fullmatch(self.pattern, value):
+            return ""
+        return f"{setting} {value!r} is no {self.shape}" + "".join(f", nor {each}" for each in words)
 
     def changes(self, setting: str, value: str, lab: Lab, target: Target, now: Sheets) -> tuple[Change, ...]:
         """See Knob.changes. A bridge itself has neither queues of its own nor NAPI."""
@@ -52,7 +56,10 @@ class DeviceFile(OneWord):
                     f"not settable here: {setting} asks for the machine's root (CAP_NET_ADMIN outside of any user "
                     "namespace); run it with sudo"
                 )
-            found += [Change(each.host.name, key, _SWITCH.get(value, value)) for key in keys]
+            wanted = [_SWITCH.get(value, value)] * len(keys)
+            if value in steering.WORDS.get(setting, ()):
+                wanted = steering.values(value, keys, now[each.host.name].facts, each.host)
+            found += [Change(each.host.name, key, own) for key, own in zip(keys, wanted, strict=True)]
         if not found:
             raise NotSettable(f"not settable here: this topology has no device on the target {target!r}")
         return tuple(found)
@@ -83,6 +90,9 @@ class DeviceFile(OneWord):
     def command(self, setting: str, value: str) -> str:
         """See Knob.command."""
         place = f"queues/{self.queue}-*/" if self.queue else ""
+        if value in steering.WORDS.get(setting, ()):
+            what = "COUNT" if value == steering.SHARED else "MASK"
+            return f"for each queue: echo {what} > /sys/class/net/DEVICE/queues/{self.queue}-N/{setting}   # {value}"
         return f"echo {_SWITCH.get(value, value)} | tee /sys/class/net/DEVICE/{place}{setting}"
 
 

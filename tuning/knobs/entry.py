@@ -49,7 +49,7 @@ class Entry:
     how, where  how it is read: "sysctl" "net.core.rmem_max", "ethtool" "-k rx-gro"; DEV stands for a device
     setting     the word of a plan that turns it, "" where there is none
     range       least and most of a number, in `unit`
-    words       what a choice may be
+    words       what a choice may be, and what may stand for a number or a mask that each host makes of it
     candidates  values worth measuring, before the host is asked (candidates.offered)
     maximum     it is a limit: below the present value nothing can be gained
     endpoint    it acts on sockets that end on the host alone

@@ -77,17 +77,18 @@ def takes(entry: Entry) -> str:
     """Type, unit and range in words."""
     unit = f" of {entry.unit}" if entry.unit else ""
     ends = f" from {entry.range[0]} to {entry.range[1]}" if entry.range else ""
+    words = "".join(f", or {each}" for each in entry.words)
     match entry.type:
         case "number" | "numbers":
             return f"{'a number' if entry.type == 'number' else 'several numbers'}{unit}{ends}" + (
-                ", a maximum" * entry.maximum
+                ", a maximum" * entry.maximum + words
             )
         case "switch":
             return "on or off"
         case "choice":
             return f"one of {', '.join(entry.words)}"
         case "mask":
-            return "a mask of CPUs in hexadecimal"
+            return f"a mask of CPUs in hexadecimal{words}"
         case "cpus":
             return "a list of CPUs"
         case "text":
@@ -96,6 +97,8 @@ def takes(entry: Entry) -> str:
 
 def kept(entry: Entry, value: str) -> str:
     """How an operator keeps a value of it over a reboot; "" where the catalogue has no way."""
+    if entry.type != "choice" and value in entry.words:
+        return "nettune apply --persist, which works it out on the host"
     return "; or ".join(_PERSIST[how].format(line) for how, line in entry.persist).replace("VALUE", value)
 
 

@@ -204,7 +204,7 @@ def test_what_is_offered_was_never_the_present_value(each: Entry, now: str | Non
         ("net.core.rmem_max", "4194304", ("16777216", "67108864", "268435456")),
         ("net.ipv4.tcp_slow_start_after_idle", "1", ("0",)),
         ("queue.threaded", "0", ("on",)),
-        ("queue.rps_cpus", "00000000,00000000", ()),
+        ("queue.rps_cpus", "00000000,00000000", ("all", "others")),
         ("net.ipv4.tcp_congestion_control", "bbr", ("cubic",)),
     ],
 )  # fmt: skip

@@ -50,7 +50,7 @@ VALUES = {
     "in words": ("gso_max_size", "big", "no number of bytes"),
     "a mask": ("rps_cpus", "3", ""), "a long mask": ("xps_cpus", "f,00000000", ""),
     "no mask": ("rps_cpus", "0x3", "mask"),
-    "a mask in words": ("rps_cpus", "all", "mask of CPUs in hexadecimal"), "polls": ("napi_defer_hard_irqs", "2", ""),
+    "a mask in words": ("rps_cpus", "most", "mask of CPUs in hexadecimal"), "polls": ("napi_defer_hard_irqs", "2", ""),
     "nanoseconds": ("gro_flush_timeout", "20us", "number of nanoseconds"), "threads": ("threaded", "on", ""),
     "half a thread": ("threaded", "2", "switch (on or off)"), "fq": ("qdisc", "fq", ""),
     "fifo": ("qdisc", "pfifo limit 200", ""), "half an option": ("qdisc", "pfifo limit", "options come in pairs"),
