@@ -79,6 +79,8 @@ def main() -> None:
     if chosen.json:
         with chosen.json.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"benchmark": "applying", "written_s": written, "ended_s": ended}) + "\n")
+    if middle > GOAL_S:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

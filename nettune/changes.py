@@ -13,7 +13,7 @@ from bench.hosts.opened import opened
 from bench.labs.lab import Lab
 from nettune.say import Screen
 from results.errors import NotAble, WrongInput
-from tuning.applying import clusters, drift, ifupdown, keeping, lasting, others, planning, returning
+from tuning.applying import clusters, defaults, drift, ifupdown, keeping, lasting, others, planning, returning
 from tuning.applying.ifupdown import File
 from tuning.applying.record import Applied
 from tuning.exports import interfaces
@@ -100,6 +100,10 @@ def verified(screen: Screen, word: str, *, watch: bool = False) -> tuple[drift.D
             *drift.drifted(known, now, presence.owners(host), others.asked(host, _devices(known))),
             *drift.of_files(known, files),
         )
+        elsewhere = {note.change_id for note in files if note.newer}
+        told = {each.key for each in found}
+        later = defaults.above(host, [each for each in known if each.change_id in elsewhere], now)
+        found += tuple(each for each in later if each.key not in told)
         for each in found:
             reads = f"reads {each.actual!r}" if each.actual is not None else "is gone"
             was = "before" if each.applied.state == "put itself back" else "applied"

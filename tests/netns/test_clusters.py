@@ -127,3 +127,26 @@ def test_one_host_waits_for_its_cluster_where_that_is_asked_for(nodes: Machines,
     assert "its cluster is not well" in refused.stderr
     assert was != HELD
     assert alone.returncode == 0, alone.stderr
+
+
+def test_two_desks_change_no_two_nodes_of_a_cluster_at_once(nodes: Machines, tmp_path: Path) -> None:
+    """A change that waits on one node keeps the next one as it is, until it is confirmed."""
+    shared = tmp_path / "pve"
+    (shared / "priv").mkdir(parents=True)
+    (shared / "corosync.conf").touch()
+    for host in nodes.both:
+        host.run(Command(("sh", "-c", f"mkdir -p /etc/pve; mount --bind {shared} /etc/pve"))).require()
+    mine, was = profile(tmp_path, **{RMEM: HELD}), value(nodes.b, RMEM)
+    held = desk(nodes, "apply", mine, "--host", A, "--hold")
+    refused = desk(nodes, "apply", mine, "--host", B)
+    meanwhile = value(nodes.b, RMEM)
+    confirmed = desk(nodes, "confirm", A)
+    free = desk(nodes, "apply", mine, "--host", B)
+    left = list((shared / "priv").iterdir())
+    for host, word in zip(nodes.both, (A, B), strict=True):
+        desk(nodes, "rollback", word)
+        host.run(Command(("umount", "/etc/pve"))).require()
+
+    assert [each.returncode for each in (held, refused, confirmed, free)] == [0, 3, 0, 0], held.stderr + free.stderr
+    assert "is being changed, for at most" in refused.stderr
+    assert (meanwhile, left) == (was, [])

@@ -16,6 +16,7 @@ from bench.facts.sheet import differences
 from bench.hosts.command import Command
 from tests.netns.standing_hosts import RMEM, Machines, mtu, value, waited
 from tests.netns.test_apply import HELD, A, changes, desk, profile
+from tuning.applying import defaults
 from tuning.guard import ROOT
 
 BOOT, SYSCTLS = "/var/lib/nettune/boot", "/etc/sysctl.d"
@@ -294,3 +295,14 @@ def test_a_change_that_is_kept_during_anothers_first_boot_has_its_own_to_come(
         desk(booting, "rollback", A)
 
     assert states == ["kept", "on probation"]
+
+
+def test_what_a_kernel_ships_is_read_where_nobody_has_set_anything(machines: Machines) -> None:
+    """In a namespace that was just made, whatever stands on the host; what is nowhere is left out."""
+    name, was = "net.core.somaxconn", value(machines.a, "net.core.somaxconn")
+    machines.a.run(Command(("sysctl", "-qw", f"{name}=7"))).require()
+    found = defaults.asked(machines.a, (name, "net.core.nonesuch"))
+    machines.a.run(Command(("sysctl", "-qw", f"{name}={was}"))).require()
+
+    assert found.keys() == {name}
+    assert int(found[name]) > 7

@@ -17,8 +17,9 @@ from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host
 from results.errors import NotAble
 from tuning import restoring
-from tuning.applying import ifupdown, record
+from tuning.applying import ifupdown, others, record
 from tuning.applying.ifupdown import Edit
+from tuning.applying.others import Other
 from tuning.applying.record import Applied
 from tuning.guard import BUSY, FIRED, ROOT, SLOW_S
 from tuning.knobs.knob import Change
@@ -73,8 +74,10 @@ def script() -> str:
     return files("tuning.applying").joinpath("lasting.sh").read_text(encoding="utf-8")
 
 
-def written(applied: Applied, kernel: str, probation_s: int = PROBATION_S, edit: Edit = _NONE) -> Mapping[str, str]:
-    """The files of a change, by name; `edit` is what ifupdown2 keeps of it. Pure."""
+def written(
+    applied: Applied, kernel: str, probation_s: int = PROBATION_S, edit: Edit = _NONE, over: Sequence[Other] = ()
+) -> Mapping[str, str]:
+    """The files of a change, by name; `edit` is what ifupdown2 keeps of it, `over` who else sets a sysctl. Pure."""
     ordered = sorted(applied.changes, key=lambda change: _ORDER[owner(change.key).kind])
     by_itself = [each for each in ordered if owner(each.key).kind in BY_ITSELF]
     sysctls = [each for each in ordered if owner(each.key).kind == "sysctl" and not by_the_firewall(each, by_itself)]
@@ -98,7 +101,7 @@ def written(applied: Applied, kernel: str, probation_s: int = PROBATION_S, edit:
                 {key: value for key, value in before.facts.items() if key in {each.key for each in of_a_boot}},
             ),
         ),
-        "sysctl.conf": made + "".join(f"{_sysctl(each)} = {each.wanted}\n" for each in sysctls) if sysctls else "",
+        "sysctl.conf": made + "".join(_sysctl_lines(applied, each, over) for each in sysctls) if sysctls else "",
         "devices": "\n".join(devices) + "\n",
         "kernel": f"{kernel}\n",
         "probation": f"{probation_s}\n",
@@ -107,6 +110,14 @@ def written(applied: Applied, kernel: str, probation_s: int = PROBATION_S, edit:
         **({"set.interfaces": "".join(f"{line}\n" for line in _lines(kept_there))} if edit.files else {}),
         **edit.files,
     }
+
+
+def _sysctl_lines(applied: Applied, change: Change, over: Sequence[Other]) -> str:
+    """The setting, below what it was and the lines of other files that it overrides."""
+    name = _sysctl(change)
+    lines = [f"was {applied.originals.get(change.key)}"]
+    lines += [f"over {each.where}: {each.text}" for each in over if each.setting == name]
+    return "".join(f"# {' '.join(line.split())}\n" for line in lines) + f"{name} = {change.wanted}\n"
 
 
 def _lines(changes: list[Change]) -> list[str]:
@@ -151,8 +162,10 @@ def keep(host: Host, applied: Applied, probation_s: int = PROBATION_S, expected:
         raise NotAble(
             f"change {applied.change_id} stands, and is not kept over a boot: {error}", hint=error.hint
         ) from error
+    sysctls = [(_sysctl(each), each.key, each.wanted) for each in applied.changes if each.key.startswith("sysctl/")]
+    over = others.found(others.asked(host, ()), sysctls) if sysctls else ()
     said = ""
-    for name, text in written(applied, kernel, probation_s, edit).items():
+    for name, text in written(applied, kernel, probation_s, edit, over).items():
         words = ("sh", "-c", _SENT, "sh", ROOT, applied.change_id, name)
         sent = host.run(Command(words, stdin=text, deadline_s=SLOW_S))
         if not sent.ok:
