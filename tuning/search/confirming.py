@@ -4,24 +4,27 @@ import math
 from collections.abc import Sequence
 
 from results.guards import guarded
-from results.looks import ALPHA
-from results.pairs import CompleteBlock, complete_blocks
+from results.looks import ALPHA, FAILURES
+from results.pairs import CompleteBlock, against_current, complete_blocks
 from results.statistics import Estimate, holm, percent
+from tuning.search.noise import CONFIRM_BLOCKS
 from tuning.search.pareto import Picked, front
 from tuning.search.stages import Measured, Pick
-from tuning.search.standing import advantage, gained, standings
+from tuning.search.standing import advantage, failures, gained, standings
 
 
 def confirmed(measured: Measured, picked: Sequence[Picked]) -> tuple[tuple[Pick, ...], tuple[str, ...]]:
     """The picks that hold, and a sentence for each.
 
-    Holm over the picks, each by its own metric, named before the first fresh block. A pick for the primary metric may
-    harm no guard (`balanced`: all must be resolved); one for another must keep the primary metric.
+    Holm over the picks, each by its own metric, named before the first fresh block. A pick that fails in FAILURES
+    blocks is rejected, and its place in the family stays; a claim rests on CONFIRM_BLOCKS numbers at least. A pick for
+    the primary metric may harm no guard (`balanced`: all must be resolved); one for another must keep the primary one.
     """
     blocks = complete_blocks(measured.trials).get(measured.design.topologies[0], ())
     arms = [_arm(measured, each) for each in picked]
     gains = [gained(blocks, arm, each.metric) for arm, each in zip(arms, picked, strict=True)]
-    adjusted = holm([None if each is None else each.p for each in gains])
+    able = [failures(measured, arm) < FAILURES for arm in arms]
+    adjusted = holm([each.p if each is not None and held else None for each, held in zip(gains, able, strict=True)])
     ahead = front(standings(measured))
     judged = [
         _judged(measured, blocks, (arm, each), (gain, p), on_front=arm in ahead)
@@ -34,6 +37,9 @@ def against(measured: Measured, anchors: Sequence[str], arm: str) -> tuple[str, 
     """How an arm of the stage stands against each anchor that is an arm too, in words."""
     said = []
     for anchor in anchors:
+        if (broken := failures(measured, anchor)) >= FAILURES:
+            said.append(f"{anchor} failed in {broken} blocks in which current did not.")
+            continue
         found = advantage(measured, arm, anchor, measured.design.primary)
         if found is None:
             continue
@@ -60,8 +66,13 @@ def _judged(
     design = measured.design
     margin = math.log1p(design.margin_pct / 100.0)
     words = ", ".join(picked.names)
-    if gain is None:
-        return None, f"Not confirmed: {words}: too few blocks gave a number."
+    if (broken := failures(measured, arm)) >= FAILURES:
+        where = f"{broken} of {len(blocks)} fresh blocks, and current in none of these"
+        return None, f"Not confirmed: {words}: it failed in {where}: what the others gave is a selection."
+    if gain is None or gain.n < CONFIRM_BLOCKS[0]:
+        given = len(against_current(blocks, arm, picked.metric).effects)
+        numbers = f"only {given} of {measured.stage.blocks} blocks gave a number"
+        return None, f"Not confirmed: {words}: {numbers}, and a claim rests on {CONFIRM_BLOCKS[0]} at least."
     bounds = f"[{percent(gain.low):.1f}, {percent(gain.high):.1f}]"
     told = f"{picked.metric} better by {percent(gain.mean):.1f} % {bounds}, {gain.n} fresh blocks"
     if p >= ALPHA or gain.mean < margin:

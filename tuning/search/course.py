@@ -32,6 +32,7 @@ class Course:
     used: float = 0.0  # trials, a relink or a restart as the trials that it takes the time of
     trials: int = 0
     told: list[str] = field(default_factory=list)
+    unjudged: list[str] = field(default_factory=list)  # settings that were tried and gave too few numbers to be judged
     sds: Mapping[str, float] = field(default_factory=dict)  # scatter of a block's effect, by metric
     over: list[Measured] = field(default_factory=list)
     confirming: int = noise.CONFIRM_BLOCKS[0]  # blocks that are kept back for a confirmation
@@ -148,6 +149,8 @@ class Course:
         words = "Every knob was tried" if factors else "There was no knob to try beside published profiles"
         if left:
             words = f"{len(left)} of {len(factors)} knobs were not tried ({', '.join(left)})"
+        if broken := dict.fromkeys(each for each in self.unjudged if each not in left):
+            words += f", but these gave too few numbers to be judged: {', '.join(broken)}"
         return self.answer("nothing", said, f"{words}; {unseen}.", visible_pct=visible_pct)
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from results.pairs import better, complete_blocks
+from results.records import CURRENT_ARMS
 from results.statistics import holm, percent, t_quantile
 from results.student import t_probability
 from tuning.search.screening import Column, Group, pattern
-from tuning.search.stages import Measured, worded
+from tuning.search.stages import Measured, together, worded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,7 @@ PAIR_ALPHA = 0.05  # Bonferroni over the pairs
 PAIRS_MOST = 3
 HELD_BACK = 0.35  # of the margin: what a setting must add for being worth a change that somebody has to remember
 _SUBSETS_OF = 12  # settings, at most 4096 subsets
+_APART = 1e-6  # of a column's own direction, less than which lies outside of the rows: rounding
 
 Term = tuple[int, ...]  # one column, or two that are set together
 
@@ -38,6 +40,12 @@ class Model:
     covariance: tuple[tuple[float, ...], ...]
     freedom: int
     scatter: float  # standard deviation of a trial's log within a block
+    lost: frozenset[int] = frozenset()  # columns of which the rows say nothing: no gain, and an endless error
+
+    @property
+    def told(self) -> tuple[int, ...]:
+        """The columns of which something is known."""
+        return tuple(at for at in range(len(self.columns)) if at not in self.lost)
 
     def gain(self, on: frozenset[int]) -> float:
         """The gain of these columns together."""
@@ -69,40 +77,26 @@ class Model:
 def fitted(stages: Sequence[Measured], group: Group, metric: str, *, pairs: bool = True) -> Model | None:
     """Least squares with a level of its own for each block of all these stages; None where too little was measured.
 
-    The current arms are rows in which nothing is set; an arm that failed or is missing leaves its row out. Pairs enter
-    one after the other, the clearest first, while Bonferroni over all of them allows: effects are few, and so is what
-    does not add up (Hamada & Wu 1992, J. Qual. Technol. 24:130).
+    The current arms are rows in which nothing is set; an arm that failed or is missing leaves its row out, and so does
+    one that sets what is no column of the group. A column that the rows left cannot tell from others is `lost`. Pairs
+    enter one after the other, the clearest first, while Bonferroni over all of them allows: effects are few, and so is
+    what does not add up (Hamada & Wu 1992, J. Qual. Technol. 24:130).
     """
     import numpy as np  # noqa: PLC0415 - 0.1 s of a start that only a search needs
 
-    held = pattern(group, group.arms)
-    empty = (0.0,) * len(group.columns)
-    way = 1.0 if better(metric) == "higher" else -1.0
-    blocks = [
-        block
-        for measured in stages
-        for block in complete_blocks(measured.trials).get(measured.design.topologies[0], ())
-    ]
-    rows: list[tuple[float, ...]] = []
-    levels: list[int] = []
-    values: list[float] = []
-    for level, block in enumerate(blocks):
-        for arm, trial in block.trials.items():
-            value = trial.value(metric) if trial.status == "done" else None
-            if value:
-                rows.append(held.get(arm, empty))
-                levels.append(level)
-                values.append(way * math.log(value))
-    if len(rows) < len(empty) + len(blocks) + 3:
+    x, values, of_block, lost = _estimable(*_rows(stages, group, metric))
+    there = [at for at in range(len(group.columns)) if at not in lost]
+    count = len(set(of_block.tolist()))
+    if not there or len(values) < len(there) + count + 3:
         return None
-    of_block, count = np.array(levels), len(blocks)
-    x, y = np.array(rows), _centred(np.array(values), of_block, count)
-    terms: list[Term] = [(at,) for at in range(len(empty))]
-    crossed = [*itertools.combinations(range(len(group.together)), 2)] if pairs else []
+    y = _centred(values, of_block, count)
+    terms: list[Term] = [(at,) for at in there]
+    able = [at for at in range(len(group.together)) if at not in lost]
+    crossed = [*itertools.combinations(able, 2)] if pairs else []
     every = _centred(_design(x, [*terms, *crossed]), of_block, count)
     place = {term: at for at, term in enumerate((*terms, *crossed))}
     freedom = len(y) - count - len(terms)
-    while len(terms) < len(empty) + PAIRS_MOST and (pair := _clearest(every, y, place, terms, freedom - 1)):
+    while len(terms) < len(there) + PAIRS_MOST and (pair := _clearest(every, y, place, terms, freedom - 1)):
         terms.append(pair)
         freedom -= 1
     columns = every[:, [place[term] for term in terms]]
@@ -112,14 +106,19 @@ def fitted(stages: Sequence[Measured], group: Group, metric: str, *, pairs: bool
     inverse = np.linalg.inv(normal)
     solved = inverse @ (columns.T @ y)
     spread = float(np.sum((y - columns @ solved) ** 2)) / freedom
-    covariance = spread * inverse
+    whole: list[Term] = [*((at,) for at in range(len(group.columns))), *terms[len(there) :]]
+    at_of = [whole.index(term) for term in terms]
+    means, covariance = np.zeros(len(whole)), np.diag(np.full(len(whole), math.inf))
+    means[at_of] = solved
+    covariance[np.ix_(at_of, at_of)] = spread * inverse
     return Model(
         group.columns,
-        tuple(terms),
-        tuple(map(float, solved)),
+        tuple(whole),
+        tuple(map(float, means)),
         tuple(tuple(map(float, row)) for row in covariance),
         freedom,
         math.sqrt(spread),
+        lost,
     )
 
 
@@ -156,17 +155,64 @@ def harmful(models: Mapping[str, Model], limits: Mapping[str, float]) -> frozens
 
 
 def best(model: Model, able: frozenset[int], margin: float) -> frozenset[int]:
-    """The columns of the best configuration by the model, each adding more than it must; one value of each factor."""
+    """The columns of the best configuration by the model, each adding what it must; none sets what another does."""
     strongest = sorted(able, key=lambda at: -model.means[at])[:_SUBSETS_OF]
     most, least = frozenset[int](), margin * HELD_BACK
     score = 0.0
     for size in range(1, len(strongest) + 1):
         for subset in itertools.combinations(strongest, size):
-            factors = {model.columns[at][0].knob for at in subset}
             worth = model.gain(frozenset(subset)) - least * size
-            if worth > score and len(factors) == size:
+            if worth > score and len(together(model.columns[at] for at in subset)) == size:
                 most, score = frozenset(subset), worth
     return most
+
+
+def _rows(
+    stages: Sequence[Measured], group: Group, metric: str
+) -> tuple["NDArray[np.float64]", "NDArray[np.float64]", "NDArray[np.intp]"]:
+    """What each trial that gave a number held, its log (more is better), and the number of its block."""
+    import numpy as np  # noqa: PLC0415 - as above
+
+    way = 1.0 if better(metric) == "higher" else -1.0
+    rows: list[tuple[float, ...]] = []
+    levels: list[int] = []
+    values: list[float] = []
+    blocks = 0
+    for measured in stages:
+        held = pattern(group, {**measured.stage.arms, **dict.fromkeys(CURRENT_ARMS, ())})
+        for block in complete_blocks(measured.trials).get(measured.design.topologies[0], ()):
+            blocks += 1
+            for arm, trial in block.trials.items():
+                value = trial.value(metric) if trial.status == "done" else None
+                if value and arm in held:
+                    rows.append(held[arm])
+                    levels.append(blocks)
+                    values.append(way * math.log(value))
+    return np.array(rows).reshape(len(rows), len(group.columns)), np.array(values), np.array(levels, dtype=np.intp)
+
+
+def _estimable(
+    x: "NDArray[np.float64]", values: "NDArray[np.float64]", levels: "NDArray[np.intp]"
+) -> tuple["NDArray[np.float64]", "NDArray[np.float64]", "NDArray[np.intp]", frozenset[int]]:
+    """The rows without the columns that they cannot tell apart, blocks numbered from 0, and those columns.
+
+    A row that holds such a column says nothing of the others either: what that one does is not known.
+    """
+    import numpy as np  # noqa: PLC0415 - as above
+
+    lost: set[int] = set()
+    while True:
+        kept = ~x[:, sorted(lost)].any(axis=1)
+        x, values, levels = x[kept], values[kept], np.unique(levels[kept], return_inverse=True)[1]
+        there = [at for at in range(x.shape[1]) if at not in lost]
+        if not len(x) or not there:
+            return x, values, levels, frozenset(lost | set(there))
+        columns = _centred(x[:, there], levels, int(levels.max()) + 1)
+        of_column = np.diag(np.linalg.pinv(columns) @ columns)
+        more = {at for at, share in zip(there, of_column, strict=True) if share < 1.0 - _APART}
+        if not more:
+            return x, values, levels, frozenset(lost)
+        lost |= more
 
 
 def _design(x: "NDArray[np.float64]", terms: Sequence[Term]) -> "NDArray[np.float64]":

@@ -18,8 +18,8 @@ class Picked:
 
 
 def dominates(one: Standing, other: Standing) -> bool:
-    """Better in one objective beyond its interval, and in every other one no worse within its."""
-    if one is other or not one.gains.keys() & other.gains.keys():
+    """Better in one objective beyond its interval, and in every other one no worse within its; what failed is not."""
+    if one is other or one.failed or not one.gains.keys() & other.gains.keys():
         return False
     pairs = [(one.gains[metric], other.gains[metric]) for metric in one.gains if metric in other.gains]
     return any(a.low90 > b.mean for a, b in pairs) and all(a.mean >= b.mean or a.high90 >= b.mean for a, b in pairs)
@@ -51,7 +51,9 @@ def others(pool: Mapping[str, Standing], design: Design, margin: float) -> list[
 
 
 def _able(each: Standing, metric: str, primary: str, margin: float) -> bool:
-    """Whether it gains in the metric, keeps the primary one, and harms no guard."""
+    """Whether it gains in the metric, keeps the primary one, and neither fails nor harms a guard."""
+    if each.failed:
+        return False
     found, kept = each.gains.get(metric), each.gains.get(primary)
     if found is None or kept is None or found.low90 <= 0.0 or found.mean < margin or kept.mean <= -margin:
         return False

@@ -124,7 +124,7 @@ def _searched(course: Course) -> Road:
         )
         if seen is None:
             chosen = race.winners(pool, factors)
-            own = config(*(factor.at(value) for factor, value in chosen.values()))
+            own = config(*(spec for factor, value in chosen.values() for spec in factor.config(value)))
         own, anchor = race.leader(measured, pool, own, question, course.margin)
         first = race.standing_for(measured, pool, own, question) if own else ""
         expected = pool[first].gain(primary) if first else 0.0

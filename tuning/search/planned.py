@@ -1,6 +1,6 @@
 """A stage as a plan: the plan that is searched, with the stage's arms as its treatments; and a search on disk."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import plan as plans
@@ -12,7 +12,8 @@ from results.records import Run
 from tuning.knobs.table import check
 from tuning.search.stages import Config, Factor, Stage, config, worded
 
-# 1 (2026-11-27): first; 2 (2026-11-28): the symptoms that could not be seen; 3 (2026-11-30): where a factor is turned
+# 1 (2026-11-27): first; 2 (2026-11-28): the symptoms that could not be seen;
+# 3 (2026-11-30): where a factor is turned, and what is set with it
 FORMAT = 3
 
 
@@ -68,10 +69,10 @@ def as_document(found: Explored) -> dict[str, object]:
         "format": FORMAT,
         "factors": [
             {"knob": each.knob, "setting": each.setting, "values": list(each.values), "target": each.target,
-             "numeric": each.numeric, "why": each.why, "cost": each.cost}
+             "numeric": each.numeric, "why": each.why, "cost": each.cost, "beside": _listed(each.beside)}
             for each in found.factors
         ],
-        "anchors": {name: [[x.setting, x.value, x.target or ""] for x in arm] for name, arm in found.anchors.items()},
+        "anchors": {name: _listed(arm) for name, arm in found.anchors.items()},
         "symptoms": [list(each) for each in found.symptoms],
         "left_out": [list(each) for each in found.left_out],
         "unseen": [list(each) for each in found.unseen],
@@ -95,12 +96,18 @@ def from_document(document: Mapping[str, object]) -> Explored:
             each["numeric"],
             each["why"],
             each["cost"],
+            _config(each["beside"]),
         )
         for each in listed["factors"]  # type: ignore[attr-defined]  # JSON of our own
-    )
-    arms = {
-        name: config(*(SettingSpec(setting, value, target or None) for setting, value, target in arm))
-        for name, arm in anchors.items()
-    }
+    )  # fmt: skip
+    arms = {name: _config(arm) for name, arm in anchors.items()}
     pairs = [tuple((one, other) for one, other in listed[key]) for key in ("symptoms", "left_out", "unseen")]  # type: ignore[attr-defined]
     return Explored(factors, arms, *pairs)
+
+
+def _listed(of: Config) -> list[list[str]]:
+    return [[each.setting, each.value, each.target or ""] for each in of]
+
+
+def _config(rows: Sequence[Sequence[str]]) -> Config:
+    return config(*(SettingSpec(setting, value, target or None) for setting, value, target in rows))  # type: ignore[arg-type]  # one of Target

@@ -6,7 +6,7 @@ Current never leaves. What wins here is worth confirming and nothing more.
 from collections.abc import Mapping, Sequence
 
 from tuning.search.model import PASS_ALPHA
-from tuning.search.stages import Config, Factor, Measured, Question, config, named, worded
+from tuning.search.stages import Config, Factor, Measured, Question, config, named, together, worded
 from tuning.search.standing import Standing, advantage
 
 ALL = "all"
@@ -20,9 +20,10 @@ def alone(factors: Sequence[Factor], question: Question) -> dict[str, Config]:
     arms: dict[str, Config] = {}
     for factor in factors:
         for value in factor.tried:
-            arms[named(factor, value, arms)] = config(factor.at(value))
+            arms[named(factor, value, arms)] = factor.config(value)
     if len(factors) > 1:
-        arms[ALL] = config(*(each.at(each.tried[-1]) for each in factors))
+        chosen = together((each, each.tried[-1]) for each in factors)
+        arms[ALL] = config(*(spec for factor, value in chosen.values() for spec in factor.config(value)))
     return arms | anchors(question, arms)
 
 
@@ -37,18 +38,20 @@ def winners(pool: Mapping[str, Standing], factors: Sequence[Factor]) -> dict[str
 
     Such a gain may be too small to be sure of one by one. Leaving one out tells whether it counts.
     """
-    together = ALL in pool and pool[ALL].comparison.candidate
-    found: dict[str, tuple[Factor, str]] = {}
-    best: dict[str, float] = {}
-    for each in pool.values():
-        metric = each.comparison.metric
-        if len(each.config) != 1 or each.harmed or not (each.comparison.candidate or together or _promises(each)):
-            continue
-        (spec,) = each.config
-        factor = next((one for one in factors if spec.value in one.values and one.at(spec.value) == spec), None)
-        if factor is not None and each.gain(metric) > best.get(worded(factor), 0.0):
-            found[worded(factor)], best[worded(factor)] = (factor, spec.value), each.gain(metric)
-    return found
+    whole = ALL in pool and pool[ALL].comparison.candidate
+    columns = {factor.config(value): (factor, value) for factor in factors for value in factor.values}
+    able = [
+        each
+        for each in pool.values()
+        if each.config in columns
+        and not each.harmed
+        and not each.failed
+        and (each.comparison.candidate or whole or _promises(each))
+        and each.gain(each.comparison.metric) > 0.0
+    ]
+    able.sort(key=lambda each: -each.gain(each.comparison.metric))
+    kept = together(columns[each.config] for each in able)
+    return {word: kept[word] for each in factors if (word := worded(each)) in kept}
 
 
 def _promises(each: Standing) -> bool:

@@ -18,22 +18,22 @@ def arms(whole: Config, chosen: Chosen) -> dict[str, Config]:
     found: dict[str, Config] = {}
     for factor, value in chosen.values():
         for other in grid(factor, value) if factor.numeric else ():
-            found[named(factor, other, found)] = config(*whole, factor.at(other))
+            found[named(factor, other, found)] = config(*whole, *factor.config(other))
     return {WHOLE: whole, **found} if found else {}
 
 
 def refined(measured: Measured, chosen: Chosen) -> list[tuple[Factor, str]]:
-    """The numeric factors whose smaller value does as well as the chosen one, at that."""
+    """The numeric factors whose smaller value does as well as the chosen one, at that; what fails does not."""
     found = standings(measured)
     whole, metric = measured.stage.arms[WHOLE], measured.design.primary
     smaller = []
     for factor, value in chosen.values():
-        configs = {other: config(*whole, factor.at(other)) for other in factor.values} if factor.numeric else {}
+        configs = {other: config(*whole, *factor.config(other)) for other in factor.values if factor.numeric}
         gains = {
             other: each.gains[metric]
             for other, settings in configs.items()
             for each in found.values()
-            if each.config == settings and metric in each.gains
+            if each.config == settings and metric in each.gains and not each.failed
         }
         least = smallest(gains, factor.values)
         if least is not None and least != value:

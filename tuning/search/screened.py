@@ -8,13 +8,14 @@ from bench.plan import SettingSpec
 from results.records import Design
 from results.statistics import percent, t_quantile
 from tuning.search import model, screening
+from tuning.search.breaking import breaking
 from tuning.search.combine import Known
 from tuning.search.course import PAIR, Course
 from tuning.search.model import Model
 from tuning.search.noise import TRIAL
 from tuning.search.race import Chosen
 from tuning.search.screening import Group
-from tuning.search.stages import Config, Measured, Stage, config, worded
+from tuning.search.stages import Config, Measured, Stage, config, together, worded
 from tuning.search.standing import objectives
 
 LEAST, MOST = 2, 40  # blocks of a group
@@ -33,7 +34,9 @@ class Screened:
 
     def config(self, metric: str) -> Config:
         """The configuration for a metric, () where nothing gains."""
-        return config(*(factor.at(value) for factor, value in self.chosen.get(metric, {}).values()))
+        return config(
+            *(spec for factor, value in self.chosen.get(metric, {}).values() for spec in factor.config(value))
+        )
 
     @property
     def arms(self) -> dict[str, Config]:
@@ -49,23 +52,29 @@ def screened(course: Course, sd: float, reserve: float) -> Generator[Stage, Meas
     """Ask for the screening of every group that the budget has room for; None where there is none for the first.
 
     In rounds: the first goes by the noise stage's few blocks, the next by the scatter that the rounds before showed.
+    What breaks the path leaves the rounds that follow, and the rest is judged without its arms.
     """
     found: list[tuple[Group, list[Measured]]] = []
     for group in screening.groups(course.question.factors):
-        arms = group.arms
-        rounds: list[Measured] = []
-        wanted = _blocks(2.0 * sd * math.sqrt(TRIAL / (len(arms) + PAIR)), course.margin)
+        live, rounds = group, list[Measured]()
+        wanted = first = _blocks(2.0 * sd * math.sqrt(TRIAL / (len(group.arms) + PAIR)), course.margin)
         while len(rounds) < ROUNDS_MOST and wanted > 0:
+            arms = live.arms
             blocks = min(wanted, course.room(arms, reserve))
             if blocks < LEAST:
                 break
-            stage = Stage("screen", arms, blocks, why=f"{len(group.factors)} knobs at once")
+            stage = Stage("screen", arms, blocks, why=f"{len(live.factors)} knobs at once")
             rounds.append((yield from course.ask(stage)))
-            wanted = _more(course, group, rounds)
+            broken = breaking(rounds, live, course.question.base.primary)
+            live = live.without(broken)
+            for (factor, value), figures in broken.items():
+                course.told.append(f"Screened out: {worded(factor)} {value} breaks the path: {figures}.")
+                course.unjudged.append(worded(factor))
+            wanted = max(_more(course, live, rounds), first if broken else 0) if live.factors else 0
         if not rounds:
             course.told.append(f"The budget has no room to screen {', '.join(map(worded, group.factors))}.")
             break
-        found.append((group, rounds))
+        found.append((live, rounds))
     return _judged(course, found) if found else None
 
 
@@ -85,7 +94,8 @@ def _more(course: Course, group: Group, rounds: list[Measured]) -> int:
     for metric, limit in limits.items():
         made = model.fitted(rounds, group, metric, pairs=False)
         if made is not None:
-            error = max(made.error(at) for at in range(len(group.together) or len(made.columns)))
+            counted = [at for at in made.told if at < len(group.together)] or made.told
+            error = max(made.error(at) for at in counted)
             needed = max(needed, _blocks(error * math.sqrt(had), limit))
     return max(LEAST, needed - had) if needed > had else 0
 
@@ -110,19 +120,17 @@ def _judged(course: Course, found: list[tuple[Group, list[Measured]]]) -> Screen
         kept = dict(limits) if metric == design.primary else {**limits, design.primary: course.margin}
         kept.pop(metric, None)
         picked = _picked(models, metric, kept, course)
-        chosen[metric] = {
-            worded(each[metric].columns[at][0]): each[metric].columns[at]
-            for each, on in zip(models, picked, strict=True)
-            for at in sorted(on)
-        }
+        chosen[metric] = _at_once(models, picked, metric)
         if metric == design.primary:
             known = {
                 factor.at(value): each[metric].adds(on, at)
                 for each, on in zip(models, picked, strict=True)
                 for at in on
                 for factor, value in [each[metric].columns[at]]
+                if chosen[metric].get(worded(factor)) == (factor, value) and not factor.beside
             }
             _tell(course, models, picked, design)
+            _tell_lost(course, [group for group, _ in found], models, design.primary)
     scatter = {
         metric: max(each[metric].scatter for each in fitted if metric in each)
         for metric in metrics
@@ -130,6 +138,14 @@ def _judged(course: Course, found: list[tuple[Group, list[Measured]]]) -> Screen
     }
     seen = max((_seen(each[design.primary]) for each in fitted if design.primary in each), default=None)
     return Screened(chosen, known, {metric: each / math.sqrt(TRIAL) for metric, each in scatter.items()}, seen)
+
+
+def _at_once(models: list[dict[str, Model]], picked: list[frozenset[int]], metric: str) -> Chosen:
+    """The columns of all groups that can be held at once; of two that set the same the one that gains more."""
+    of_all = [(each[metric], at) for each, on in zip(models, picked, strict=True) for at in sorted(on)]
+    kept = together(made.columns[at] for made, at in sorted(of_all, key=lambda each: -each[0].means[each[1]]))
+    columns = [made.columns[at] for made, at in of_all]
+    return {worded(factor): (factor, value) for factor, value in columns if kept.get(worded(factor)) == (factor, value)}
 
 
 def _picked(
@@ -160,12 +176,21 @@ def _tell(course: Course, fitted: list[dict[str, Model]], picked: list[frozenset
                 course.told.append(f"Screening estimate: {names} together {percent(mean):+.1f} % beyond each alone.")
         if not on:
             course.told.append(
-                f"Screened: none of {len(own.columns)} candidates gains; {_seen(own):.1f} % would have been seen."
+                f"Screened: none of {len(own.told)} candidates gains; {_seen(own):.1f} % would have been seen."
             )
+
+
+def _tell_lost(course: Course, groups: list[Group], models: list[dict[str, Model]], primary: str) -> None:
+    """The columns of which nothing can be said, by name: nobody is to believe that they were tried."""
+    known = {made.columns[at] for each in models for made in [each[primary]] for at in made.told}
+    lost = [column for group in groups for column in group.columns if column not in known]
+    if lost:
+        names = ", ".join(f"{worded(factor)} {value}" for factor, value in lost)
+        course.told.append(f"Screened, but too few trials with it gave a number to say anything: {names}.")
+        course.unjudged.extend(worded(factor) for factor, _ in lost)
 
 
 def _seen(made: Model) -> float:
     """The smallest gain (%) of a column that passes in 80 % of cases."""
-    columns = len(made.columns)
-    reach = t_quantile(1 - model.PASS_ALPHA / 2 / columns, made.freedom) + t_quantile(0.8, made.freedom)
-    return percent(reach * max(made.error(at) for at in range(columns)))
+    reach = t_quantile(1 - model.PASS_ALPHA / 2 / len(made.columns), made.freedom) + t_quantile(0.8, made.freedom)
+    return percent(reach * max(made.error(at) for at in made.told))

@@ -3,11 +3,12 @@
 One factor at a time would give each effect from 2 of 26 trials; here every trial says something of every factor. The
 mirrored half frees main effects from two-factor interactions (resolution IV): Plackett & Burman 1946, Biometrika
 33:305, whose first row for N = 12 this is; fold-over: Box & Wilson 1951, J. R. Stat. Soc. B 13:1. What costs a relink
-or a restart, and what has several words to choose from, has arms of its own in the same blocks.
+or a restart, what has several words to choose from, and what is set with something else, has arms of its own in the
+same blocks.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from tuning.search.stages import Config, Factor, config
 
@@ -42,13 +43,22 @@ class Group:
             chosen = [each.at(each.tried[0]) for each, sign in zip(self.together, row, strict=False) if sign > 0]
             if chosen and config(*chosen) not in found.values():
                 found[f"pb-{number}"] = config(*chosen)
-        one = [each.at(value) for each in self.alone for value in each.tried]
-        return found | {f"one-{number}": config(each) for number, each in enumerate(one, 1)}
+        one = [each.config(value) for each in self.alone for value in each.tried]
+        return found | {f"one-{number}": each for number, each in enumerate(one, 1)}
 
     @property
     def factors(self) -> tuple[Factor, ...]:
         """All of them."""
         return (*self.together, *self.alone)
+
+    def without(self, gone: Collection[Column]) -> "Group":
+        """The same with some columns left out; a factor of several words keeps the others."""
+        alone = []
+        for each in self.alone:
+            left = tuple(value for value in each.tried if (each, value) not in gone)
+            if left:
+                alone.append(each if left == each.tried else replace(each, values=left))
+        return Group(tuple(each for each in self.together if (each, each.tried[0]) not in gone), tuple(alone))
 
 
 def signs() -> tuple[tuple[int, ...], ...]:
@@ -75,10 +85,16 @@ def groups(factors: Sequence[Factor]) -> tuple[Group, ...]:
 
 
 def pattern(group: Group, arms: Mapping[str, Config]) -> dict[str, tuple[float, ...]]:
-    """For each arm, 1 where it holds the column's setting and 0 where not."""
-    specs = [factor.at(value) for factor, value in group.columns]
-    return {name: tuple(1.0 if spec in settings else 0.0 for spec in specs) for name, settings in arms.items()}
+    """For each arm, 1 where it holds the column's factor and 0 where not; without arms that set what no column does."""
+    configs = [factor.config(value) for factor, value in group.columns]
+    found = {}
+    for name, settings in arms.items():
+        if settings in configs:  # one column's own arm: what it sets beside may be another column's
+            found[name] = tuple(float(each == settings) for each in configs)
+        elif set(settings) <= {each[0] for each in configs if len(each) == 1}:
+            found[name] = tuple(float(len(each) == 1 and each[0] in settings) for each in configs)
+    return found
 
 
 def _crossed(factor: Factor) -> bool:
-    return factor.cost == "none" and len(factor.tried) == 1
+    return factor.cost == "none" and len(factor.tried) == 1 and not factor.beside

@@ -1,6 +1,6 @@
 """The nouns of a search: factors, configurations, stages, and the answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -24,8 +24,9 @@ class Factor:
     """One knob that the search may turn. `values` are the candidates in order of strength, without the current one.
 
     `target` is None where it is the knob's own. `numeric`: values between them exist too, and a smaller one that does
-    as well is to be preferred. `cost`: what setting it takes; what is not "none" is tried alone, once a block. Raises
-    ValueError without candidates that differ.
+    as well is to be preferred. `cost`: what setting it takes; what is not "none" is tried alone, once a block.
+    `beside`: what is set with it at every value, because neither does anything without the other. Raises ValueError
+    without candidates that differ.
     """
 
     knob: str  # its id in the catalogue
@@ -35,6 +36,7 @@ class Factor:
     numeric: bool = False
     why: str = ""  # what let it in
     cost: Cost = "none"
+    beside: Config = ()
 
     def __post_init__(self) -> None:
         if not self.values or len(set(self.values)) != len(self.values):
@@ -48,6 +50,10 @@ class Factor:
     def at(self, value: str) -> SettingSpec:
         """The setting with that value."""
         return SettingSpec(self.setting, value, self.target)
+
+    def config(self, value: str) -> Config:
+        """The setting with that value, and what is set with it."""
+        return config(self.at(value), *self.beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +198,18 @@ def config(*settings: SettingSpec) -> Config:
     """The settings as one configuration; of the same setting on the same target the last one stands."""
     kept = {(each.setting, each.target or ""): each for each in settings}
     return tuple(kept[key] for key in sorted(kept))
+
+
+def together(chosen: Iterable[tuple[Factor, str]]) -> dict[str, tuple[Factor, str]]:
+    """By word, of these factors at a value those that can be held at once; of two that set the same the first."""
+    found: dict[str, tuple[Factor, str]] = {}
+    taken: set[tuple[str, Target | None]] = set()
+    for factor, value in chosen:
+        sets = {(each.setting, each.target) for each in factor.config(value)}
+        if not sets & taken:
+            taken |= sets
+            found[worded(factor)] = (factor, value)
+    return found
 
 
 def named(factor: Factor, value: str, taken: Mapping[str, Config]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from results.judgement import judge
+from results.looks import FAILURES
 from results.pairs import CompleteBlock, against_current, better, complete_blocks
 from results.records import Comparison, Design, GuardResult
 from results.statistics import Estimate, estimate
@@ -31,6 +32,11 @@ class Standing:
     def harmed(self) -> bool:
         """Whether a guard says that it does harm."""
         return any(guard.word == "harmed" for guard in self.guards)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it failed in so many blocks in which current did not that it is worse, whatever the others gave."""
+        return self.comparison.failed >= FAILURES
 
     @property
     def clean(self) -> bool:
@@ -68,6 +74,12 @@ def objectives(design: Design) -> dict[PickName, str]:
 def gained(blocks: tuple[CompleteBlock, ...], arm: str, metric: str) -> Estimate | None:
     """The gain of an arm in a metric; None for fewer than two pairs."""
     return _good(estimate(against_current(blocks, arm, metric).logs), metric)
+
+
+def failures(measured: Measured, arm: str) -> int:
+    """The blocks in which an arm failed and current did not; FAILURES of them and it is worse, whatever it gained."""
+    blocks = complete_blocks(measured.trials).get(measured.design.topologies[0], ())
+    return len(against_current(blocks, arm, measured.design.primary).failures)
 
 
 def advantage(measured: Measured, whole: str, without: str, metric: str) -> Estimate | None:

@@ -33,14 +33,21 @@ class Machine:
     """Carries out stages; every number follows from the seed, the stage's place and the trial's."""
 
     def __init__(
-        self, truth: Truth, *, sd: float = 0.01, seed: int = 0, failing: Collection[str] = (), late: Truth | None = None
+        self,
+        truth: Truth,
+        *,
+        sd: float = 0.01,
+        seed: int = 0,
+        failing: Collection[str] = (),
+        share: float = 1.0,
+        late: Truth | None = None,
     ) -> None:
-        self._truth, self._sd, self._seed, self._failing = truth, sd, seed, failing
+        self._truth, self._sd, self._seed, self._failing, self._share = truth, sd, seed, failing, share
         self._late = late or (lambda _: {})
         self._stages = 0
 
     def measure(self, stage: Stage, base: Design) -> Measured:
-        """All blocks; arms of a sequential stage leave at its looks; arms with a failing setting fail."""
+        """All blocks; arms of a sequential stage leave at its looks; what breaks the path fails, in its share."""
         made = stage.design(base)
         dice = random.Random(f"{self._seed}/{self._stages}/{stage.purpose}")
         self._stages += 1
@@ -63,7 +70,8 @@ class Machine:
                                                  + dice.gauss(0.0, self._sd)), "-", "b", "a>b", 1.0)
             for probe, metric in (("tcp", "goodput"), ("latency", "rtt_p99"), ("tcp", "cpu_per_10gbit"))
         )  # fmt: skip
-        failed = any(each.setting in self._failing for each in settings)
+        breaks = any(each.setting in self._failing for each in settings)
+        failed = breaks and (self._share >= 1.0 or dice.random() < self._share)
         status: TrialStatus = "failed" if failed else "done"
         return Trial(0, "path", block, 0, position, arm, status, "refused" if failed else "", 0.0, 1.0,
                      () if failed else samples)  # fmt: skip

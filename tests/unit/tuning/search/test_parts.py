@@ -2,19 +2,22 @@
 
 import math
 import random
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.plan import SettingSpec
-from results.records import Guard
+from results.records import Guard, Trial
 from results.statistics import Estimate, estimate
 from tests.unit.tuning.search.made import CPU, GOODPUT, P99, Machine, adding, design
-from tuning.search import combine, noise, pareto, refine
+from tuning.search import combine, noise, pareto, race, reducing, refine
 from tuning.search.confirming import against, confirmed
+from tuning.search.course import Course
 from tuning.search.pareto import Picked
-from tuning.search.stages import Config, Factor, Stage, config, named
+from tuning.search.stages import Config, Factor, Question, Stage, config, named
 from tuning.search.standing import standings
 
 A, B, C = (SettingSpec(f"net.{name}", "1", None) for name in "abc")
@@ -77,11 +80,84 @@ def _round(truth: dict[str, float], pair: float = 0.0) -> combine.Left:
     return combine.left(Machine(effects).measure(stage, design()), math.log1p(0.05), {})
 
 
-def test_passengers_leave_at_once_and_what_counts_stays() -> None:
-    """Two of three add nothing."""
-    found = _round({"net.b": 0.2})
+def test_a_passenger_leaves_and_of_several_none_before_all_were_left_out_together() -> None:
+    """Each of two that add nothing may do so because the other is there; of three two are looked at once more."""
+    one, two = _round({"net.a": 0.1, "net.b": 0.2}), _round({"net.b": 0.2})
 
-    assert (found.kept, set(found.out), found.again) == ((B,), {A, C}, False)
+    assert (one.kept, one.out, one.idle, one.again) == ((A, B), (C,), (), False)
+    assert (two.kept, two.out, set(two.idle), two.again) == ((A, B, C), (), {A, C}, False)
+
+
+def _broken_round(*failing: Config) -> combine.Left:
+    """A round in which arms that hold all of one of these fail."""
+
+    class Breaking(Machine):
+        def _trial(self, place: tuple[str, int, int], held: Config, *rest: Any) -> Trial:  # Any: as they come
+            made = super()._trial(place, held, *rest)
+            broken = any(set(each) <= set(held) for each in failing)
+            return replace(made, status="failed", samples=()) if broken else made
+
+    stage = Stage("combine", combine.arms((A, B, C)), 8)
+    machine = Breaking(adding({"net.a": 0.1, "net.b": 0.1, "net.c": 0.1}))
+    return combine.left(machine.measure(stage, design()), math.log1p(0.05), {})
+
+
+def test_what_all_together_fail_with_leaves_and_what_others_fail_without_stays() -> None:
+    """Whatever it gains; and the sentence is not that of a passenger."""
+    found = _broken_round((B,))
+    together = _broken_round((A, C))
+    needed = _broken_round((A, C), (A, B))
+
+    assert (found.kept, found.out, found.again, found.why) == ((A, C), (B,), True, "Trials fail with it, left out")
+    assert together.out in ((A,), (C,))
+    assert needed.out == (A,)
+
+
+@pytest.mark.parametrize(
+    ("idle", "either", "kept"),
+    [
+        (("net.a", "net.b"), 0.3, 2),  # either of two suffices: one of them and the 10 %
+        ((), 0.0, 1),  # passengers alone: the 10 %
+        (("net.a", "net.b", "net.d"), 0.3, 2),
+    ],
+)
+def test_of_settings_of_which_any_does_one_stays_and_passengers_leave_all(
+    idle: tuple[str, ...], either: float, kept: int
+) -> None:
+    """The first loses what it gives when all that look idle leave at once."""
+    specs = [SettingSpec(f"net.{name}", "1", None) for name in "abcde"]
+
+    def effects(found: Config) -> dict[str, float]:
+        there = {each.setting for each in found}
+        return {GOODPUT: math.log1p(0.1) * ("net.c" in there) + math.log1p(either) * bool(there & set(idle))}
+
+    machine, course = Machine(effects), Course(Question(design(), (), {}, 2000))
+    course.sds = {GOODPUT: 0.0125}
+    road = reducing.reduced(course, config(*specs), {}, {})
+    rounds = 0
+    try:
+        step = next(road)
+        while True:
+            step, rounds = road.send(machine.measure(step, design())), rounds + 1
+    except StopIteration as end:
+        found: Config = end.value
+
+    assert effects(found)[GOODPUT] == effects(tuple(specs))[GOODPUT]
+    assert len(found) == kept
+    assert rounds <= 2
+
+
+def test_without_the_trials_to_tell_redundant_from_idle_only_one_leaves() -> None:
+    """Three that each look idle; the sentence says what was not looked at."""
+    course = Course(Question(design(), (), {}, 12 * 3 + 8 * 6))
+    course.sds = {GOODPUT: 0.0125}
+    road = reducing.reduced(course, config(A, B, C), {}, {})
+    with pytest.raises(StopIteration) as end:
+        road.send(Machine(adding({"net.b": 0.2})).measure(next(road), design()))
+
+    assert len(end.value.value) == 2
+    assert B in end.value.value
+    assert "whether one stands in for another" in course.told[-1]
 
 
 def test_of_two_that_stand_in_each_others_way_only_the_worse_leaves() -> None:
@@ -132,6 +208,50 @@ def test_a_confirmation_counts_all_of_its_picks_as_one_family() -> None:
     assert [pick.on_front for pick in held] == [True, False]
     assert against(measured, ("b",), "a")[0].startswith("a beats b")
     assert against(measured, ("c",), "b")[0].startswith("b beats c")
+
+
+@pytest.mark.parametrize("share", [0.4, 1.0])
+def test_a_pick_that_breaks_the_path_is_rejected_in_words(share: float) -> None:
+    """However much the trials that went through gained: they are a selection (the method: worse from two blocks on)."""
+    machine = Machine(adding({"net.a": 0.5, "net.b": 0.1}), failing=["net.a"], share=share)
+    measured = machine.measure(Stage("confirm", {"a": (A,), "b": (B,)}, 24), design())
+    failed = sum(trial.status == "failed" for trial in measured.trials)
+    held, said = confirmed(measured, [Picked(("balanced",), (each,), GOODPUT) for each in (A, B)])
+
+    assert failed >= 2
+    assert [pick.arm for pick in held] == ["b"]
+    assert said[0].startswith(f"Not confirmed: balanced: it failed in {failed} of 24 fresh blocks, and current in")
+    assert against(measured, ("a",), "b") == (f"a failed in {failed} blocks in which current did not.",)
+
+
+def test_a_claim_rests_on_twelve_blocks_that_gave_numbers() -> None:
+    """One failure is no verdict, and a tool that crashed none either; but eleven numbers are no twelve."""
+    measured = Machine(adding({"net.a": 0.5})).measure(Stage("confirm", {"a": (A,)}, 12), design())
+    picked = [Picked(("balanced",), (A,), GOODPUT)]
+    for status in ("failed", "missing"):
+        trials = [replace(each, status=status, samples=()) if (each.arm, each.block) == ("a", 3) else each
+                  for each in measured.trials]  # fmt: skip
+        held, said = confirmed(replace(measured, trials=trials), picked)
+
+        assert held == ()
+        assert said == (
+            "Not confirmed: balanced: only 11 of 12 blocks gave a number, and a claim rests on 12 at least.",
+        )
+    assert [pick.gain.n for pick in confirmed(measured, picked)[0]] == [12]
+
+
+def test_what_fails_is_on_no_front_and_wins_no_race() -> None:
+    """Though the trials that went through are the best of all."""
+    machine = Machine(adding({"net.a": 0.5, "net.b": 0.1}), failing=["net.a"], share=0.4)
+    arms = {"a-1": (A,), "b-1": (B,), "all": (A, B), "c-1": (C,)}
+    pool = standings(machine.measure(Stage("race", arms, 12), design()))
+    knobs = [Factor(name, f"net.{name}", ("1",)) for name in "abc"]
+
+    assert pool["a-1"].failed
+    assert pool["a-1"].gain(GOODPUT) > pool["b-1"].gain(GOODPUT)
+    assert list(race.winners(pool, knobs)) == ["net.b"]
+    assert not any(pareto.dominates(pool["a-1"], each) for each in pool.values())
+    assert all(A not in each.config for each in pareto.others(pool, design(), 0.05))
 
 
 def test_an_unresolved_guard_leaves_throughput_and_takes_balanced() -> None:

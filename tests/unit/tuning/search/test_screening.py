@@ -1,13 +1,21 @@
 """The design of Plackett and Burman, what it costs, and what its model says of made-up effects."""
 
 import math
+import re
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as sized
+from hypothesis import strategies as st
 
 from bench.plan import SettingSpec
+from results.records import Trial
 from tests.unit.tuning.search.made import GOODPUT, P99, Machine, adding, design, factors
 from tuning.search import model, screening
+from tuning.search.breaking import breaking
 from tuning.search.screening import Group
 from tuning.search.stages import Config, Factor, Stage
 
@@ -112,12 +120,81 @@ def test_what_harms_a_guard_is_told_apart_from_what_gains() -> None:
 
 
 def test_an_arm_that_fails_leaves_the_rest_to_be_judged() -> None:
-    """Every arm with one knob fails: half the rows are gone, and that knob's effect cannot be told."""
+    """Every arm with one knob fails: half the rows are gone, that knob's effect cannot be told, all others' can."""
     group = screening.groups(factors(10))[0]
     stage = Stage("screen", group.arms, 6)
     machine = Machine(adding({"net.knob2": 0.1}), failing=["net.knob9"])
+    found = model.fitted([machine.measure(stage, design())], group, GOODPUT)
 
-    assert model.fitted([machine.measure(stage, design())], group, GOODPUT) is None
+    assert found is not None
+    assert (set(found.lost), found.told) == ({9}, tuple(range(9)))
+    assert model.passing([found]) == [frozenset({2})]
+    assert (found.means[9], found.error(9), found.p(9)) == (0.0, math.inf, 1.0)
+    assert found.means[2] == pytest.approx(math.log(1.1), abs=4 * found.error(2))
+
+
+@given(st.sets(st.integers(0, 9), max_size=3), st.integers(0, 5))
+@sized(max_examples=20, deadline=None)
+def test_what_is_told_of_a_column_is_told_by_its_own_rows(failing: set[int], seed: int) -> None:
+    """However many knobs fail: what is not lost is within its errors of the truth, and what fails is lost."""
+    group = screening.groups(factors(10))[0]
+    truth = {f"net.knob{n}": 0.02 * n for n in range(10)}
+    machine = Machine(adding(truth), failing=[f"net.knob{n}" for n in failing], seed=seed)
+    found = model.fitted([machine.measure(Stage("screen", group.arms, 6), design())], group, GOODPUT, pairs=False)
+
+    assert found is not None or len(failing) > 1
+    for at in found.told if found is not None else ():
+        assert found is not None
+        assert at not in failing
+        assert abs(found.means[at] - math.log1p(0.02 * at)) < 6 * found.error(at)
+
+
+@pytest.mark.parametrize("share", [0.4, 1.0])
+def test_what_breaks_the_path_is_told_from_what_is_tried_with_it(share: float) -> None:
+    """Two of ten, in each of whose arms others are held too; with the figures."""
+    group = screening.groups(factors(10))[0]
+    machine = Machine(adding({"net.knob2": 0.1}), failing=["net.knob4", "net.knob9"], share=share)
+    stage = Stage("screen", group.arms, 10)
+    found = breaking([machine.measure(stage, design())], group, GOODPUT)
+    sound = breaking([Machine(adding({}), failing=["none"]).measure(stage, design())], group, GOODPUT)
+
+    assert {factor.knob for factor, _ in found} == {"knob-4", "knob-9"}
+    assert all(re.fullmatch(r"\d+ of \d+ trials with it failed, \d+ of \d+ without", said) for said in found.values())
+    assert sound == {}
+
+
+def test_failures_that_fall_on_any_arm_break_no_knob() -> None:
+    """A path that loses one trial in fifty, whatever is held: every knob has some."""
+
+    class Flaky(Machine):
+        def _trial(self, place: tuple[str, int, int], *rest: Any) -> Trial:  # Any: as they come
+            made = super()._trial(place, *rest)
+            lost = place[0].startswith("pb-") and (7 * place[1] + place[2]) % 50 == 0
+            return replace(made, status="failed", samples=()) if lost else made
+
+    group = screening.groups(factors(10))[0]
+    measured = Flaky(adding({})).measure(Stage("screen", group.arms, 20), design())
+
+    assert sum(trial.status == "failed" for trial in measured.trials) >= 5
+    assert breaking([measured], group, GOODPUT) == {}
+
+
+def test_a_word_that_breaks_the_path_leaves_the_other_words() -> None:
+    """Of a factor with arms of its own, by the method's rule of two blocks."""
+    words = Factor("cc", "net.cc", ("bbr", "htcp"))
+    group = screening.groups((*factors(5), words))[0]
+
+    class Refusing(Machine):
+        def _trial(self, place: tuple[str, int, int], held: Config, *rest: Any) -> Trial:  # Any: as they come
+            made = super()._trial(place, held, *rest)
+            broken = any(each.value == "htcp" for each in held)
+            return replace(made, status="failed", samples=()) if broken else made
+
+    found = breaking([Refusing(adding({})).measure(Stage("screen", group.arms, 2), design())], group, GOODPUT)
+
+    assert list(found) == [(words, "htcp")]
+    assert group.without(found).alone == (replace(words, values=("bbr",)),)
+    assert group.without(found).together == group.together
 
 
 def test_a_factor_has_candidates_that_differ_and_words_are_all_tried() -> None:
