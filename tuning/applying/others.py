@@ -24,22 +24,24 @@ _SYSCTL_FILE = re.compile(rf"({'|'.join(_SYSCTL_FOLDERS)})/([^/]+\.conf)")
 _LAST = "/etc/sysctl.conf"
 # Files first, each under its name; then the programs that run, and the device's .link file as udev told it.
 _ASKED = """\
-for file in /etc/sysctl.d/*.conf /run/sysctl.d/*.conf /usr/local/lib/sysctl.d/*.conf /usr/lib/sysctl.d/*.conf \\
-  /etc/sysctl.conf /etc/network/interfaces /etc/network/interfaces.d/* /etc/network/if-up.d/* \\
-  /etc/network/if-pre-up.d/* /etc/netplan/*.yaml /etc/systemd/network/*.network /etc/udev/rules.d/*.rules \\
-  /etc/rc.local; do
+root=$1; shift # where its files lie
+sysctls=sysctl.d/*.conf network=$root/etc/network
+for file in "$root"/etc/$sysctls "$root"/run/$sysctls "$root"/usr/local/lib/$sysctls "$root"/usr/lib/$sysctls \\
+  "$root/etc/sysctl.conf" "$network/interfaces" "$network"/interfaces.d/* "$network"/if-up.d/* \\
+  "$network"/if-pre-up.d/* "$root"/etc/netplan/*.yaml "$root"/etc/systemd/network/*.network \\
+  "$root"/etc/udev/rules.d/*.rules "$root/etc/rc.local"; do
   [ ! -f "$file" ] || set -- "$@" "$file"
 done
 [ "$#" -eq 0 ] || tail -v -n +1 "$@"
 # tuned's profile and what it includes, each by its name.
-active=$(cat /etc/tuned/active_profile 2>/dev/null)
-[ -z "$active" ] || [ ! -e /run/tuned/tuned.pid ] || {
+active=$(cat "$root"/etc/tuned/active_profile 2>/dev/null)
+[ -z "$active" ] || [ ! -e "$root"/run/tuned/tuned.pid ] || {
   left=$active
   for round in 1 2 3 4 5 6; do
     more=
     for one in $left; do
-      for file in "/etc/tuned/$one/tuned.conf" "/etc/tuned/profiles/$one/tuned.conf" "/usr/lib/tuned/$one/tuned.conf" \\
-        "/usr/lib/tuned/profiles/$one/tuned.conf"; do
+      for folder in /etc/tuned /etc/tuned/profiles /usr/lib/tuned /usr/lib/tuned/profiles; do
+        file=$root$folder/$one/tuned.conf
         [ -f "$file" ] || continue
         printf '\\n==> tuned:%s <==\\n' "$one"; cat "$file"
         more="$more $(sed -n 's/^include *= *//p' "$file" | tr ',' ' ')"
@@ -49,9 +51,10 @@ active=$(cat /etc/tuned/active_profile 2>/dev/null)
     left=$more
   done
 }
-printf '\\n==> running <==\\n'; cat /proc/[0-9]*/comm 2>/dev/null | grep -x -e bpftune -e irqbalance -e tuned | sort -u
+printf '\\n==> running <==\\n'
+cat "$root"/proc/[0-9]*/comm 2>/dev/null | grep -x -e bpftune -e irqbalance -e tuned | sort -u
 """
-_LINK = """\
+LINK = """\
 for device; do
   file=$(udevadm info -q property -p "/sys/class/net/$device" 2>/dev/null | sed -n 's/^ID_NET_LINK_FILE=//p')
   [ ! -f "$file" ] || { printf '==> link:%s:%s <==\\n' "$device" "$file"; cat "$file"; echo; }
@@ -71,10 +74,12 @@ class Other:
     value: str = ""  # what it sets, where that can be told
 
 
-def asked(host: Host, devices: Sequence[str]) -> Texts:
-    """What stands in a host's files, by path; programs that run under "running". Raises HostFault."""
-    files, links = host.run_all((Command(("sh", "-c", _ASKED, "sh")), Command(("sh", "-c", _LINK, "sh", *devices))))
-    return {**tailed.files(files.stdout), **tailed.files(links.stdout)}
+def asked(host: Host, devices: Sequence[str], root: str = "") -> Texts:
+    """What stands in a host's files below `root`, by path; programs that run under "running". Raises HostFault."""
+    asking = Command(("sh", "-c", _ASKED, "sh", root)), Command(("sh", "-c", LINK, "sh", *devices))
+    files, links = host.run_all(asking)
+    here = {path.removeprefix(root): text for path, text in tailed.files(files.stdout).items()}
+    return here | tailed.files(links.stdout)
 
 
 def found(texts: Texts, settings: Iterable[tuple[str, str, str]]) -> tuple[Other, ...]:

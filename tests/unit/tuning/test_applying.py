@@ -191,3 +191,33 @@ def test_the_later_of_two_changes_is_what_is_wanted() -> None:
     found = drifted([earlier, one, two], FactSheet("pve1", {RMEM: LARGE, governor: "schedutil"}), ("tuned",))
 
     assert [(each.key, each.cause) for each in found] == [(governor, "tuned writes it there")]
+
+
+def _drifts(key: str, word: str, wanted: str, actual: str, owners: tuple[str, ...], texts: Mapping[str, str]) -> str:
+    """What `verify` names as the cause of one value that is another."""
+    applied = Applied("0123456789ab", "pve1", "mine", 1.0, ("eno1",), ((word, wanted),),
+                      (Change("pve1", key, wanted),), {key: "77"}, {}, "kept")  # fmt: skip
+    (found,) = drifted([applied], FactSheet("pve1", {key: actual}), owners, texts)
+    return found.cause
+
+
+def test_a_line_that_ifreload_sets_again_is_named_with_its_place() -> None:
+    """Where it says what stands there now, and where only a command is known; no comment is."""
+    here = "/etc/network/interfaces"
+    mtu = {here: "iface eno1 inet manual\n    mtu 1500\n"}
+    ring = {here: "iface eno1 inet manual\n    # post-up ethtool -G eno1 rx 1\n    post-up ethtool -G eno1 rx 512\n"}
+
+    assert _drifts("link/eno1/mtu", "mtu", "9000", "1500", (), mtu) == f"{here}:2 sets it (mtu 1500): ifreload?"
+    assert _drifts("ring/eno1/rx", "rx-ring", "4096", "512", (), ring) == (
+        f"{here}:3 sets it (post-up ethtool -G eno1 rx 512): ifreload?"
+    )
+    assert _drifts("link/eno1/mtu", "mtu", "9000", "1500", (), {}) == "somebody set another value"
+
+
+def test_the_firewall_is_blamed_while_it_is_on() -> None:
+    """What it writes itself, and nothing else."""
+    name = "net.netfilter.nf_conntrack_max"
+
+    assert _drifts(f"sysctl/{name}", name, "1048576", "262144", ("pve-firewall",), {}) == "pve-firewall writes it there"
+    assert _drifts(f"sysctl/{name}", name, "1048576", "262144", (), {}) == "somebody set another value"
+    assert _drifts(RMEM, "net.ipv4.tcp_rmem", LARGE, "1 2 3", ("pve-firewall",), {}) == "somebody set another value"

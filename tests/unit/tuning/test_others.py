@@ -1,7 +1,13 @@
 """Who else sets what a profile sets, by the files of a host; and which of the two wins when."""
 
+import os
+from pathlib import Path
+
 import pytest
 
+from bench.facts import tailed
+from bench.hosts.command import Command
+from bench.hosts.local import Local
 from tuning.applying import others
 from tuning.applying.others import Other, found, wins
 
@@ -71,6 +77,81 @@ def test_link_files_netplan_and_programs_are_told() -> None:
         ("tuned's profile mine", "net.ipv4.tcp_rmem=1 2 3", "while it runs"),
         ("bpftune", "it tunes sysctls of net. by itself", "while it runs"),
     ]
+
+
+FILES = {
+    "etc/sysctl.d/50-x.conf": "# mine\nnet.ipv4.tcp_rmem = 1 2 3\n",
+    "usr/lib/sysctl.d/10-y.conf": "net.ipv4.tcp_rmem = 7 8 9\n",
+    "etc/sysctl.conf": "net.ipv4.tcp_rmem = 3 2 1\n",
+    "etc/network/interfaces": INTERFACES,
+    "etc/network/interfaces.d/50-cloud-init": "iface eno1 inet dhcp\n    mtu 1450\n",
+    "etc/netplan/50-cloud-init.yaml": "network:\n  ethernets:\n    eno1:\n      mtu: 1400\n",
+    "etc/systemd/network/10-x.network": "[Match]\nName=eno1\n[Link]\nMTUBytes=1300\n",
+    "etc/udev/rules.d/60-x.rules": 'ACTION=="add", RUN+="/sbin/ip link set dev $name txqueuelen 77"\n',
+    "etc/tuned/active_profile": "mine\n",
+    "run/tuned/tuned.pid": "8\n",
+    "etc/tuned/mine/tuned.conf": "[main]\ninclude = throughput-performance\n[sysctl]\nvm.swappiness=1\n",
+    "usr/lib/tuned/profiles/throughput-performance/tuned.conf": "[sysctl]\nnet.ipv4.tcp_rmem=4 5 6\n",
+    "proc/7/comm": "irqbalance\n",
+    "proc/8/comm": "tuned\n",
+    "proc/9/comm": "bpftune\n",
+    "proc/10/comm": "sshd\n",
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A host's files, real ones."""
+    for path, text in FILES.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_shell_asks_for_all_of_these_files_and_programs(files: Path) -> None:
+    """As they lie on a host: post-up lines, what cloud-init wrote, netplan, networkd, udev, tuned's, what runs."""
+    texts = others.asked(Local(), (), str(files))
+    irq = ("smp_affinity_list", "irq/eno1/input.0", "2")
+
+    assert of(dict(texts), RMEM) == [
+        ("/etc/sysctl.d/50-x.conf:2", "net.ipv4.tcp_rmem = 1 2 3", "at boot"),
+        ("/etc/sysctl.conf:1", "net.ipv4.tcp_rmem = 3 2 1", "by sysctl --system"),
+        ("tuned's profile throughput-performance", "net.ipv4.tcp_rmem=4 5 6", "while it runs"),
+        ("bpftune", "it tunes sysctls of net. by itself", "while it runs"),
+    ]
+    assert {each[0] for each in of(dict(texts), ("mtu", "link/eno1/mtu", "9000"))} == {
+        "/etc/network/interfaces:3", "/etc/network/interfaces.d/50-cloud-init:2", "/etc/netplan/50-cloud-init.yaml:4",
+        "/etc/systemd/network/10-x.network:4",
+    }  # fmt: skip
+    assert of(dict(texts), ("rx-ring", "ring/eno1/rx", "4096"))[0][0] == "/etc/network/interfaces:5"
+    assert [each[0] for each in of(dict(texts), ("txqueuelen", "link/eno1/txqlen", "1000"))] == [
+        "/etc/network/interfaces:6", "/etc/udev/rules.d/60-x.rules:1",
+    ]  # fmt: skip
+    assert of(dict(texts), irq) == [("irqbalance", "it moves interrupts every ten seconds", "while it runs")]
+
+
+def test_tuned_that_does_not_run_and_programs_that_do_not_are_none(files: Path) -> None:
+    """A profile is chosen there, and nobody sets it."""
+    for path in ("run/tuned/tuned.pid", "proc/7/comm", "proc/8/comm", "proc/9/comm"):
+        (files / path).unlink()
+    texts = others.asked(Local(), (), str(files))
+
+    assert texts["running"].strip() == ""
+    assert [each[0] for each in of(dict(texts), RMEM)] == ["/etc/sysctl.d/50-x.conf:2", "/etc/sysctl.conf:1"]
+
+
+def test_the_link_file_is_the_one_that_udev_took(tmp_path: Path) -> None:
+    """By udevadm's word, whose stand-in knows of one device."""
+    link = tmp_path / "50-x.link"
+    link.write_text("[Match]\n[Link]\nMTUBytes=9000\n", encoding="utf-8")
+    udevadm = tmp_path / "udevadm"
+    udevadm.write_text(f"#!/bin/sh\ncase $* in *eno1) echo ID_NET_LINK_FILE={link} ;; esac\n", encoding="utf-8")
+    udevadm.chmod(0o755)
+    path = f"PATH={tmp_path}:{os.environ['PATH']}"
+    told = Local().run(Command(("env", path, "sh", "-c", others.LINK, "sh", "eno1", "eno2"))).require().stdout
+
+    assert of(tailed.files(told), ("mtu", "link/eno1/mtu", "1500")) == [(f"{link}:3", "MTUBytes=9000", "at boot")]
+    assert of(tailed.files(told), ("mtu", "link/eno2/mtu", "1500")) == []
 
 
 @pytest.mark.parametrize(
