@@ -94,7 +94,22 @@ def load(text: str, file: str) -> Mapping[str, Entry]:
         if made.id in found:
             node.mapping()["id"].wrong(f"{made.id!r} stands twice")
         found[made.id] = made
+    for node in document["knobs"].items():
+        _known(node.mapping(), found)
     return found
+
+
+def _known(keys: Mapping[str, Node], found: Mapping[str, Entry]) -> None:
+    """Raise WrongInput where what a knob is to be set with turns no other knob, or not to that value."""
+    made = found[keys["id"].text()]
+    for name, of in keys["with"].mapping().items() if "with" in keys else ():
+        other = next((each for each in found.values() if each.setting == name and each.id != made.id), None)
+        if other is None:
+            of.wrong(
+                f"{name!r} is the setting of no other knob", hint=nearest(name, [x.setting for x in found.values()])
+            )
+        if problem := _problem(other, of.setting()):
+            of.wrong(f"{of.setting()!r} of {name} {problem}")
 
 
 def _entry(node: Node, kinds: Mapping[str, Mapping[str, Node]], guides: Sequence[str]) -> Entry:
@@ -111,12 +126,12 @@ def _entry(node: Node, kinds: Mapping[str, Mapping[str, Node]], guides: Sequence
             node.wrong(f"{name} has no {key!r}, and its kind gives none")
     part = name if kind == "sysctl" else name.partition(".")[2]
     values = taken({key: _named(each, part) for key, each in keys.items()}, _OPTIONS)
-    (how, where), source = values.pop("read"), values.pop("source")
+    (how, where), source, beside = values.pop("read"), values.pop("source"), values.pop("with")
     for each, of in zip(source, keys["source"].items(), strict=True):
         family, _, rest = each.partition(" ")
         if family == "guide" and rest not in guides:
             of.wrong(f"{rest!r} is none of the file's guides", hint=nearest(rest, guides))
-    made = Entry(id=name, kind=kind, how=how, where=where, source=source, **values)
+    made = Entry(id=name, kind=kind, how=how, where=where, source=source, beside=beside, **values)
     _fits(keys, made)
     return made
 
@@ -188,6 +203,10 @@ def _persist(node: Node) -> tuple[tuple[str, str], ...]:
     return tuple((key, each.text()) for key, each in node.mapping(_PERSIST).items())
 
 
+def _settings(node: Node) -> tuple[tuple[str, str], ...]:
+    return tuple((key, each.setting()) for key, each in node.mapping().items())
+
+
 def _sources(node: Node) -> tuple[str, ...]:
     found = node.items()
     if not found:
@@ -228,6 +247,7 @@ _OPTIONS: Options = {
     "policy": word(get_args(Policy), ""),
     "symptom": word(SYMPTOMS, ""),
     "first_under": word(SYMPTOMS, ""),
+    "with": _read_by(_settings, ()),
     "trigger": _read_by(Node.text, ""),
     "risk": _read_by(Node.text, ""),
     "persist": _read_by(_persist, ()),

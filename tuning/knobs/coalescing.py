@@ -43,7 +43,10 @@ class Coalescing:
         return f"{setting} {value!r} is no whole number of {'microseconds' if 'usecs' in setting else 'frames'}"
 
     def changes(self, setting: str, value: str, lab: Lab, target: Target, now: Sheets) -> tuple[Change, ...]:
-        """See Knob.changes. Refuses where no device has it, and a fixed delay under a driver that chooses its own."""
+        """See Knob.changes. Refuses where no device has it. A fixed delay under adaptive mode is left to the driver.
+
+        One treatment may set both, and each setting is asked for by itself: `adaptive-rx: off` belongs beside it.
+        """
         found = []
         for each in lab.devices(target):
             facts = now[each.host.name].facts

@@ -56,6 +56,7 @@ class Entry:
     driver      `disruption` is the most; the driver decides
     symptom     what a diagnosis must have found before a search turns it, "" when `trigger` says it in words alone
     first_under under which symptom a search tries it first, though it may be tried without one
+    beside      (setting, value) pairs that a search sets with it: one does nothing, or is refused, without the other
     persist     (mechanism, line) pairs
     basis       what is known of its effect: a figure of the source, a direction, hearsay, or nothing
     source      "kernel PATH", "commit HASH", "man PAGE(N)", "pve PACKAGE", "guide NAME"
@@ -82,6 +83,7 @@ class Entry:
     policy: Policy
     symptom: str
     first_under: str
+    beside: tuple[tuple[str, str], ...]
     trigger: str
     risk: str
     persist: tuple[tuple[str, str], ...]

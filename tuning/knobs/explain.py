@@ -43,6 +43,7 @@ def explained(entry: Entry, seen: Survey | None = None) -> Mapping[str, str]:
         "in a plan": (entry.setting and f"{entry.setting}: VALUE") or "nettune does not turn it",
         "takes": takes(entry),
         "candidates": ", ".join(entry.candidates),
+        "set with": ", ".join(f"{word}: {value}" for word, value in entry.beside),
         **(_now(entry, found, seen) if found and seen else {}),
         "acts on": acts_on(entry),
         "owner": owned(entry, seen),

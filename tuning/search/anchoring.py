@@ -18,7 +18,7 @@ from tuning.profile import Profile
 from tuning.search.stages import Config, config
 from tuning.standings import Readings, Treated, values
 
-Refusal = Callable[[SettingSpec], str]  # why it cannot be held on the lab, "" where it can
+Refusal = Callable[..., str]  # of settings: why they cannot be held on the lab together, "" where they can
 PROBES_OWN = "the plan's tcp probe chooses its congestion control"
 
 

@@ -13,6 +13,7 @@ from tuning.search.stages import Answer, Config, Measured, Question, Stage
 from tuning.search.standing import Standing
 
 PICKS_MOST = 3
+SPARE_BLOCKS = 2  # where the budget has them: a trial whose tool crashed gives no number, and a claim rests on 12
 
 
 def closed(
@@ -37,7 +38,7 @@ def closed(
         else:
             break
         arms = _arms(picked) | beside
-    blocks = min(blocks, course.room(arms))
+    blocks = min(blocks + SPARE_BLOCKS, course.room(arms))
     if blocks < noise.CONFIRM_BLOCKS[0]:
         return course.nothing("The budget ended before a confirmation: nothing is claimed.", _seen(course, pool))
     stage = Stage("confirm", arms, blocks, why="fresh blocks, which alone make a claim")

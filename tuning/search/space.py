@@ -19,7 +19,7 @@ from tuning.knobs.entry import NO_EFFECT, Disruption, Entry
 from tuning.knobs.sysctl import CONGESTION_CONTROL
 from tuning.knobs.table import LAB_ONLY, knob_for
 from tuning.search.anchoring import PROBES_OWN, Refusal
-from tuning.search.stages import Cost, Factor
+from tuning.search.stages import Config, Cost, Factor, config
 
 Symptoms = Mapping[str, Collection[Target]]  # what was seen -> on which part of the lab: guest, node or both
 
@@ -123,7 +123,7 @@ def _placed(
     if knob is None:
         return {}
     targets = _targets(entry, knob.target, shown, readings)
-    there = {each: _values(entry, readings[each]) for each in targets}
+    there = {each: _there(entry.setting, readings[each]) for each in targets}
     if not any(there.values()):
         return {knob.target: "this path has it nowhere"}
     found: dict[Target, Factor | str] = {}
@@ -138,7 +138,7 @@ def _placed(
             found[target] = f"the {_WHERE[target]} have it not"
         else:
             own = None if target == knob.target else target
-            found[target] = _factor(entry, own, values, refusal, symptoms)
+            found[target] = _factor(entry, own, values, refusal, symptoms, _beside(entry, own, readings))
     return found
 
 
@@ -151,13 +151,18 @@ def _targets(entry: Entry, own: Target, shown: Collection[Target], readings: sta
     return _BOTH if own == "guest" and readings["node"] else (own,)
 
 
-def _values(entry: Entry, where: Collection[standings.Reading]) -> tuple[str, ...]:
+def _there(setting: str, where: Collection[standings.Reading]) -> tuple[str, ...]:
     """What stands there now, of every host and device that has it."""
-    return tuple(value for each in where for value in standings.values(entry.setting, each).values())
+    return tuple(value for each in where for value in standings.values(setting, each).values())
 
 
 def _factor(
-    entry: Entry, target: Target | None, there: Collection[str], refusal: Refusal, symptoms: Symptoms
+    entry: Entry,
+    target: Target | None,
+    there: Collection[str],
+    refusal: Refusal,
+    symptoms: Symptoms,
+    beside: Config,
 ) -> Factor | str:
     """The knob as a factor, or why it cannot be one here."""
     now = ", ".join(dict.fromkeys(there))
@@ -169,13 +174,23 @@ def _factor(
         if offered:
             return f"it is {now}: what it is worth `nettune offload validate` says"
         return f"no candidate is above {now}" if entry.maximum else f"nothing to try beside {now}"
-    reasons = {value: refusal(SettingSpec(entry.setting, value, target)) for value in values}
+    reasons = {value: refusal(*config(SettingSpec(entry.setting, value, target), *beside)) for value in values}
     able = tuple(value for value in values if not reasons[value])
     if not able:
         return next(iter(reasons.values()))
     why = next((each for each in (entry.symptom, entry.first_under) if each in symptoms), entry.trigger)
     cost: Cost = "restart" if entry.setting in ANEW else "relink" if entry.disruption >= "d3" else "none"
-    return Factor(entry.id, entry.setting, able, target, numeric=entry.maximum, why=why, cost=cost)
+    return Factor(entry.id, entry.setting, able, target, entry.maximum, why, cost, beside)
+
+
+def _beside(entry: Entry, target: Target | None, readings: standings.Readings) -> Config:
+    """What is set with it there: what that part of the path has, and has otherwise."""
+    found = []
+    for word, value in entry.beside:
+        knob = knob_for(word)
+        if knob is not None and any(now != value for now in _there(word, readings[target or knob.target])):
+            found.append(SettingSpec(word, value, target))
+    return config(*found)
 
 
 def _joined(one: Factor, other: Factor) -> Factor:

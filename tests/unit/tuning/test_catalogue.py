@@ -58,6 +58,21 @@ def test_every_setting_takes_its_candidates(each: Entry) -> None:
         assert not check(each.setting, "1")[0].endswith("is no knob that nettune knows")
 
 
+def test_what_is_set_with_a_knob_is_a_setting_that_takes_the_value() -> None:
+    """The published pairs: napi.rst and the commit that made the one; drivers that refuse the other alone."""
+    found = {each.setting: dict(each.beside) for each in ENTRIES if each.beside}
+
+    assert found == {"rx-usecs": {"adaptive-rx": "off"}, "napi_defer_hard_irqs": {"gro_flush_timeout": "20000"}}
+    assert all(check(word, value) == ("", "") for beside in found.values() for word, value in beside.items())
+
+
+def test_a_value_that_the_other_knob_does_not_take_is_told() -> None:
+    """By the line of the knob that is to be set with it."""
+    other = SMALL.split("knobs:\n")[1].replace("net.core.somaxconn", "net.core.other")
+    with pytest.raises(WrongInput, match=r"catalogue.yaml:\d+: knobs\[1\].with.*'-1' of net.core.somaxconn is outside"):
+        load(SMALL + other + "  with: {net.core.somaxconn: -1}\n", "catalogue.yaml")
+
+
 def test_every_word_of_the_table_is_in_the_catalogue() -> None:
     """What a plan may set has a page in the catalogue, but for what only a lab has and what is always refused."""
     words = {word for kind, knob in KNOBS.items() if kind not in LAB_ONLY for word in knob.words()}
@@ -111,6 +126,9 @@ BROKEN = {
     "bad range": ("[0, 2147483647]", "[0]", ":17: knobs[0].range: [least, most] belongs here", ""),
     "two ways to read": ("{sysctl: NAME}", "{sysctl: NAME, file: /x}", ":7: kinds.sysctl.read: exactly one of", ""),
     "no maximum": ("type: number", "type: text", ":19: knobs[0].maximum: a text is no maximum", ""),
+    "set with nothing": ("  source: [man", "  with: {net.core.somaxcon: 1}\n  source: [man",
+                         ":22: knobs[0].with.net.core.somaxcon: 'net.core.somaxcon' is the setting of no other knob",
+                         "did you mean 'net.core.somaxconn'?"),
     "other version": ("version: 1", "version: 2", ":1: version: 2 is outside 1 … 1 format", ""),
 }  # fmt: skip
 

@@ -137,6 +137,24 @@ def test_a_knob_that_breaks_the_path_is_left_out_aloud_and_the_others_are_judged
     assert "gave too few numbers to be judged: net.knob7; a gain below " in broken.said[-1]
 
 
+@pytest.mark.parametrize("number", [2, 10])
+def test_what_gains_only_beside_another_setting_is_found_as_one_factor(number: int) -> None:
+    """50 % by two words of a knob with a timeout that has candidates of its own: both are confirmed."""
+    timeout = Factor("timeout", "net.timeout", ("20", "50"))
+    defer = Factor("defer", "net.defer", ("2", "10"), beside=(SettingSpec("net.timeout", "20", None),))
+
+    def effects(found: Config) -> dict[str, float]:
+        there = {each.setting: each.value for each in found}
+        return {GOODPUT: math.log(1.5) * ("net.defer" in there and there.get("net.timeout") == "20")}
+
+    question = Question(design(), (*factors(number - 2), timeout, defer), {}, 900)
+    answer, done = searched(question, Machine(effects))
+
+    assert _set(answer) == ["net.defer", "net.timeout"]
+    assert answer.picks[0].gain.low < math.log(1.5) < answer.picks[0].gain.high
+    assert all(len({each.setting for each in arm}) == len(arm) for one in done for arm in one.stage.arms.values())
+
+
 @pytest.mark.parametrize("number", [3, 10])
 def test_of_two_settings_of_which_either_does_one_is_kept(number: int) -> None:
     """30 % with any of two, 10 % by a third: what race or screening found is not lost on the way."""

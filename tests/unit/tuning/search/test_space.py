@@ -26,7 +26,7 @@ WINDOW: Mapping[str, Collection[Target]] = {"receive-window": ("guest", "node")}
 
 def _space(**changed: object) -> Space:
     stand = lab()
-    asked = {"symptoms": {}, "refusal": lambda _: "", **changed}
+    asked = {"symptoms": {}, "refusal": lambda *_: "", **changed}
     return space(ENTRIES, stand, stand.read(), **asked)  # type: ignore[arg-type]  # what a case changes
 
 
@@ -47,7 +47,7 @@ def _rmem(*there: str) -> tuple[str, ...]:
     stand = lab()
     for kernel, value in zip([each for each in stand.kernels if f"sysctl/{RMEM}" in each.facts], there, strict=True):
         kernel.facts[f"sysctl/{RMEM}"] = value
-    found = space(ENTRIES, stand, stand.read(), symptoms=WINDOW, refusal=lambda _: "")
+    found = space(ENTRIES, stand, stand.read(), symptoms=WINDOW, refusal=lambda *_: "")
     return next((each.values for each in found.factors if each.setting == RMEM), ())
 
 
@@ -83,7 +83,7 @@ def test_congestion_control_is_among_the_few_that_are_raced_where_segments_are_l
         kernel.facts |= {f"sysctl/{each.id}": "7" for each in ENTRIES if each.how == "sysctl" and each.policy in "AC"}
         kernel.facts[f"sysctl/{CONGESTION_CONTROL}"] = "cubic"
     lossy, clean = (
-        space(ENTRIES, stand, stand.read(), symptoms=dict.fromkeys(symptoms, ("guest", "node")), refusal=lambda _: "")
+        space(ENTRIES, stand, stand.read(), symptoms=dict.fromkeys(symptoms, ("guest", "node")), refusal=lambda *_: "")
         for symptoms in (("retransmits",), ())
     )
     raced = {each.setting: each for each in lossy.factors[:ALONE_MOST]}
@@ -112,6 +112,30 @@ def test_what_is_refused_or_too_disruptive_or_not_there_is_named() -> None:
     assert "chooses its congestion control" in dict(controls.left_out)["net.ipv4.tcp_congestion_control"]
 
 
+@pytest.mark.parametrize(("now", "beside"), [("0", "20000"), ("20000", None), (None, None)])
+def test_what_does_nothing_alone_is_one_factor_with_what_it_needs(now: str | None, beside: str | None) -> None:
+    """As far as the path has it, and has it otherwise; whether both can be held is asked at once."""
+    stand, asked = lab(), list[tuple[SettingSpec, ...]]()
+    for kernel in stand.kernels:
+        devices = {key.split("/")[1] for key in kernel.facts if key.startswith("link/")}
+        for device in devices:
+            kernel.facts[f"napi/{device}/napi_defer_hard_irqs"] = "0"
+            if now is not None:
+                kernel.facts[f"napi/{device}/gro_flush_timeout"] = now
+
+    def refusal(*specs: SettingSpec) -> str:
+        asked.append(specs)
+        return ""
+
+    found = space(ENTRIES, stand, stand.read(), symptoms={}, refusal=refusal, only=("napi_defer_hard_irqs",))
+    (factor,) = found.factors
+    both = config(factor.at("2"), *([SettingSpec("gro_flush_timeout", beside, None)] if beside else []))
+
+    assert factor.values == ("2", "10", "100")
+    assert factor.config("2") == both
+    assert both in asked
+
+
 def test_offloads_that_are_on_are_not_tried_off() -> None:
     """Whether an offload is real is the validator's question, not the search's."""
     found = _space()
@@ -121,6 +145,7 @@ def test_offloads_that_are_on_are_not_tried_off() -> None:
 
 
 WORDS = st.text("abc.-_", min_size=1, max_size=8)
+SPECS = st.builds(SettingSpec, WORDS, WORDS, st.sampled_from([None, *get_args(Target)]))
 FACTORS = st.lists(
     st.builds(
         Factor,
@@ -131,10 +156,10 @@ FACTORS = st.lists(
         numeric=st.booleans(),
         why=WORDS,
         cost=st.sampled_from(get_args(Cost)),
+        beside=st.lists(SPECS, max_size=2).map(lambda specs: config(*specs)),
     ),
     max_size=3,
 )
-SPECS = st.builds(SettingSpec, WORDS, WORDS, st.sampled_from([None, *get_args(Target)]))
 PAIRS = st.lists(st.tuples(WORDS, WORDS), max_size=3).map(tuple)
 
 
@@ -167,7 +192,7 @@ def _everywhere(facts: Mapping[str, str], kind: Kind = "bridge") -> KernelLab:
 
 def _of(stand: Lab, word: str, **asked: object) -> tuple[dict[Target | None, tuple[str, ...]], dict[str, str]]:
     """The candidates of a word by target, and what is left out."""
-    found = space(ENTRIES, stand, stand.read(), **{"symptoms": {}, "refusal": lambda _: "", **asked})  # type: ignore[arg-type]  # what a case changes
+    found = space(ENTRIES, stand, stand.read(), **{"symptoms": {}, "refusal": lambda *_: "", **asked})  # type: ignore[arg-type]  # what a case changes
     return {each.target: each.values for each in found.factors if each.setting == word}, dict(found.left_out)
 
 
@@ -234,7 +259,7 @@ def test_a_knob_of_sockets_has_no_effect_by_design_on_a_node() -> None:
 def test_a_word_of_a_plan_asks_for_every_knob_that_it_turns(word: str, entries: tuple[str, ...]) -> None:
     """As a factor or with the reason: a group of features, and what has a short name."""
     stand = lab()
-    found = space(ENTRIES, stand, stand.read(), symptoms={}, refusal=lambda _: "", only=(word,), most="d3")
+    found = space(ENTRIES, stand, stand.read(), symptoms={}, refusal=lambda *_: "", only=(word,), most="d3")
     named = {each.knob for each in found.factors} | {name for name, _ in found.left_out}
 
     assert set(entries) <= named
@@ -269,7 +294,7 @@ def test_pages_of_one_word_are_one_factor_with_the_values_of_all() -> None:
 def test_a_knob_that_nettune_does_not_turn_is_named() -> None:
     """Whatever a search might turn and no word of a plan sets stands in the list, with that."""
     stand = lab()
-    told = dict(space(ENTRIES, stand, stand.read(), symptoms={}, refusal=lambda _: "").left_out)
+    told = dict(space(ENTRIES, stand, stand.read(), symptoms={}, refusal=lambda *_: "").left_out)
     without = {each.id for each in ENTRIES if each.policy in {"A", "C"} and not each.setting}
 
     assert without
