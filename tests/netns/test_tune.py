@@ -11,7 +11,6 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from bench.facts.sheet import differences
@@ -40,7 +39,6 @@ def _document(done: Any) -> dict[str, Any]:  # Any: CompletedProcess; JSON
     return found
 
 
-@pytest.mark.quiet
 def test_a_planted_window_limit_is_found_confirmed_and_nothing_is_left(state: Path, tmp_path: Path) -> None:
     """16 KiB of buffers: the receive buffer is what helps, many times over; the profile can be read again."""
     out = tmp_path / "tuned.yaml"
