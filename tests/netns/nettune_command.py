@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = (sys.executable, "-m", "nettune")
+SOONER = (sys.executable, "-m", "tests.netns.sooner")
 # Two arms of latency only: a block takes about a second, so that a run can be killed often.
 LATENCY_PLAN = """\
 name: short
@@ -27,6 +28,11 @@ def nettune(*words: str, stdin: str = "", prefix: tuple[str, ...] = ()) -> subpr
 def run_program(argv: tuple[str, ...], prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     """Another program of the tests', finished."""
     return subprocess.run([*prefix, *argv], capture_output=True, text=True, check=False)
+
+
+def sooner(*words: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """As nettune, which watches what it applies for a shorter time."""
+    return run_program((*SOONER, *words), prefix)
 
 
 def start(*words: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:

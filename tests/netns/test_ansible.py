@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.facts.sheet import differences
-from tests.netns.nettune_command import PROGRAM, nettune, run_program
+from tests.netns.nettune_command import SOONER, nettune, run_program
 from tests.netns.sshd import PORT
 from tests.netns.standing_hosts import CONTROL, RMEM, Machines, value
 from tests.netns.test_apply import HELD, A, changes, desk, prefix, profile
@@ -23,7 +23,7 @@ def _role(machines: Machines, folder: Path, *hosts: str) -> Path:
     mine = profile(folder, **{RMEM: HELD, "tso": "off"})
     done = nettune("profile", "export", mine, "--format", "ansible", "--output", str(out))
     assert done.returncode == 0, done.stderr
-    variables = f"nettune_argv={list(PROGRAM)!r} nettune_devices=['eth0'] nettune_disruption=d4 ansible_port={PORT}"
+    variables = f"nettune_argv={list(SOONER)!r} nettune_devices=['eth0'] nettune_disruption=d4 ansible_port={PORT}"
     (out / "inventory.ini").write_text(
         "".join(f'{name} ansible_host={CONTROL[name]}\n' for name in hosts) + "[all:vars]\n"
         + "".join(f"{each}\n" for each in re.split(r" (?=nettune_|ansible_)", variables)), encoding="utf-8",

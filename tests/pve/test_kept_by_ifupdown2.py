@@ -15,7 +15,7 @@ import pytest
 
 from bench.hosts.command import Command
 from tests.netns import sshd
-from tests.netns.nettune_command import nettune, run_program
+from tests.netns.nettune_command import run_program, sooner
 from tests.netns.standing_hosts import waited
 from tests.netns.test_apply import profile
 from tests.pve import net_node
@@ -43,7 +43,7 @@ def node(node_root: Path, tmp_path: Path) -> Iterator[NetNode]:
 
 def desk(node: NetNode, folder: Path, *words: str) -> Any:  # Any: CompletedProcess
     """A verb as it is typed."""
-    return nettune(*words, prefix=_prefix(node, folder))
+    return sooner(*words, prefix=_prefix(node, folder))
 
 
 def _prefix(node: NetNode, folder: Path) -> tuple[str, ...]:
@@ -176,24 +176,27 @@ def test_an_edit_of_the_owner_stays_when_it_is_taken_back(node: NetNode, tmp_pat
     assert file(node) == theirs.replace("\ttso-offload off\n", "")
 
 
-def test_a_first_boot_that_is_not_well_or_ends_early_has_the_old_file_again(node: NetNode, tmp_path: Path) -> None:
+@pytest.mark.sampled(1, "first boot")  # of any host both are in tests/netns/test_lasting
+@pytest.mark.parametrize("how", ["link", "early"])
+def test_a_first_boot_that_is_not_well_or_ends_early_has_the_old_file_again(
+    node: NetNode, tmp_path: Path, how: str
+) -> None:
     """By the node alone: the link stays down; the boot ends."""
     was = values(node)
-    for number, how in ((1, "link"), (3, "early")):
-        assert kept(node, tmp_path).returncode == 0
-        assert file(node) == WITH
-        if how == "link":
-            node.inside("ip link set up-eno1 down").require()
-        boot(node, number)
-        if how == "early":
-            node.inside("kill $(cat /var/lib/nettune/guard/watcher)").require()
-            boot(node, number + 1)
-        waited(lambda: node.file.read_text(encoding="utf-8") == INTERFACES, 30)
-        node.inside("ip link set up-eno1 up").require()
-        waited(lambda: state(node, tmp_path) == "put itself back", 10)
-        assert file(node) == INTERFACES
-        waited(lambda: values(node)[::2] == was[::2], 5)
-        node.inside(_LOST).require()
+    assert kept(node, tmp_path).returncode == 0
+    assert file(node) == WITH
+    if how == "link":
+        node.inside("ip link set up-eno1 down").require()
+    boot(node, 1)
+    if how == "early":
+        node.inside("kill $(cat /var/lib/nettune/guard/watcher)").require()
+        boot(node, 2)
+    waited(lambda: node.file.read_text(encoding="utf-8") == INTERFACES, 30)
+    node.inside("ip link set up-eno1 up").require()
+    waited(lambda: state(node, tmp_path) == "put itself back", 10)
+    assert file(node) == INTERFACES
+    waited(lambda: values(node)[::2] == was[::2], 5)
+    node.inside(_LOST).require()
 
 
 def test_a_file_that_the_power_kept_from_being_written_is_written_at_boot(node: NetNode, tmp_path: Path) -> None:
@@ -210,7 +213,7 @@ def test_a_file_that_the_power_kept_from_being_written_is_written_at_boot(node: 
     assert file(node) == INTERFACES
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("step", range(20, 67))
 def test_the_file_is_whole_wherever_it_is_cut_short(node: NetNode, tmp_path: Path, step: int) -> None:
     """Killed before each command from the writes on: as it was by the host alone, or by a rollback of what was kept."""
