@@ -66,6 +66,13 @@ def _road(course: Course) -> Road:
         return _refused(course, least_trials(1))
     why = "how much two equal arms differ"
     first = yield from course.ask(Stage("noise", {}, noise.BLOCKS, why=why))
+    ended = weighed(course, first)
+    return ended if ended is not None else (yield from _searched(course))
+
+
+def weighed(course: Course, first: Measured) -> Answer | None:
+    """Take in what the noise stage says: how many blocks are kept back. The answer where there is no search to make."""
+    question = course.question
     sds = noise.spreads([first], question.base.judged)
     sd = sds.get(question.base.primary)
     if sd is None:
@@ -81,7 +88,7 @@ def _road(course: Course) -> Road:
         return _refused(course, needed)
     if not question.factors and not question.anchors:
         return course.answer("nothing", nothing_left(question.full))
-    return (yield from _searched(course))
+    return None
 
 
 def _searched(course: Course) -> Road:

@@ -2,31 +2,35 @@
 
 The engine of the distributed path is Optuna's: its storage (SQLite in a file, or PostgreSQL by URL) holds the study,
 each worker asks it for a configuration, measures that beside `current` in a few blocks, and tells the gain. What the
-study calls its best is a candidate and nothing more: the same confirmation on fresh blocks makes the claim.
+study calls its best is a candidate and nothing more: the same confirmation on fresh blocks makes the claim. A study has
+one, whatever the number of its workers: of k at .05 each one would hold by chance oftener than that.
 """
 
-import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from results.errors import NotAble, WrongInput, first_of
 from results.pairs import complete_blocks
-from results.records import CURRENT_ARMS, Design
+from results.records import Design
 from results.statistics import percent
-from tuning.search import drift
+from tuning.search import noise
 from tuning.search.clock import Clock
+from tuning.search.closing import SPARE_BLOCKS
 from tuning.search.confirming import confirmed
+from tuning.search.course import PAIR, Course
 from tuning.search.driving import Explore, Measure
-from tuning.search.noise import BLOCKS, CONFIRM_BLOCKS
+from tuning.search.noise import BLOCKS
 from tuning.search.pareto import Picked
-from tuning.search.stages import Answer, Config, Factor, Measured, Stage, Status, config, nothing_left, worded
+from tuning.search.pipeline import weighed
+from tuning.search.stages import Answer, Config, Factor, Measured, Question, Stage, Status, config, together, worded
 from tuning.search.standing import gained
 
 SAMPLE_BLOCKS = 2  # the fewest that a run has: a gain of its own for each, and their mean is told
 _ATTEMPTS = 3  # to open a study
 _KEPT = "as it is"  # a factor's first choice in a study
 _CHOICES = "nettune: choices"  # attribute of a study: setting -> candidates, of the worker that began it
-_CONFIRMS = "nettune: confirms"  # attribute of a study, with a worker: the number of the trial that it confirms
+_CONFIRMS = "nettune: confirms"  # attribute of a claim: [worker, the number of the trial that it confirms]
 _TURN = "nettune: turn"  # attribute of a trial: [worker, its turn]
 
 
@@ -58,34 +62,65 @@ def sampled(
         return stages[-1]
 
     asked = _Study(storage, study, worker, seed)  # before anything is measured for it
-    noise = made(Stage("noise", {}, BLOCKS, why="how much two equal arms differ"))
-    found = explore(noise)
-    if not found.factors:
-        return Answer("nothing", (), (nothing_left(found.full(base.primary)),), _spent(stages)), tuple(stages)
+    first = made(Stage("noise", {}, BLOCKS, why="how much two equal arms differ"))
+    found = explore(first)
+    course = Course(Question(base, found.factors, {}, trials_most, full=found.full(base.primary)))
+    course.pay(first)
+    ended = weighed(course, first)
+    if ended is not None:
+        return ended, tuple(stages)
     asked.over(found.factors)
-    reserve = CONFIRM_BLOCKS[0] * (1 + len(CURRENT_ARMS))
-    margin = math.log1p(base.margin_pct / 100.0)
     turns = 0  # those that ask for current cost no trial, and a study that finds nothing asks for little else
-    while turns < trials_most and SAMPLE_BLOCKS * (1 + len(CURRENT_ARMS)) + reserve <= _left(stages, trials_most):
+    while turns < trials_most and course.left - course.set_up >= SAMPLE_BLOCKS * (1 + PAIR) + course.reserve:
         ticket, settings = asked.ask(turns)
-        arms = {"sample": settings} if settings else {}
-        stage = Stage("sample", arms, SAMPLE_BLOCKS, why=f"asked for by {study}", kept_back=float(reserve))
-        asked.tell(ticket, _gain(made(stage), base.primary) if settings else 0.0)
+        gain: float | None = 0.0
+        if settings:
+            arms = {"sample": settings}
+            why = f"asked for by {study}"
+            course.pay(made(Stage("sample", arms, SAMPLE_BLOCKS, why=why, kept_back=course.reserve)))
+            gain = _gain(stages[-1], base.primary)
+        asked.tell(ticket, gain)
         turns += 1
-    told = [f"{turns} configurations were measured here, {asked.count()} in the study {study}."]
-    best, gain = asked.best()
-    if not best or gain <= 0.0:
-        told.extend(drift.moved(stages, base.primary, margin))
-        return Answer("nothing", (), (*told, "None of them gained."), _spent(stages)), tuple(stages)
-    told.append(f"The study's best, a candidate: {_words(best)}, {percent(gain):+.1f} % in {SAMPLE_BLOCKS} blocks.")
-    confirm = made(Stage("confirm", {"best": best}, CONFIRM_BLOCKS[0], why="fresh blocks, which alone make a claim"))
-    if confirm.blocks < CONFIRM_BLOCKS[0]:
-        told.append("The time ended before its confirmation did: nothing is claimed.")
-        return Answer("nothing", (), tuple(told), _spent(stages)), tuple(stages)
-    picks, more = confirmed(confirm, [Picked((base.goal,), best, base.primary)])
-    told.extend(drift.moved(stages, base.primary, margin))
+    course.told.append(f"{turns} configurations were measured here, {asked.count()} in the study {study}.")
+    claim = asked.claimed()
+    if claim is None:
+        return course.answer("nothing", "None of them gained."), tuple(stages)
+    course.told.append(f"The study's best, a candidate: {_words(claim.best)}, {percent(claim.gain):+.1f} % in "
+                       f"{SAMPLE_BLOCKS} blocks.")  # fmt: skip
+    if claim.worker != worker:
+        said = (
+            f"{claim.worker} confirms it for the whole study, and nothing is claimed here; "
+            f"`nettune tune --resume {claim.worker}` goes on with it where that was begun."
+        )
+        return course.answer("nothing", said), tuple(stages)
+    return _confirmed(course, claim.best, made), tuple(stages)
+
+
+def _confirmed(course: Course, best: Config, made: Callable[[Stage], Measured]) -> Answer:
+    """The study's one confirmation, of as many blocks as one of nettune's own search."""
+    base, arms = course.question.base, {"best": best}
+    course.sds = noise.spreads(course.over, base.judged)
+    wanted = max(noise.CONFIRM_BLOCKS[0], noise.confirming(base, course.sds)) + SPARE_BLOCKS
+    blocks = min(wanted, course.room(arms))
+    if blocks < noise.CONFIRM_BLOCKS[0]:
+        return course.answer("nothing", "The budget ended before a confirmation: nothing is claimed.")
+    confirm = made(Stage("confirm", arms, blocks, why="fresh blocks, which alone make a claim"))
+    course.pay(confirm)
+    if confirm.blocks < noise.CONFIRM_BLOCKS[0]:
+        return course.answer("nothing", "The time ended before its confirmation did: nothing is claimed.")
+    picks, said = confirmed(confirm, [Picked((base.goal,), best, base.primary)])
     status: Status = "confirmed" if picks else "nothing"
-    return Answer(status, picks, (*told, *more), _spent(stages)), tuple(stages)
+    seen = percent(noise.visible(course.sd, blocks))
+    return Answer(status, picks, (*course.told, *course.drift, *said), course.trials, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """Who makes the study's confirmation, of which configuration, and what that was told to gain."""
+
+    worker: str
+    best: Config
+    gain: float
 
 
 class _Study:
@@ -103,7 +138,7 @@ class _Study:
         self._factors: dict[str, Factor] = {}
         self._space: dict[str, optuna.distributions.BaseDistribution] = {}
         self._choice = optuna.distributions.CategoricalDistribution
-        self._failed = optuna.trial.TrialState.FAIL
+        self._failed, self._made = optuna.trial.TrialState.FAIL, optuna.trial.create_trial
         sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)  # others are being measured meanwhile
         for left in reversed(range(_ATTEMPTS)):
             try:
@@ -163,25 +198,44 @@ class _Study:
             self._study.tell(number, gain, skip_if_finished=True)
 
     def count(self) -> int:
-        """Trials of the study, those of others included."""
-        return len(self._study.get_trials(deepcopy=False))
+        """Configurations that the study asked for, those of others included."""
+        return sum(_TURN in each.user_attrs for each in self._study.get_trials(deepcopy=False))
 
-    def best(self) -> tuple[Config, float]:
-        """The best when this worker first asked for it, and what it was told to gain: one candidate is confirmed."""
-        kept = f"{_CONFIRMS} {self._worker}"
-        if kept not in self._study.user_attrs:
+    def claimed(self) -> _Claim | None:
+        """The study's one confirmation: this worker's, where no other claimed it before; None where nothing gained.
+
+        A claim is a trial of the study that failed, made with worker and candidate in one transaction; the storage
+        numbers them in the order in which they were made, and the first one holds. The candidate is the study's best at
+        that moment: what is found later is for another study.
+        """
+        if (claim := self._first_claim()) is None:
             try:
-                self._study.set_user_attr(kept, self._study.best_trial.number)
+                best = self._study.best_trial
             except ValueError:  # none is complete
-                return (), 0.0
-        number = self._study.user_attrs[kept]
+                return None
+            if not best.params or (best.value or 0.0) <= 0.0:
+                return None
+            made = self._made(state=self._failed, user_attrs={_CONFIRMS: [self._worker, best.number]})
+            self._study.add_trial(made)
+            claim = self._first_claim()
+        assert claim is not None  # noqa: S101 - for mypy
+        worker, number = claim
         found = next(each for each in self._study.get_trials(deepcopy=False) if each.number == number)
-        return self._config(found.params), float(found.value or 0.0)
+        return _Claim(worker, self._config(found.params), float(found.value or 0.0))
+
+    def _first_claim(self) -> tuple[str, int] | None:
+        """(worker, number of the trial that it confirms) of the claim that was made first."""
+        there = [each for each in self._study.get_trials(deepcopy=False) if _CONFIRMS in each.user_attrs]
+        if not there:
+            return None
+        worker, number = min(there, key=lambda each: each.number).user_attrs[_CONFIRMS]
+        return str(worker), int(number)
 
     def _config(self, params: dict[str, str]) -> Config:
         if strange := sorted(params.keys() - self._factors.keys()):
             raise self._another(f"it sets {', '.join(strange)}, which is no knob to try here")
-        return config(*(self._factors[name].at(value) for name, value in params.items() if value != _KEPT))
+        chosen = together((self._factors[name], value) for name, value in params.items() if value != _KEPT)
+        return config(*(spec for factor, value in chosen.values() for spec in factor.config(value)))
 
     def _another(self, what: str) -> WrongInput:
         return WrongInput(
@@ -200,18 +254,6 @@ def _gain(measured: Measured, metric: str) -> float | None:
     blocks = complete_blocks(measured.trials).get(measured.design.topologies[0], ())
     found = gained(blocks, "sample", metric)
     return None if found is None else found.mean
-
-
-def _spent(stages: list[Measured]) -> int:
-    return sum(len(each.trials) for each in stages)
-
-
-def _left(stages: list[Measured], trials_most: int) -> float:
-    """The trials that the budget has left; of one in time beside the labs of one more stage and the confirmation."""
-    pace = stages[-1].pace
-    if pace is None:
-        return trials_most - _spent(stages)
-    return (pace.left_s - 2 * pace.set_up_s) / pace.prices.trial_s
 
 
 def _words(settings: Config) -> str:

@@ -1,6 +1,8 @@
 """A search by Optuna: a worker that was cut short asks the same again, and workers of one study choose alike."""
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from results.errors import WrongInput
 from tests.unit.tuning.search.made import Machine, adding, design, factors
 from tuning.search.planned import Explored
-from tuning.search.sampling import sampled
+from tuning.search.sampling import _Study, sampled
 from tuning.search.stages import Answer, Factor, Measured, Stage
 
 GAINS = adding({"net.knob0": 0.3})
@@ -22,9 +24,11 @@ class _Cut(Exception):  # noqa: N818 - no error: what SIGINT does to a worker
 class _Worker:
     """One worker: what it measured stays, as runs in a store do."""
 
-    def __init__(self, folder: Path, name: str, knobs: Sequence[Factor], seed: int = 0) -> None:
+    def __init__(
+        self, folder: Path, name: str, knobs: Sequence[Factor], seed: int = 0, sd: float = 0.01, trials: int = 120
+    ) -> None:
         self._storage, self._name, self._knobs, self._seed = f"sqlite:///{folder}/s.db", name, tuple(knobs), seed
-        self._machine = Machine(GAINS, seed=seed)
+        self._machine, self._trials = Machine(GAINS, seed=seed, sd=sd), trials
         self.kept: list[Measured] = []
         self.asked: list[Stage] = []
 
@@ -43,8 +47,8 @@ class _Worker:
             return self.kept[number]
 
         answer, _ = sampled(
-            design(), 120, storage=self._storage, study="shared", worker=self._name, seed=self._seed, measure=measure,
-            explore=lambda _: Explored(self._knobs, {}, (), ()), watch=lambda _, __: None,
+            design(), self._trials, storage=self._storage, study="shared", worker=self._name, seed=self._seed,
+            measure=measure, explore=lambda _: Explored(self._knobs, {}, (), ()), watch=lambda _, __: None,
         )  # fmt: skip
         return answer
 
@@ -62,7 +66,7 @@ def test_a_worker_that_was_cut_short_is_asked_for_what_it_measured(tmp_path: Pat
 
     assert [each.arms for each in worker.asked[: len(before)]] == [each.arms for each in before]
     assert [each.stage.arms for each in worker.kept] == [each.arms for each in worker.asked]
-    assert answer.status == "confirmed"
+    assert any(said.startswith("two confirms it for the whole study") for said in answer.said)
 
 
 def test_a_worker_that_was_cut_short_confirms_the_candidate_that_it_began_to(tmp_path: Path) -> None:
@@ -80,6 +84,71 @@ def test_a_worker_that_was_cut_short_confirms_the_candidate_that_it_began_to(tmp
 
     assert worker.asked[-1] == first
     assert first.purpose == "confirm"
+
+
+def test_a_study_has_one_confirmation_whatever_the_number_of_its_workers(tmp_path: Path) -> None:
+    """The first that reaches the end makes it; of k at .05 one would hold by chance oftener than one in twenty."""
+    workers = [_Worker(tmp_path, f"worker-{seed}", factors(4), seed=seed) for seed in range(3)]
+    answers = [each.searched() for each in workers]
+    asked = [sum(stage.purpose == "confirm" for stage in each.asked) for each in workers]
+    sampled_there = sum(stage.purpose == "sample" for each in workers for stage in each.asked)
+
+    assert [each.status for each in answers] == ["confirmed", "nothing", "nothing"]
+    assert asked == [1, 0, 0]
+    assert all("`nettune tune --resume worker-0` goes on with it" in each.said[-1] for each in answers[1:])
+    (count,) = [
+        int(word.split(" in the study")[0].rsplit(" ", 1)[1]) for word in answers[2].said if "in the study" in word
+    ]
+    assert count >= sampled_there
+
+
+def test_of_workers_that_reach_the_end_at_once_one_confirms(tmp_path: Path) -> None:
+    """The storage numbers their claims; none sees itself first beside another."""
+    url = f"sqlite:///{tmp_path}/s.db"
+    first = _Study(url, "shared", "first", 0)
+    first.over(factors(2))
+    ticket, _ = first.ask(0)
+    first.tell(ticket, 0.3)
+    studies = [_Study(url, "shared", f"worker-{n}", n) for n in range(4)]
+    for each in studies:
+        each.over(factors(2))
+    together = threading.Barrier(len(studies))
+
+    def claimed(each: _Study) -> str:
+        together.wait()
+        claim = each.claimed()
+        assert claim is not None
+        return claim.worker
+
+    with ThreadPoolExecutor(len(studies)) as pool:
+        found = set(pool.map(claimed, studies))
+
+    assert len(found) == 1
+    assert first.count() == 1
+
+
+def test_a_confirmation_of_a_study_is_sized_by_its_noise_and_guards(tmp_path: Path) -> None:
+    """A p99 that scatters takes more than twelve blocks to be resolved; the budget keeps them back."""
+    worker = _Worker(tmp_path, "one", factors(2), seed=1, sd=0.06, trials=200)
+    answer = worker.searched()
+    (confirm,) = [each for each in worker.asked if each.purpose == "confirm"]
+
+    assert 14 < confirm.blocks <= 25
+    assert answer.trials <= 200
+    assert answer.said[0].startswith("The effect of a block scatters by")
+    assert answer.picks[0].gain.n == confirm.blocks
+
+
+def test_noise_that_the_budget_cannot_see_through_is_refused_before_anything_is_asked_of_a_study(
+    tmp_path: Path,
+) -> None:
+    """As in nettune's own search."""
+    worker = _Worker(tmp_path, "one", factors(2), sd=3.0)
+    answer = worker.searched()
+
+    assert answer.status == "refused"
+    assert [each.purpose for each in worker.asked] == ["noise"]
+    assert "is too small for any claim" in answer.said[-1]
 
 
 def test_a_worker_whose_hosts_offer_other_values_is_told_which_before_it_measures_for_the_study(tmp_path: Path) -> None:
@@ -133,5 +202,5 @@ def test_a_full_link_ends_a_search_by_a_study_too(tmp_path: Path) -> None:
         measure=lambda stage, _: machine.measure(stage, design()), explore=lambda _: found, watch=lambda _, __: None,
     )  # fmt: skip
 
-    assert answer.said == ("Nothing to gain: the link is full (936 of 957 Mbit/s).",)
+    assert answer.said[-1] == "Nothing to gain: the link is full (936 of 957 Mbit/s)."
     assert [each.stage.purpose for each in stages] == ["noise"]
