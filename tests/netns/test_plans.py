@@ -37,7 +37,7 @@ def sampled(name: str, folder: Path) -> str:
 
 
 @pytest.mark.quiet
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", HERE)
 def test_a_plan_that_ships_measures_or_says_what_is_lacking(state: Path, tmp_path: Path, name: str) -> None:
     """Two blocks; every trial is done, every skipped cell is named with its reason, the report is written."""
