@@ -30,9 +30,10 @@ def sampled(name: str, folder: Path) -> str:
     treatments = plan.get("treatments", {})
     kept = dice.sample(sorted(treatments), min(_TREATMENTS, len(treatments)))
     plan["treatments"] = {arm: treatments[arm] for arm in kept}
-    for each in plan["probes"]:
-        if each["kind"] == "rate":  # three searches a trial
-            each |= {"trial_s": 1, "sum_s": 1}
+    rates = [each for each in plan["probes"] if each["kind"] == "rate"]
+    for each in rates:  # three searches a trial; here the last, of which the plan's primary metric is
+        each |= {"trial_s": 1, "sum_s": 1}
+    plan["probes"] = [each for each in plan["probes"] if each not in rates[:-1]]
     return plan_file(folder, yaml.safe_dump(plan))
 
 
