@@ -90,7 +90,7 @@ ELSEWHERE = {  # knobs that need a topology of their own
     "txqueuelen": ("- bridge", {"txqueuelen": "77"}),
     "gso and gro sizes": ("- bridge", {"gso_max_size": "131072", "gro_max_size": "131072"}),
     "small gso": ("- direct", {"gso_max_size": "4096"}),
-    "steering": ("- {kind: bridge, queues: 2}", {"rps_cpus": "3", "rps_flow_cnt": "4096", "xps_cpus": "1"}),
+    "steering": ("- {kind: bridge, queues: 2}", {"rps_cpus": "all", "rps_flow_cnt": "shared", "xps_cpus": "spread"}),
     "one queue's qdisc": ("- {kind: bridge, queues: 1}", {"qdisc": "pfifo limit 77"}),
     "leaves of mq": ("- {kind: bridge, queues: 3}", {"qdisc": "pfifo limit 77"}),
     "rules": ("- firewall", {"firewall_rules": "5000"}),

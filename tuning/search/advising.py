@@ -10,7 +10,10 @@ from tuning.search.stages import Answer, Pick
 
 
 def advice(run: Run, answer: Answer, pick: Pick, explained: Mapping[str, str]) -> Advice:
-    """The advice of one pick; `run` is the confirmation. `explained`: setting -> the counter that moved, in words."""
+    """The advice of one pick; `run` is the confirmation.
+
+    `explained`: by what stages.worded says of a setting, the counter that moved, in words.
+    """
     gain = pick.gain
     evidence = Evidence(
         run.run_id, run.design.topologies[0], pick.metric, pick.arm, percent(gain.mean), percent(gain.low),
@@ -30,7 +33,8 @@ def advice(run: Run, answer: Answer, pick: Pick, explained: Mapping[str, str]) -
 def _recommendation(row: Mapping[str, str], evidence: Evidence, explained: Mapping[str, str]) -> Recommendation:
     word, was = row["setting"], row.get("was", "")
     knob = knob_for(word)
-    why = explained.get(word, "")
+    own = knob is not None and knob.target == row["target"]
+    why = explained.get(word if own else f"{word} on the {row['target']}", "")
     return Recommendation(
         setting=word,
         value=row["value"],

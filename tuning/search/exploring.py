@@ -25,7 +25,7 @@ from tuning.search import combine
 from tuning.search.anchoring import Anchor, Rules, anchored, unfit
 from tuning.search.planned import Explored
 from tuning.search.space import space
-from tuning.search.stages import Config, Measured, Pick
+from tuning.search.stages import Config, Measured, Pick, worded
 from tuning.treatments import treatments
 
 _WMEM = "sysctl/net.ipv4.tcp_wmem"
@@ -176,7 +176,7 @@ def _virtio(lab: Lab) -> bool:
 def explanations(
     plan: Plan, stages: Sequence[Measured], pick: Pick, before: Explored | None, store: Store
 ) -> dict[str, str]:
-    """Setting -> what moved with it: its own symptom gone, with the figure of that, or the figures that moved most.
+    """What `worded` says of a setting -> what moved with it: its own symptom gone, or the figures that moved most.
 
     Of one setting alone these are the confirmation's; of several those between all of them and all but this one, where
     the search looked for passengers.
@@ -191,9 +191,9 @@ def explanations(
         own = {entry.symptom for entry in entries_for(spec.setting)} & gone
         if own:
             shown = "; ".join(each for name in sorted(own) if (each := figures.moved_with(name, current, treated)))
-            found[spec.setting] = f"{', '.join(sorted(own))} is gone{f': {shown}' if shown else ''}"
+            found[worded(spec)] = f"{', '.join(sorted(own))} is gone{f': {shown}' if shown else ''}"
         elif own_figures := of_all if len(pick.config) == 1 else _with_it(stages, pick, spec, store):
-            found[spec.setting] = "; ".join(own_figures[:2])
+            found[worded(spec)] = "; ".join(own_figures[:2])
     return found
 
 

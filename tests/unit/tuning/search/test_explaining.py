@@ -15,9 +15,10 @@ from results.records import CURRENT, Run, Trial
 from results.statistics import Estimate
 from tests.unit.results.example import example_run
 from tests.unit.tuning.search.made import design
+from tuning.search.advising import advice
 from tuning.search.exploring import explanations, limits, path_of, unmoved
 from tuning.search.planned import Explored
-from tuning.search.stages import Measured, Pick, Purpose, Stage, config
+from tuning.search.stages import Answer, Measured, Pick, Purpose, Stage, config
 
 RMEM, WMEM, NOTSENT = "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem", "net.ipv4.tcp_notsent_lowat"
 BOTH = config(SettingSpec(RMEM, "4096 131072 33554432", None), SettingSpec(NOTSENT, "131072", None))
@@ -149,3 +150,18 @@ def test_a_nic_that_is_another_in_mid_search_ends_it(word: str) -> None:
     unmoved(first, later, kept)  # type: ignore[arg-type]  # a run of an older nettune has none
 
     assert "(1 facts differ)" in str(ended.value)
+
+
+def test_one_knob_on_ends_and_nodes_has_a_reason_for_each() -> None:
+    """What moved with it on the hypervisor is not said of the guests."""
+    budget = "net.core.netdev_budget"
+    rows = tuple({"setting": budget, "value": "600", "target": target, "was": "300"} for target in ("guest", "node"))
+    pick = Pick(("throughput",), "arm", (), "tcp.goodput", GAIN, ())
+    found = advice(
+        example_run(settings={"arm": rows}),
+        Answer("confirmed", (pick,), ("said",), 12),
+        pick,
+        {f"{budget} on the node": "time-squeeze is gone"},
+    )
+
+    assert [each.reason.partition(":")[0] for each in found.recommendations] == ["unexplained", "explained"]
