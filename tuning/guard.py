@@ -15,7 +15,7 @@ from bench.hosts import shell
 from bench.hosts.command import Command, HostFault, Outcome
 from bench.hosts.host import Host
 from tuning.knobs.knob import Change
-from tuning.restoring import Explains, per_host
+from tuning.restoring import UNITS, Explains, per_host
 
 ROOT = "/var/lib/nettune/guard"
 # Exit codes of the scripts below: the lock was not to be had; the guard is not armed; an undo would take longer than
@@ -37,7 +37,9 @@ for other in "$root"/*/deadline; do
   [ ! -e "$other" ] || { echo "another change is under way there: ${other%/deadline}" >&2; exit 1; }
 done
 mkdir "$folder"
-trap '[ "$?" = 0 ] || { set +e; systemctl stop "nettune-guard-$id.timer"; rm -rf "$folder"; } 2>/dev/null' EXIT
+unit=@units@/nettune-guard-$id-boot.service wants=@units@/multi-user.target.wants
+gone() { set +e; systemctl stop "nettune-guard-$id.timer"; rm -rf "$folder" "$unit" "$wants/${unit##*/}"; }
+trap '[ "$?" = 0 ] || gone 2>/dev/null' EXIT
 cat /proc/sys/kernel/random/boot_id >"$folder/boot"
 cat >"$folder/restore"
 [ "$(wc -c <"$folder/restore")" -eq "$size" ]
@@ -45,6 +47,28 @@ read -r now rest </proc/uptime
 echo "$((${now%.*} + seconds))" >"$folder/deadline"
 sync "$folder/restore" "$folder/boot" "$folder/deadline" "$folder" "$root"
 if [ -d /run/systemd/system ]; then
+  # What a boot does not undo the next boot puts back; systemd finds the unit then, and is not told now.
+  if grep -q '^if .* = boot ]' "$folder/restore"; then
+    mkdir -p "$wants"
+    cat >"$unit" <<END
+# Made by nettune; it goes when the change is confirmed or put back.
+[Unit]
+Description=nettune: puts back what a boot leaves of a change that nobody confirmed
+After=pve-cluster.service
+Before=pve-guests.service
+RequiresMountsFor=$root
+ConditionPathExists=$folder/restore
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh $folder/restore boot
+
+[Install]
+WantedBy=multi-user.target
+END
+    ln -s "../${unit##*/}" "$wants/${unit##*/}"
+    sync "$unit" "$wants" "${unit%/*}"
+  fi
   systemd-run --quiet --collect --unit="nettune-guard-$id" --on-active="$seconds" \\
     --property=DefaultDependencies=no --timer-property=DefaultDependencies=no \\
     --timer-property=AccuracySec=100ms /bin/sh "$folder/restore" 9>&-
@@ -61,7 +85,7 @@ else
     sleep 0.02
   done
 fi
-"""
+""".replace("@units@", UNITS)
 RENEW = """\
 exec 9>>"$1/lock"; flock -w 30 9 || exit 75
 [ -e "$1/$2/deadline" ] || exit 76
@@ -79,11 +103,15 @@ fi
 shift 3
 "$@" 9>&-
 """
+# $2 id: the unit that ARM put in place for the next boot is gone.
+NO_BOOT = (
+    f'rm -f "{UNITS}/nettune-guard-$2-boot.service" "{UNITS}/multi-user.target.wants/nettune-guard-$2-boot.service"\n'
+)
 # Prints the log of a script that has run. A watcher sees within a second that its deadline is gone.
-DISARM = """\
+DISARM = f"""\
 exec 9>>"$1/lock"; flock -w 30 9 || exit 75
 [ ! -e "$1/$2/restored" ] || cat "$1/$2/log"
-rm -f "$1/$2/deadline"
+{NO_BOOT}rm -f "$1/$2/deadline"
 [ ! -d /run/systemd/system ] || systemctl stop "nettune-guard-$2.timer" 2>/dev/null
 rm -rf "$1/$2"
 """
@@ -133,7 +161,7 @@ _FILES = """\
 exec 9>>"$1/lock"; flock -w 30 9 || exit 75
 ! grep -q '^if .* = files ]' "$1/$2/restore" || /bin/sh "$1/$2/restore" files 9>&-
 """
-_CLOSED = 'rm -f "$1/$2/deadline"; : >"$1/$2/restored"; sync "$1/$2"'  # a boot has undone it
+_CLOSED = f'{NO_BOOT}rm -f "$1/$2/deadline"; : >"$1/$2/restored"; sync "$1/$2"'  # a boot has undone it
 
 
 class NotGuarded(HostFault):

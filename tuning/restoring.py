@@ -2,8 +2,8 @@
 
 It waits for its deadline, takes the host's lock, and runs every undo though another failed; its log has each line with
 its exit code. `sh restore now` does not wait; `sh restore look` tells whether the host is well; `sh
-restore files` puts back what a boot did not. Nothing is compared
-afterwards: whoever comes next does that.
+restore files` puts back what a boot did not, and `boot` does so once. Nothing is
+compared afterwards: whoever comes next does that.
 """
 
 import itertools
@@ -29,7 +29,7 @@ PATIENCE_S = 10  # a link that a driver resets comes back sooner
 # read-only) must not keep a host from being put back: a redirection that fails would.
 FUNCTIONS = """\
 logged() { log=$folder/log; (: >>"$log") 2>/dev/null || log=/dev/null; }
-try() { logged; (eval "$1") >>"$log" 2>&1; echo "exit $?: $1" >>"$log"; }
+try() { logged; (eval "$1") >>"$log" 2>&1; code=$?; echo "exit $code: $1" >>"$log"; [ "$code" = 0 ] || failed=yes; }
 differs() {
   [ -e "$1" ] || return 1
   wanted=$2; set -- $(cat "$1")
@@ -76,12 +76,37 @@ neighbour() {
 """
 ROLLBACK = "# nettune rollback: "  # the second line of a script that takes a confirmed change back: its id follows
 _HERE = "@files@\n"
+# `boot` is what the unit runs that guard.ARM puts in place. /etc/pve takes nothing before the cluster has quorum: what
+# fails is tried for a minute, and left to the next boot or the next nettune.
 _FILES = """\
-if [ "${{1:-}}" = files ]; then # after a boot, which has undone all else
+put() {{
+:
 {}
+}}
+if [ "${{1:-}}" = files ]; then # after a boot, which has undone all else
+put
 exit 0
 fi
+if [ "${{1:-}}" = boot ]; then
+  read -r this </proc/sys/kernel/random/boot_id
+  [ "$(cat "$folder/boot")" != "$this" ] || exit 0
+  exec 9<"$root/lock" && flock -w 60 9
+  if [ ! -e "$folder/restored" ] && {{ [ -e "$folder/deadline" ] || [ -e "$folder/restoring" ]; }}; then
+    tries=0
+    while failed=; put; [ -n "$failed" ]; do
+      tries=$((tries + 1))
+      [ "$tries" -lt 12 ] || exit 1
+      sleep 5
+    done
+    : >"$folder/restored"
+    rm -f "$folder/deadline"
+    sync "$folder/restored" "$folder"
+  fi
+  rm -f "$unit" "$wants"
+  exit 0
+fi
 """
+UNITS = "/etc/systemd/system"
 # Uptime, not the clock: a host whose time is set meanwhile must not wait for hours, nor restore in mid-trial.
 # $0 is the file itself, in its own folder; the lock lies beside that.
 _BEFORE = (
@@ -89,6 +114,8 @@ _BEFORE = (
 #!/bin/sh
 # nettune guard: puts back what a treatment changed on this host. By hand, at any time: sh THIS-FILE now
 folder=${0%/*} root=${0%/*/*}
+unit=@units@/nettune-guard-${folder##*/}-boot.service
+wants=@units@/multi-user.target.wants/${unit##*/}
 export PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin" LC_ALL=C
 set -f
 due() {
@@ -172,6 +199,7 @@ exec 9>&-
 [ "$of" = "${folder##*/}" ] || { mv "$root/$of/confirmed" "$root/$of/rolled-back" && sync "$root/$of"; } 2>>"$log"
 : >"$folder/restored"
 sync
+rm -f "$unit" "$wants" 2>/dev/null
 """
 
 
@@ -180,7 +208,8 @@ def script(
 ) -> str:
     """The whole file, from `undoing`'s lines; `about` is a comment on its second line.
 
-    `files` are those of the lines whose settings outlive a boot: `sh restore files` runs them alone.
+    `files` are those of the lines whose settings outlive a boot: `sh restore files` runs them alone, and so does the
+    next boot where systemd runs.
 
     `looks` are watched every second ("carrier:eth0", "lacp:eth0" of a leg, "ping:192.0.2.1", "neigh:192.0.2.1%eth0",
     "listen:22", "quorum"): where one is ill for PATIENCE_S the host does not wait for its deadline. `of`: the id of the
@@ -188,7 +217,7 @@ def script(
     have run.
     """
     first, rest = _BEFORE.split("\n", 1)
-    rest = rest.replace(_HERE, _FILES.format("\n".join(files)) if files else "")
+    rest = rest.replace(_HERE, _FILES.format("\n".join(files)) if files else "").replace("@units@", UNITS)
     watched = f"looks={shlex.quote(' '.join(looks))} patience={PATIENCE_S}\n"
     watched += f"of={shlex.quote(of)}\n" if of else "of=${0%/*} of=${of##*/}\n"
     return "".join(

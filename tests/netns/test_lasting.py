@@ -116,6 +116,22 @@ def test_a_first_boot_that_ends_before_it_was_seen_to_be_well_is_the_last_with_i
     assert sh(booting, f"ls {SYSCTLS}") == ""
 
 
+def test_a_probation_whose_process_is_killed_begins_again(booting: Machines, tmp_path: Path) -> None:
+    """Else the next boot, weeks later, would take the change back; the kernel is asked to kill it last."""
+    was = value(booting.a, RMEM)
+    kept(booting, tmp_path, **{RMEM: HELD})
+    boot(booting, was)
+    spared = sh(booting, f"cat /proc/$(cat {ROOT}/watcher)/oom_score_adj")
+    sh(booting, f"kill -9 $(cat {ROOT}/watcher)")
+    waited(lambda: changes(booting, A)[-1]["state"] == "kept", 40)
+    stands = value(booting.a, RMEM)
+    desk(booting, "rollback", A)
+
+    assert spared == sh(booting, "echo -900 2>/dev/null >/proc/self/oom_score_adj; cat /proc/self/oom_score_adj")
+    assert stands == HELD
+    assert sh(booting, f"ls {ROOT}/watcher") == ""
+
+
 def test_a_change_of_which_the_power_left_a_file_away_is_completed_at_boot(booting: Machines, tmp_path: Path) -> None:
     """It is kept from the rename of its folder on: the file of sysctl.d is made again."""
     was = value(booting.a, RMEM)

@@ -8,7 +8,7 @@ from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host
 from tuning.applying import clusters
 from tuning.applying.record import HEADER, Applied, listed
-from tuning.guard import BUSY, FIRED, ROOT, SLOW_S, NotGuarded, busy
+from tuning.guard import BUSY, FIRED, NO_BOOT, ROOT, SLOW_S, NotGuarded, busy
 
 _NOT_VERIFIED = 78  # exit code of CONFIRM, beside those of tuning.guard
 # $1 root, $2 id, of all three. MADE: the text on standard input; $3 is "verified" once all is well.
@@ -19,13 +19,13 @@ cat >"$1/$2/moved.next" && sync "$1/$2/moved.next" && mv "$1/$2/moved.next" "$1/
   { [ -z "$3" ] || : >"$1/$2/$3"; } && sync "$1/$2"
 """
 # What was never seen to be well cannot be confirmed, nor what could not be taken back.
-CONFIRM = """\
+CONFIRM = f"""\
 exec 9>>"$1/lock"; flock -w 30 9 || exit 75
 [ -e "$1/$2/deadline" ] || exit 76
 [ -e "$1/$2/verified" ] || exit 78
 mv "$1/$2/deadline" "$1/$2/confirmed" || exit 1
 sync "$1/$2"
-[ ! -d /run/systemd/system ] || systemctl stop "nettune-guard-$2.timer" 2>/dev/null
+{NO_BOOT}[ ! -d /run/systemd/system ] || systemctl stop "nettune-guard-$2.timer" 2>/dev/null
 true
 """
 ROLLED_BACK = """\

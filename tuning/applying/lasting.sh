@@ -1,6 +1,6 @@
 #!/bin/sh
 # nettune: sets at boot what confirmed changes are to keep, and takes back what does not come through its first boot.
-# Needs no network, no Python and none of us. Usage: boot | probation | keep ID | unkeep ID | check
+# Needs no network, no Python and none of us. Usage: boot | probation | watched | keep ID | unkeep ID | check
 # A change is kept by its folder's `keep`: `set` and `undo` (lines of sh), `undo.sysctl` (of what a boot sets before us),
 # `sysctl.conf`, `devices`, `sequence`; where ifupdown2 keeps a part of it `interfaces`, `interfaces.before` (the whole
 # file), `interfaces.edits` (its lines: device, option, value, what stood there) and `set.interfaces`; and, until a boot
@@ -158,14 +158,13 @@ at_boot() {
     applied
   done
   [ -n "$(trying)" ] || exit 0
-  if [ -d /run/systemd/system ]; then
-    systemd-run --quiet --collect --unit=nettune-probation /bin/sh "$own" probation 9>&-
-  else
-    rm -f "$root/watcher"
-    setsid /bin/sh "$own" probation </dev/null >/dev/null 2>&1 9>&- &
-    tries=0 # until it stands alone: whoever runs us may end all that is left of our group
-    until [ -s "$root/watcher" ] || [ "$tries" -ge 200 ]; do sleep 0.02; tries=$((tries + 1)); done
-  fi
+  # One that is killed begins again: without it the next boot, whenever that is, would take all back.
+  [ ! -d /run/systemd/system ] || ! systemd-run --quiet --collect --unit=nettune-probation --property=Restart=on-failure \
+    --property=RestartSec=5 /bin/sh "$own" probation 9>&- || exit 0
+  rm -f "$root/watcher"
+  setsid /bin/sh "$own" watched </dev/null >/dev/null 2>&1 9>&- &
+  tries=0 # until it stands alone: whoever runs us may end all that is left of our group
+  until [ -s "$root/watcher" ] || [ "$tries" -ge 200 ]; do sleep 0.02; tries=$((tries + 1)); done
 }
 
 looked() { # sets `ill` to what is not well, "" where all is
@@ -179,12 +178,13 @@ looked() { # sets `ill` to what is not well, "" where all is
 # several the longest time counts for all.
 probation() {
   seconds=0
+  echo -900 2>/dev/null >/proc/self/oom_score_adj
   echo "$$" >"$root/watcher"
   for folder in $(trying); do
     read -r one <"$folder/keep/probation" && [ "$one" -gt "$seconds" ] && seconds=$one
   done
-  uptime_s; began=$now since=
-  while :; do
+  uptime_s; began=$now since= ill=
+  while [ -n "$(trying)" ]; do # until somebody takes it back meanwhile
     looked
     uptime_s
     if [ -z "$ill" ]; then
@@ -305,6 +305,7 @@ check() {
 case $1 in
 boot) at_boot ;;
 probation) probation ;;
+watched) until /bin/sh "$own" probation; do sleep 1; done ;;
 keep) keep "$2" ;;
 unkeep) locked; folder=$root/$2; taken_away ;;
 check) check ;;

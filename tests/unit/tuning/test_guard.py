@@ -14,7 +14,8 @@ from bench.hosts.local import Local
 from bench.plan import SettingSpec
 from tests.unit.bench.fakes import FakeHost
 from tests.unit.tuning import kernel
-from tuning import guard
+from tuning import guard, restoring
+from tuning.applying import keeping
 from tuning.guard import NotGuarded
 from tuning.journal import kept
 from tuning.treatments import Settings
@@ -152,3 +153,39 @@ def test_a_write_after_the_guard_has_fired_is_none() -> None:
         guard.Guard(host, "0a1b").begin((Command(("true",)),))()
     with pytest.raises(NotGuarded, match="the guard had fired"):
         guard.Guard(host, "0a1b").renew(5)
+
+
+_SYSTEMD = {"systemd-run": ":", "systemctl": ":", "sync": ":"}
+
+
+@pytest.mark.parametrize("ends", ["confirmed", "disarmed", "put back", "not armed"])
+def test_what_a_boot_would_leave_is_put_back_by_a_unit_that_goes_with_its_guard(tmp_path: Path, ends: str) -> None:
+    """Where systemd runs; it is in the folder of units and wanted there while the guard is armed, and never after."""
+    units, root = tmp_path / "units", tmp_path / "root"
+    (tmp_path / "tools").mkdir()
+    for name, text in _SYSTEMD.items():
+        fails = ends == "not armed" and name == "systemd-run"
+        (tmp_path / "tools" / name).write_text(f"#!/bin/sh\n{'exit 1' if fails else text}\n", encoding="utf-8")
+        (tmp_path / "tools" / name).chmod(0o755)
+
+    def told(text: str, *words: str, stdin: str = "") -> int:
+        text = text.replace("/etc/systemd/system", str(units)).replace("/run/systemd/system", str(tmp_path))
+        argv = ("env", f"PATH={tmp_path}/tools:/usr/bin:/bin", "sh", "-c", text, "sh", str(root), "0a1b", *words)
+        return Local().run(Command(argv, stdin=stdin)).returncode
+
+    script = restoring.script((), files=("try true",)).replace("/etc/systemd/system", str(units))
+    armed = told(guard.ARM, "30", str(len(script.encode())), stdin=script)
+    there = sorted(each.name for each in units.rglob("*.service"))
+    (unit, *_) = [*(each.read_text(encoding="utf-8") for each in units.glob("*.service")), ""]
+    if ends == "confirmed":
+        (root / "0a1b" / "verified").touch()
+        assert told(keeping.CONFIRM) == 0
+    elif ends == "disarmed":
+        assert told(guard.DISARM) == 0
+    elif ends == "put back":
+        Local().run(Command(("sh", f"{root}/0a1b/restore", "now"))).require()
+
+    assert there == (["nettune-guard-0a1b-boot.service"] * 2 if armed == 0 else [])
+    assert (armed == 0) is (ends != "not armed")
+    assert (f"ExecStart=/bin/sh {root}/0a1b/restore boot\n" in unit) is (armed == 0)
+    assert [each for each in units.rglob("*") if each.is_file() or each.is_symlink()] == []

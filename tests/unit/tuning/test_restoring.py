@@ -457,6 +457,64 @@ def test_rss_that_somebody_chose_is_written_again(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def _booted(folder: Path, *files: str, boot: str = "another", code: int = 0) -> Ran:
+    """`restore boot` of a guard with a file's line, in a folder with these files; its unit is below `units`."""
+    units = folder / "units" / "multi-user.target.wants"
+    units.mkdir(parents=True)
+    (folder / "units" / "nettune-guard-id-boot.service").touch()
+    (units / "nettune-guard-id-boot.service").symlink_to("../nettune-guard-id-boot.service")
+    Ran(folder, (), "look")  # makes the tools
+    (folder / "tools" / "sleep").symlink_to("/bin/true")
+    guard = folder / "root" / "id"
+    text = script(("try 'ip all'",), files=("try 'ip file'",)).replace("/etc/systemd/system", str(folder / "units"))
+    (guard / "restore").write_text(text, encoding="utf-8")
+    (guard / "deadline").unlink()
+    (folder / "root" / "lock").touch()
+    (guard / "boot").write_text(f"{boot}\n", encoding="utf-8")
+    for name in files:
+        (guard / name).touch()
+    return Ran(folder, (), "boot", code=code)
+
+
+@pytest.mark.parametrize(
+    ("files", "runs"),
+    [(("deadline",), True), (("restoring",), True), (("restoring", "restored"), False), (("confirmed",), False)],
+    ids=str,
+)
+def test_a_boot_puts_back_what_it_left_of_a_change_that_nobody_confirmed(
+    tmp_path: Path, files: Sequence[str], *, runs: bool
+) -> None:
+    """Its files alone, once; the unit is gone whatever it found."""
+    ran = _booted(tmp_path, *files)
+
+    assert ran.outcome.returncode == 0
+    assert ran.told("ip") == ([["file"]] if runs else [])
+    assert (ran.guard / "restored").exists() == ("confirmed" not in files)
+    assert not (ran.guard / "deadline").exists()
+    assert list((tmp_path / "units").rglob("*.service")) == []
+
+
+def test_a_unit_that_is_run_in_the_same_boot_does_nothing(tmp_path: Path) -> None:
+    """The timer is still there then."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    ran = _booted(tmp_path, "deadline", boot=boot)
+
+    assert ran.told("ip") == []
+    assert (ran.guard / "deadline").exists()
+    assert (tmp_path / "units" / "nettune-guard-id-boot.service").exists()
+
+
+def test_what_a_boot_could_not_put_back_is_left_to_the_next_one(tmp_path: Path) -> None:
+    """/etc/pve without quorum: tried for a minute."""
+    ran = _booted(tmp_path, "deadline", code=3)
+
+    assert ran.outcome.returncode == 1
+    assert len(ran.told("ip")) == 12
+    assert (ran.guard / "deadline").exists()
+    assert not (ran.guard / "restored").exists()
+    assert (tmp_path / "units" / "nettune-guard-id-boot.service").exists()
+
+
 def test_a_bridge_that_follows_its_ports_is_not_written(tmp_path: Path) -> None:
     """Its MTU once set by hand is never free again; `lo` stands for one that is as it was."""
     mtu = Path("/sys/class/net/lo/mtu").read_text(encoding="utf-8").strip()
@@ -473,7 +531,7 @@ def test_what_a_boot_does_not_undo_of_a_trial_is_told_apart() -> None:
     changes = [Change("pve1", "host.fw/nftables", "1"), Change("pve1", "sysctl/net.ipv4.tcp_ecn", "1")]
     facts = {"host.fw/nftables": "unset", "sysctl/net.ipv4.tcp_ecn": "2"}
     text = per_host(changes, {"pve1": FactSheet("pve1", facts)}, lambda _: False)["pve1"]
-    files = text.partition("= files ]; then")[2].partition("exit 0\nfi")[0]
+    files = text.partition("put() {")[2].partition("= files ]; then")[0]
 
     assert "nftables unset" in files
     assert "tcp_ecn" not in files
