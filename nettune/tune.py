@@ -1,48 +1,27 @@
 """Joins a search with labs and store: every stage is a run, found again by its label. Holds no number of its own."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from bench import ready
 from bench.hosts.local import Local
 from bench.labs import lease
 from bench.labs.provider import provided
-from nettune import able, files, tuned
+from nettune import able, searches, tuned
 from nettune.places import Places
 from nettune.say import Screen
 from nettune.watch import Watch
 from nettune.wiring import Order, carry_out
-from results.errors import NotAble, WrongInput
+from results.errors import NotAble
+from results.records import Run
 from results.store import Store
 from tuning.journal import kept
 from tuning.network_guards import NetworkGuards
-from tuning.search import driving, exploring, ordered, planned, sampling
+from tuning.search import driving, exploring, planned, sampling
 from tuning.search.clock import Clock
 from tuning.search.ordered import Search, prices
 from tuning.search.planned import Explored
 from tuning.search.stages import Answer, Measured, Stage
-
-
-def keep(search: Search, places: Places, explored: Explored | None = None) -> None:
-    """Write it down, so that it can be gone on with."""
-    files.write(_path(search, places), json.dumps(ordered.as_document(search, explored), indent=1) + "\n")
-
-
-def found(name: str, places: Places) -> tuple[Search, Explored | None]:
-    """A search that was begun, by its name or "last". Raises WrongInput."""
-    folder = places.state / "searches"
-    there = sorted(folder.glob("tune-*.json"))
-    chosen = [each for each in there if each.stem == name] or (there[-1:] if name == "last" else [])
-    if not chosen:
-        names = ", ".join(each.stem for each in there[-3:]) or "none was begun"
-        raise WrongInput(f"no search {name!r}", hint=f"the newest: {names}")
-    return ordered.from_document(chosen[0].stem, json.loads(chosen[0].read_text(encoding="utf-8")))
-
-
-def _path(search: Search, places: Places) -> Path:
-    return places.state / "searches" / f"{search.name}.json"
 
 
 def carried_out(
@@ -62,17 +41,17 @@ def carried_out(
         if not known:
             limits = exploring.limits(search.plan, noise, store)
             known.append(exploring.full(limits, search.plan.primary) or _explored(search, limits, places, screen))
-            keep(search, places, known[0])
+            searches.keep(search, places, known[0])
         tuned.explored(screen, known[0], search.plan.primary, search.only)
         return known[0]
 
     def watch(stage: Stage, number: int) -> None:
         tuned.begun(screen, stage, number, search.plan.design)
 
-    base, most, clock = search.plan.design, search.trials_most, _clock(search, places)
+    base, most, clock = search.plan.design, search.trials_most, searches.clock(search, places)
     with _goes_on(search.name, clock):
         if search.study:
-            storage = search.storage or f"sqlite:///{_path(search, places).with_name(f'{search.study}.study.db')}"
+            storage = search.storage or f"sqlite:///{places.state / 'searches' / search.study}.study.db"
             answer, stages = sampling.sampled(
                 base, most, storage=storage, study=search.study, worker=search.name, seed=search.seed,
                 measure=measure, explore=explore, watch=watch, clock=clock,
@@ -98,15 +77,6 @@ def _goes_on(name: str, clock: Clock | None) -> Iterator[None]:
         raise
 
 
-def _clock(search: Search, places: Places) -> Clock | None:
-    """That of a search whose budget is in time, with what it kept beside the search."""
-    if search.budget_s is None:
-        return None
-    path = _path(search, places).with_suffix(".clock")
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return Clock(search.budget_s, prices(search.plan), kept, lambda document: files.write(path, json.dumps(document)))
-
-
 def _measured(
     search: Search,
     stage: Stage,
@@ -117,12 +87,8 @@ def _measured(
     enough: Callable[[int], bool] = lambda _: False,
 ) -> Measured:
     """The run of a stage: found by its label, gone on with where it was cut short, or made."""
-    label = f"{search.name}.{number}-{stage.purpose}"
-    plan = planned.planned(search.plan, stage)
-    there = store.listed(label=label)
-    run = store.run(there[0].run_id) if there else None
-    if run is not None:
-        planned.same_question(plan, run)
+    label, plan = f"{search.name}.{number}-{stage.purpose}", planned.planned(search.plan, stage)
+    run = stored(search, stage, number, store)
     if run is None or run.status != "complete":
         watch = Watch(screen, plan.design.block_s)
         try:
@@ -132,6 +98,16 @@ def _measured(
             watch.close()
         run = store.run(run_id)
     return Measured(stage, run.design, store.trials(run.run_id, metrics=run.design.judged), run.run_id)
+
+
+def stored(search: Search, stage: Stage, number: int, store: Store) -> Run | None:
+    """The run of a stage, where it was begun. Raises WrongInput where that measured something else."""
+    there = store.listed(label=f"{search.name}.{number}-{stage.purpose}")
+    if not there:
+        return None
+    run = store.run(there[0].run_id)
+    planned.same_question(planned.planned(search.plan, stage), run)
+    return run
 
 
 def _explored(search: Search, limits: exploring.Limits, places: Places, screen: Screen) -> Explored:

@@ -1,15 +1,20 @@
 """The verb `tune`: from the knobs of a path to a confirmed profile, or "change nothing"."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nettune.places import places
+from nettune.places import Places, places
 from nettune.say import Screen
 from nettune.times import seconds
 
+if TYPE_CHECKING:
+    from tuning.search.ordered import Search
+    from tuning.search.planned import Explored
+
 TRIALS = 160  # of a search, where nobody says otherwise
+OUT = Path("tuned.yaml")
 
 
 def tune(
@@ -37,7 +42,13 @@ def tune(
     resume: Annotated[
         str, typer.Option(help="Go on with a search that was cut short, or 'last'.", metavar="SEARCH")
     ] = "",
-    out: Annotated[Path, typer.Option(help="Where the profile goes, when one is confirmed.")] = Path("tuned.yaml"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --resume: what was measured, what leads, what is next.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where the profile goes, when one is confirmed; else a candidate.", show_default=str(OUT)),
+    ] = None,
     store: Annotated[str, typer.Option("--store", help="Results: a file or database URL (or NETTUNE_STORE).")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
@@ -45,29 +56,45 @@ def tune(
     from nettune import unprivileged
 
     screen, where = Screen(quiet=as_json), places(store)
-    if not unprivileged.elsewhere(plan):
+    if not (dry_run or unprivileged.elsewhere(plan)):
         unprivileged.enter(where)
-    from nettune import outputs, tune_words, tuned
-    from nettune import tune as tuning_of
-    from results.store import opened
+    from nettune import outputs, searches, tune_stopped, tune_words, tuned
 
-    outputs.untouched(out, option="--out")  # told now, and not after hours of trials
+    outputs.untouched(out or OUT, option="--out")  # told now, and not after hours of trials
     explored = None
     if resume:
         tune_words.resumed_alone(context)
-        search, explored = tuning_of.found(resume, where)
+        search, explored = searches.found(resume, where)
     else:
         search = tune_words.new(plan, sets or (), (seconds("--budget", budget), trials, TRIALS), seed, most=disruption,
                                 only=knob or (), anchors=anchors, by=(search_by, storage, study))  # fmt: skip
-        tuning_of.keep(search, where)
+        if not dry_run:
+            searches.keep(search, where)
     screen.line(tuned.estimate(search), "bold")
+    if dry_run:
+        tune_stopped.shown(screen, search, explored, where)
+        return
     unprivileged.announce(screen)
-    with opened(where.store) as kept:
-        answer, stages, explored = tuning_of.carried_out(search, explored, where, kept, screen)
-        tuned.told(screen, answer, explored)
-        for path in tuned.written(search, kept, answer, stages, explored, out):
-            screen.line(str(path))
-        if as_json:
-            screen.document(tuned.document(search, answer, stages, explored))
-    if answer.status == "refused":
+    if not _answered(screen, search, explored, where, out):
         raise typer.Exit(3)
+
+
+def _answered(screen: Screen, search: "Search", explored: "Explored | None", where: Places, out: Path | None) -> bool:
+    """Search, say what came of it, write it; whether any claim can be made there."""
+    from nettune import tune as tuning_of
+    from nettune import tune_stopped, tuned
+    from results.store import opened
+
+    with opened(where.store) as kept:
+        with tune_stopped.leaving_candidate(search, where, kept, out):
+            answer, stages, explored = tuning_of.carried_out(search, explored, where, kept, screen)
+        tuned.told(screen, answer, explored)
+        for path in tuned.written(search, kept, answer, stages, explored, out or OUT):
+            screen.line(str(path))
+        left = None if answer.picks else tune_stopped.leave_candidate(search, explored, where, kept, out)
+        if left is not None:
+            screen.line(f"Not confirmed: {left[0]}: {left[1]}")
+        if screen.quiet:
+            document = tuned.document(search, answer, stages, explored)
+            screen.document({**document, "candidate": None if left is None else str(left[1])})
+    return answer.status != "refused"

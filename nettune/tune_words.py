@@ -14,7 +14,7 @@ from tuning.knobs.entry import DISRUPTIONS, Disruption
 from tuning.search.course import least_trials
 from tuning.search.ordered import Search, ordered, prices
 
-_OF_A_RESUMED = {"resume", "out", "store", "as_json"}
+_OF_A_RESUMED = {"resume", "dry_run", "out", "store", "as_json"}
 
 
 def new(
@@ -71,10 +71,11 @@ def budget(plan: Plan, seconds: float | None, trials: int | None, otherwise: int
     most = paid.trials(seconds) if seconds is not None else trials or otherwise
     least = least_trials(1)
     if most < least:
+        more = f"--trials {max(least, otherwise)}" if seconds is None else f"--budget {2 * least * trial_s / 60:.0f}m"
         raise WrongInput(
             f"a budget of {most} trials ({duration(most * trial_s)}) is too small for any claim: noise, the shortest "
             f"race of one arm and its confirmation take {least} ({duration(least * trial_s)})",
-            hint=f"--trials {max(least, otherwise)} or more, or a plan with shorter trials",
+            hint=f"{more} or more, or a plan with shorter trials",
         )
     return most
 

@@ -81,7 +81,7 @@ def written(
     for path, pick in zip(paths, answer.picks, strict=True):
         run = store.run(stages[-1].run_id)
         why = explanations(search.plan, stages, pick, explored, store)
-        files.write(path, profile_text.text(run, advice(run, answer, pick, why)))
+        files.write(path, profile_text.text(run, advice(run, answer, pick, why, (search.name, stages))))
     return tuple(paths)
 
 

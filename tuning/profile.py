@@ -23,7 +23,8 @@ from tuning.knobs.table import check, knob_for
 # 1 (2026-11-23): first
 # 2 (2026-11-27): whom it is for (fits, acts_on), what is published (status, source, trigger, stated_effect,
 #                 not_settable), and of each setting scope, disruption and persist. Everything of 1 is read as before.
-FORMAT = 2
+# 3 (2026-11-30): the search that it came out of, and that one's runs (search, stages). All of 2 is read as before.
+FORMAT = 3
 Status = Literal["nothing", "candidate", "confirmed", "published"]
 STATUSES: tuple[str, ...] = get_args(Status)
 TARGETS: tuple[Target, ...] = get_args(Target)
@@ -94,6 +95,8 @@ class Profile:
     sentence: str = ""
     run: str = ""
     confirms: str = ""
+    search: str = ""
+    stages: tuple[str, ...] = ()
     measured_on: Mapping[str, str] | None = None
     transfer: tuple[str, ...] = ()
     guards_not_resolved: tuple[str, ...] = ()
@@ -123,8 +126,9 @@ def _word(words: tuple[str, ...], about: str = "") -> Option[str]:
     )
 
 
-def _texts() -> Option[tuple[str, ...]]:
-    return Option(listed({"type": "string"}), lambda node: tuple(each.text() for each in node.items()), ())
+def _texts(about: str = "") -> Option[tuple[str, ...]]:
+    schema = {**listed({"type": "string"}), **({"description": about} if about else {})}
+    return Option(schema, lambda node: tuple(each.text() for each in node.items()), ())
 
 
 def _pair(node: Node) -> tuple[float, float]:
@@ -195,6 +199,8 @@ TOP: Options = {
     "sentence": _text(),
     "run": _text(),
     "confirms": _text(),
+    "search": _text("the `nettune tune` that it came out of"),
+    "stages": _texts("of that search: what for, and its run; a setting names the one that speaks for it"),
     "measured_on": Option(
         {"type": "object", "additionalProperties": {"type": "string"}},
         lambda node: {key: each.text() for key, each in node.mapping().items()},

@@ -41,6 +41,8 @@ def of_advice(run: Run, advice: Advice) -> Profile:
         sentence=advice.sentence,
         run=run.run_id,
         confirms=run.confirms,
+        search=advice.search,
+        stages=advice.stages,
         measured_on={key: value for key in _MEASURED_ON if (value := run.machine.get(key, ""))},
         transfer=tuple(run.notes),
         guards_not_resolved=advice.unresolved,

@@ -54,6 +54,8 @@ class Advice:
     rejected: tuple[tuple[str, str], ...]  # (treatment on topology, why)
     unresolved: tuple[str, ...]  # guards that this run could not settle
     next_command: str
+    search: str = ""  # that it came out of
+    stages: tuple[str, ...] = ()  # of that search, each with its run
 
     def as_mapping(self) -> Mapping[str, object]:
         """For the report: plain text and numbers."""

@@ -43,6 +43,11 @@ class Clock:
         self._blocks: list[tuple[int, float]] = []  # of the stage on its way in this sitting: (number, began)
 
     @property
+    def paces(self) -> tuple[Pace, ...]:
+        """Of the stages that are over, in order."""
+        return tuple(self._paces)
+
+    @property
     def left_s(self) -> float:
         """What the budget still has; below 0 where the last block took longer than was left."""
         return self._budget_s - self._spent_s

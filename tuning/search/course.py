@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from results.looks import EARLY_LOOKS
 from results.records import CURRENT_ARMS
 from tuning.search import drift, noise
+from tuning.search.combine import Known
 from tuning.search.stages import (
     Answer,
     Config,
@@ -36,6 +37,8 @@ class Course:
     sds: Mapping[str, float] = field(default_factory=dict)  # scatter of a block's effect, by metric
     over: list[Measured] = field(default_factory=list)
     confirming: int = noise.CONFIRM_BLOCKS[0]  # blocks that are kept back for a confirmation
+    leading: Config = ()  # what would be confirmed if the search ended here; () where nothing is worth it
+    known: Known = field(default_factory=dict)  # what screening says that each of its settings adds
 
     @property
     def margin(self) -> float:

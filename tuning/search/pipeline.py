@@ -30,18 +30,18 @@ def next_step(question: Question, done: Sequence[Measured]) -> Stage | Answer:
 
     Raises WrongInput where `done` is not what this question asked for.
     """
-    return _followed(Course(question), done)
+    return followed(Course(question), done)
 
 
 def so_far(question: Question, done: Sequence[Measured]) -> Answer:
     """The answer, or what there is to say while the search is not over: a claim is made by its end alone."""
     course = Course(question)
-    step = _followed(course, done)
+    step = followed(course, done)
     return step if isinstance(step, Answer) else course.answer("open", f"Next: {step.purpose}: {step.why}.")
 
 
-def _followed(course: Course, done: Sequence[Measured]) -> Stage | Answer:
-    """Where the road leads once `done` is over."""
+def followed(course: Course, done: Sequence[Measured]) -> Stage | Answer:
+    """Where the road leads once `done` is over; `course`, a new one, then knows all that was decided on it."""
     road = _road(course)
     try:
         step = next(road)
@@ -110,6 +110,7 @@ def _searched(course: Course) -> Road:
         course.sds = {**course.sds, **seen.sds}
         known, chosen = seen.known, seen.chosen[primary]
         arms = seen.arms
+        course.leading, course.known = seen.config(primary), known
         arms |= race.anchors(question, arms)
         raced = len(arms) > 1 or not chosen or bool(set(arms) & set(question.anchors))
     else:
@@ -133,6 +134,7 @@ def _searched(course: Course) -> Road:
             chosen = race.winners(pool, factors)
             own = config(*(spec for factor, value in chosen.values() for spec in factor.config(value)))
         own, anchor = race.leader(measured, pool, own, question, course.margin)
+        course.leading = own
         first = race.standing_for(measured, pool, own, question) if own else ""
         expected = pool[first].gain(primary) if first else 0.0
         rivals = [name for name in question.anchors if name in pool and name != first]

@@ -16,7 +16,7 @@ def reduced(course: Course, own: Config, chosen: Chosen, known: combine.Known) -
     measured = yield from course.fits("refine", refine.arms(own, inside), wanted, refine.BLOCKS[0], why)
     for factor, value in refine.refined(measured, inside) if measured is not None else ():
         course.told.append(f"Refined: {worded(factor)} {value} does as well as {inside[worded(factor)][1]}.")
-        own = config(*own, *factor.config(value))
+        course.leading = own = config(*own, *factor.config(value))
     return (yield from _without_passengers(course, own, known))
 
 
@@ -32,10 +32,10 @@ def _without_passengers(course: Course, own: Config, known: combine.Known) -> Ge
             course.told.append("The budget has no room to look for passengers.")
             break
         left = combine.left(round_, course.margin, known)
-        own = left.kept
+        course.leading = own = left.kept
         course.told.extend(f"{left.why}: {worded(each)} {each.value}." for each in left.out)
         if left.idle:
-            own = yield from _without_idle(course, own, left.idle)
+            course.leading = own = yield from _without_idle(course, own, left.idle)
         if not left.again:
             break
     return own

@@ -315,7 +315,7 @@ def test_a_written_profile_is_valid_and_uses_every_key() -> None:
 
 WRONG_PROFILES: Mapping[str, dict[str, Any]] = {  # Any: JSON
     "no settings": {"format": 1, "name": "x", "status": "nothing"},
-    "a newer format": {"format": 3, "name": "x", "status": "nothing", "settings": []},
+    "a newer format": {"format": 4, "name": "x", "status": "nothing", "settings": []},
     "an unknown status": {"format": 1, "name": "x", "status": "sure", "settings": []},
     "an unknown key": {"format": 1, "name": "x", "status": "nothing", "settings": [], "extra": 1},
     "an unknown knob": {"format": 1, "name": "x", "status": "candidate",

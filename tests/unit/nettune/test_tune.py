@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bench.plan import SettingSpec
 from bench.restarts import START_S, UNCOUNTED
@@ -72,6 +73,7 @@ def test_picks_are_written_over_what_nettune_wrote_and_over_nothing_that_a_hand_
 
     with opened(str(tmp_path / "kept.db")) as store:
         assert tuned.written(search, store, answer, done, None, out) == (out, second)
+        profile = yaml.safe_load(out.read_text(encoding="utf-8"))
         assert tuned.written(search, store, answer, done, None, out) == (out, second)
         out.unlink()
         mine = second.read_text(encoding="utf-8") + "# mine\n"
@@ -79,6 +81,8 @@ def test_picks_are_written_over_what_nettune_wrote_and_over_nothing_that_a_hand_
         with pytest.raises(WrongInput, match="a hand has been at it") as refused:
             tuned.written(search, store, answer, done, None, out)
 
+    assert (profile["search"], profile["stages"]) == ("tune-x", [f"confirm: {run.run_id}"])
+    assert {each["run"] for each in profile["settings"]} == {run.run_id}
     assert refused.value.hint == "name another file: nettune tune --resume tune-x --out FILE"
     assert second.read_text(encoding="utf-8") == mine
     assert not out.exists()

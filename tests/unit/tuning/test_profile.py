@@ -151,7 +151,7 @@ def test_yamls_on_and_off_are_the_knobs() -> None:
 BAD = {
     "no settings": ("settings:", "setting:", "mine.yaml:4: unknown key 'setting'", "did you mean 'settings'?"),
     "no name": ("name: mine\n", "", "mine.yaml:1: the profile has no 'name'", ""),
-    "newer": ("format: 1", "format: 3", "mine.yaml:1: format: this profile is of a newer format", "update nettune"),
+    "newer": ("format: 1", "format: 4", "mine.yaml:1: format: this profile is of a newer format", "update nettune"),
     "no format": ("format: 1", "format: one", "mine.yaml:1: format: 'one' is no number", ""),
     "unknown status": ("status: candidate", "status: sure",
         "status: 'sure' is none of nothing, candidate, confirmed", ""),

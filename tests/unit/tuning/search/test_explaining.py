@@ -162,6 +162,7 @@ def test_one_knob_on_ends_and_nodes_has_a_reason_for_each() -> None:
         Answer("confirmed", (pick,), ("said",), 12),
         pick,
         {f"{budget} on the node": "time-squeeze is gone"},
+        ("tune-1", ()),
     )
 
     assert [each.reason.partition(":")[0] for each in found.recommendations] == ["unexplained", "explained"]
