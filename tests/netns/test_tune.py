@@ -13,15 +13,18 @@ from typing import Any
 
 import yaml
 
+from bench import ready
 from bench.facts.sheet import differences
 from bench.hosts.command import Command
 from bench.labs.namespaces import standing
 from bench.labs.topology import Topology
-from nettune.wiring import load_plan
+from bench.plan import SettingSpec
 from tests.netns.able import able
 from tests.netns.nettune_command import nettune, plan_file, start
 from tuning.journal import kept
-from tuning.search.exploring import Limits, explored
+from tuning.knobs.catalogue import entry
+from tuning.search.exploring import places
+from tuning.search.space import space
 from tuning.treatments import treatments
 
 SMALL = """\
@@ -160,17 +163,21 @@ def test_a_full_table_of_a_node_is_cured_on_the_node_and_its_guests_are_left_alo
     """A NAT node that forgets after an hour: what is tried is written in its namespace alone, and put back."""
     topology, seconds = Topology("nat"), "net.netfilter.nf_conntrack_tcp_timeout_established"
     able(topology, state)
-    limits = Limits((("conntrack", "190000 of 262144"),), (), {"conntrack": ("node",)})
-    plan = load_plan("quick", ("topologies=[nat]",))
     with standing(topology, leases_folder=state / "leases") as lab, kept(state / "journal") as journal:
         (node,) = lab.nodes
         planted = Command(("tee", f"/proc/sys/{seconds.replace('.', '/')}"), stdin="3600")
         for host in lab.hosts:
             host.run(planted).require()
-        found = explored(plan, lab, journal, limits, most="d2", only=(), anchors=False)
-        (factor,) = [each for each in found.factors if each.setting == seconds]
-        (arm,) = treatments({"t": [factor.at(factor.values[0])]}, journal)
         before = lab.read()
+
+        def refusal(spec: SettingSpec) -> str:
+            (alone,) = treatments({"alone": [spec]}, journal)
+            return ready.tried(alone, lab, before)
+
+        shown = {"conntrack": places(lab, (node.name,))}
+        found = space([entry(seconds)], lab, before, symptoms=shown, refusal=refusal)
+        (factor,) = found.factors
+        (arm,) = treatments({"t": [factor.at(factor.values[0])]}, journal)
         with arm.holds(lab, before) as held:
             changed = [(each.host, each.key, each.after) for each in differences(before, held.within)]
         left = differences(before, lab.read())
