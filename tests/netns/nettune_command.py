@@ -1,8 +1,12 @@
 """Runs the console program as its users do: in a process of its own."""
 
+import contextlib
 import json
+import os
+import sqlite3
 import subprocess  # noqa: TID251 - the tests stand outside the door
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +64,32 @@ def plan_file(folder: Path, text: str = LATENCY_PLAN) -> str:
     path = folder / "plan.yaml"
     path.write_text(text, encoding="utf-8")
     return str(path)
+
+
+def the_search(prefix: tuple[str, ...] = ()) -> dict[str, Any]:  # Any: JSON
+    """How the newest search stands, by what `--dry-run` tells of it; {} before it was begun."""
+    done = nettune("tune", "--resume", "last", "--dry-run", "--json", prefix=prefix)
+    found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+    return found
+
+
+def in_its_race(job: subprocess.Popen[str], blocks: int) -> None:
+    """Wait until so many blocks of a search's race are complete; the store is asked, which costs the search nothing."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until and job.poll() is None:
+        if _raced() >= blocks:
+            return
+        time.sleep(0.1)
+    job.kill()
+    raise AssertionError(f"no race: {job.communicate(timeout=30)}")
+
+
+def _raced() -> int:
+    query = "SELECT count(*) FROM blocks NATURAL JOIN (SELECT run_id FROM runs WHERE label LIKE '%.1-race')"
+    there = f"file:{os.environ['NETTUNE_STATE']}/nettune.db?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(there, uri=True)) as store:
+            found: int = store.execute(f"{query} WHERE status = 'complete'").fetchone()[0]
+    except sqlite3.OperationalError:  # it is on its way, or its tables are
+        return 0
+    return found
