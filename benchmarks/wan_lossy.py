@@ -44,14 +44,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         words = ["tune", "wan-lossy", "--seed", chosen.seed, *budget, "--out", f"{folder}/tuned.yaml", "--json"]
         started = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", "nettune", *words],
-            stdout=subprocess.PIPE, text=True, check=False, env={**os.environ, "NETTUNE_STATE": f"{folder}/state"},
-        )  # fmt: skip
+        env = {**os.environ, "NETTUNE_STATE": f"{folder}/state"}
+        program = [sys.executable, "-m", "nettune", *words]
+        with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=env) as child:
+            try:
+                told, _ = child.communicate()
+            except KeyboardInterrupt:  # the search has it too, and needs its folder until its guests are gone
+                child.wait()
+                raise
         took_s = time.monotonic() - started
-        if done.returncode != 0:
-            raise SystemExit(f"nettune {' '.join(words)} exited with {done.returncode}")
-        found = json.loads(done.stdout)
+        if child.returncode != 0:
+            raise SystemExit(f"nettune {' '.join(words)} exited with {child.returncode}")
+        found = json.loads(told)
         written = sorted(each.name for each in Path(folder).glob("*.yaml"))
     print(f"tune wan-lossy, seed {chosen.seed}: {took_s / 60:.1f} min, {found['trials']} trials, {', '.join(written)}")
     for pick in found["picks"]:
