@@ -1,6 +1,7 @@
 """What forbids a setting on a host: all of it is named, with the options that allow it."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -72,3 +73,11 @@ def test_one_command_allows_all_or_there_is_none() -> None:
     assert of([("a", one), ("b", two)]) == (("--allow", "ssh"), ("--disruption", "d4"))
     assert of([("a", one), ("b", bar("it is never changed"))]) == ()
     assert list(itertools.chain(*of([]))) == []
+
+
+def test_every_word_of_a_role_and_of_a_disruption_stands_in_the_guide() -> None:
+    """Whoever must say one finds it there, and in the help."""
+    guide = (Path(__file__).parents[3] / "docs" / "applying.md").read_text(encoding="utf-8")
+
+    assert [word for word in WORDS if f"| `{word}` |" not in guide] == []
+    assert [word for word in ("d0", "d1", "d2", "d3", "d4", "d5") if f"`{word}`" not in guide] == []
