@@ -8,8 +8,9 @@ bound. `planted`: 3, 5 and 10 %, a pair that together does harm, and a knob that
 90 % of those of 5 % and more found, the p99-harming one never under `balanced`, and the confirmed 95 % intervals hold
 the truth (the Clopper-Pearson interval of the coverage holds 95 %). `regret`: how far the answer is from the best
 configuration, after as many trials of the same length, beside Optuna's samplers and one at a time by the best mean.
+`hostile`: knobs that break the path (goal: never recommended), two of which either does, a bundle, a buffer, a relink.
 
-    python -m benchmarks.search [null planted regret] [--replays N] [--processes N] [--json FILE]
+    python -m benchmarks.search [null planted hostile regret] [--replays N] [--processes N] [--json FILE]
 """
 
 from benchmarks.search.tables import main

@@ -99,6 +99,8 @@ class Machine:
             for name, value in values
             for probe, _, metric in [name.partition(".")]
         )
+        if truth.breaks and self._dice.random() >= truth.stands(on):
+            return Trial(0, TOPOLOGY, block, 0, position, arm, "failed", "planted", 0.0, 1.0, ())
         return Trial(0, TOPOLOGY, block, 0, position, arm, "done", "", 0.0, 1.0, samples)
 
 

@@ -1,4 +1,4 @@
-"""The three tables: nothing to find, something to find, and what others would have answered."""
+"""The tables: nothing to find, something to find, what stands in the way of it, and what others would have answered."""
 
 import argparse
 import math
@@ -6,7 +6,7 @@ import os
 import random
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,14 +15,34 @@ from scipy.special import betaincinv
 from benchmarks.replay import kept, printed, recordings, spread_out, upper_bound
 from benchmarks.search.machine import GOODPUT, Ground, Machine, grounds
 from benchmarks.search.peers import PEERS
-from benchmarks.search.surfaces import ANCHORS, FACTORS, GOODPUT_ALONE, NULL, PLANTED, Surface, config_of, held
+from benchmarks.search.surfaces import (
+    ALWAYS,
+    ANCHORS,
+    BUFFER,
+    BUNDLE,
+    COSTLY,
+    EITHER,
+    FACTORS,
+    GOODPUT_ALONE,
+    HOSTILE,
+    HOSTILE_FACTORS,
+    KNEE,
+    NULL,
+    PLANTED,
+    SOMETIMES,
+    Surface,
+    config_of,
+    held,
+)
 from tuning.search.pipeline import next_step
-from tuning.search.stages import Answer, Measured, Question, Stage
+from tuning.search.stages import Answer, Measured, Prices, Question, Stage
 
 GOAL = 0.06
 CHUNK = 25  # searches of one task
-TABLES = ("null", "planted", "regret")
+TABLES = ("null", "planted", "hostile", "regret")
 NO_EFFECT = frozenset({0, 2, 5, 7, 9})
+NO_EFFECT_HOSTILE = frozenset({8, 9, 10, 11})
+RELINK_TRIALS = 3.0
 Row = dict[str, str]
 
 
@@ -57,11 +77,12 @@ def carried_out(task: Task) -> list[Told]:
     found = []
     for number in task.numbers:
         dice = random.Random(f"{task.seed}/{number}")
-        factors = list(FACTORS)
+        factors = list(HOSTILE_FACTORS if task.surface is HOSTILE else FACTORS)
         dice.shuffle(factors)
+        prices = Prices(relink_s=RELINK_TRIALS)  # in trials: those of a replay take a second
         anchors = {f"anchor-{n}": config_of(on) for n, on in enumerate(ANCHORS, 1)} if task.anchors else {}
         machine = Machine(task.ground, task.surface, dice)
-        answer = searched(machine, Question(task.ground.design, tuple(factors), anchors, task.ground.budget))
+        answer = searched(machine, Question(task.ground.design, tuple(factors), anchors, task.ground.budget, prices))
         peers = {
             name: peer(task.ground, task.surface, machine.trials, random.Random(f"{task.seed}/{number}/{name}"))
             for name, peer in (PEERS.items() if task.peers else ())
@@ -137,6 +158,39 @@ def planted_row(ground: Ground, searches: int, processes: int, seed: int) -> Row
     }
 
 
+def hostile_row(ground: Ground, searches: int, processes: int, seed: int) -> Row:
+    """What is found beside knobs that break the path, stand in for each other, or do nothing without another."""
+    ground = replace(ground, budget=ground.budget * 3 // 2)  # twelve knobs, a third of the trials lost
+    found = many(Task(ground, HOSTILE, range(0), f"hostile/{seed}/{ground.name}"), searches, processes)
+    picks = [pick for told in found for pick in told.answer.picks]
+    throughput = [held(pick.config) for pick in picks if pick.metric == GOODPUT]
+    claims = [pick for pick in picks if pick.metric == GOODPUT]
+    covered = sum(pick.gain.low <= HOSTILE.gain(held(pick.config)) <= pick.gain.high for pick in claims)
+    low, high = interval(covered, len(claims))
+    breaking = sum(bool(held(pick.config) & {SOMETIMES, ALWAYS}) for pick in picks)
+    least = frozenset({BUFFER, KNEE, KNEE + 100, KNEE + 200})
+
+    def share(holds: Callable[[frozenset[int]], bool]) -> str:
+        return f"{sum(map(holds, throughput)) / len(found):.0%}"
+
+    return {
+        "noise": ground.name,
+        "budget": str(ground.budget),
+        "searches": str(len(found)),
+        "confirmed": share(bool),
+        "breaking recommended": f"{breaking} {'held' if breaking == 0 else 'MISSED'}",
+        "one of either": share(lambda on: len(on & set(EITHER)) == 1),
+        "both": share(lambda on: on >= set(EITHER)),
+        "bundle": share(lambda on: on >= set(BUNDLE)),
+        "buffer: found, at its knee": f"{share(lambda on: bool(on & least))}, {share(lambda on: KNEE in on)}",
+        "costly": share(lambda on: COSTLY in on),
+        "no effect kept": share(lambda on: bool(on & NO_EFFECT_HOSTILE)),
+        "interval holds it": f"{covered / max(1, len(claims)):.1%} [{100 * low:.1f}, {100 * high:.1f}]"
+        f" {'held' if low <= 0.95 <= high else 'MISSED'}",
+        "trials": f"{statistics.fmean(told.trials for told in found):.0f}",
+    }
+
+
 def regret_rows(
     ground: Ground,
     surface: Surface,
@@ -195,6 +249,10 @@ def main() -> None:
         searches = max(20, chosen.replays // 4)
         rows["planted"] = [planted_row(each, searches, chosen.processes, chosen.seed) for each in made]
         printed("planted: 3 %, 10 %, two of 5 % that harm each other, 6 % that costs 50 % of p99", rows["planted"])
+    if "hostile" in tables:
+        searches = max(100, chosen.replays // 4)
+        rows["hostile"] = [hostile_row(each, searches, chosen.processes, chosen.seed) for each in made]
+        printed("hostile: two knobs that break the path, either of two, a bundle, a buffer, a relink", rows["hostile"])
     if "regret" in tables:
         searches = max(10, chosen.replays // 10)
         rows["regret"], pooled = [], dict[str, list[float]]()

@@ -1,7 +1,7 @@
 """The screening stages of a search, and the configurations that they point at: one for each objective."""
 
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.plan import SettingSpec
@@ -14,7 +14,7 @@ from tuning.search.course import PAIR, Course
 from tuning.search.model import Model
 from tuning.search.noise import TRIAL
 from tuning.search.race import Chosen
-from tuning.search.screening import Group
+from tuning.search.screening import Column, Group
 from tuning.search.stages import Config, Measured, Stage, config, together, worded
 from tuning.search.standing import objectives
 
@@ -48,15 +48,33 @@ class Screened:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Rounds:
+    """What was measured of a group, and which of its columns break the path: their trials that did not still count."""
+
+    group: Group
+    measured: Sequence[Measured]
+    broken: Collection[Column]
+
+    def fitted(self, metric: str, *, pairs: bool) -> Model | None:
+        """The model of a metric."""
+        return model.fitted(self.measured, self.group, metric, pairs=pairs)
+
+    @property
+    def sound(self) -> frozenset[int]:
+        """The columns that do not."""
+        return frozenset(at for at, column in enumerate(self.group.columns) if column not in self.broken)
+
+
 def screened(course: Course, sd: float, reserve: float) -> Generator[Stage, Measured, Screened | None]:
     """Ask for the screening of every group that the budget has room for; None where there is none for the first.
 
     In rounds: the first goes by the noise stage's few blocks, the next by the scatter that the rounds before showed.
     What breaks the path leaves the rounds that follow, and the rest is judged without its arms.
     """
-    found: list[tuple[Group, list[Measured]]] = []
+    found: list[_Rounds] = []
     for group in screening.groups(course.question.factors):
-        live, rounds = group, list[Measured]()
+        live, rounds, gone = group, list[Measured](), set[Column]()
         wanted = first = _blocks(2.0 * sd * math.sqrt(TRIAL / (len(group.arms) + PAIR)), course.margin)
         while len(rounds) < ROUNDS_MOST and wanted > 0:
             arms = live.arms
@@ -66,15 +84,15 @@ def screened(course: Course, sd: float, reserve: float) -> Generator[Stage, Meas
             stage = Stage("screen", arms, blocks, why=f"{len(live.factors)} knobs at once")
             rounds.append((yield from course.ask(stage)))
             broken = breaking(rounds, live, course.question.base.primary)
-            live = live.without(broken)
+            live, gone = live.without(broken), gone | broken.keys()
             for (factor, value), figures in broken.items():
                 course.told.append(f"Screened out: {worded(factor)} {value} breaks the path: {figures}.")
                 course.unjudged.append(worded(factor))
-            wanted = max(_more(course, live, rounds), first if broken else 0) if live.factors else 0
+            wanted = max(_more(course, _Rounds(group, rounds, gone)), first if broken else 0) if live.factors else 0
         if not rounds:
             course.told.append(f"The budget has no room to screen {', '.join(map(worded, group.factors))}.")
             break
-        found.append((live, rounds))
+        found.append(_Rounds(group, rounds, gone))
     return _judged(course, found) if found else None
 
 
@@ -83,24 +101,25 @@ def _blocks(error: float, limit: float) -> int:
     return min(max(LEAST, math.ceil((error * _CLEAR / limit) ** 2)), MOST)
 
 
-def _more(course: Course, group: Group, rounds: list[Measured]) -> int:
+def _more(course: Course, rounds: _Rounds) -> int:
     """The blocks that are lacking, by what the rounds so far showed; of guards half of what they allow counts."""
     design = course.question.base
     limits = {design.primary: course.margin} | {
         guard.metric: math.log1p(guard.limit) for guard in design.guards if not guard.absolute
     }
-    had = sum(each.stage.blocks for each in rounds)
+    had = sum(each.stage.blocks for each in rounds.measured)
     needed = 0
     for metric, limit in limits.items():
-        made = model.fitted(rounds, group, metric, pairs=False)
-        if made is not None:
-            counted = [at for at in made.told if at < len(group.together)] or made.told
+        made = rounds.fitted(metric, pairs=False)
+        told = [at for at in made.told if at in rounds.sound] if made is not None else []
+        if made is not None and told:
+            counted = [at for at in told if at < len(rounds.group.together)] or told
             error = max(made.error(at) for at in counted)
             needed = max(needed, _blocks(error * math.sqrt(had), limit))
     return max(LEAST, needed - had) if needed > had else 0
 
 
-def _judged(course: Course, found: list[tuple[Group, list[Measured]]]) -> Screened:
+def _judged(course: Course, found: list[_Rounds]) -> Screened:
     """The best configurations by the models of every metric."""
     design = course.question.base
     limits = {guard.metric: math.log1p(guard.limit) for guard in design.guards if not guard.absolute}
@@ -109,17 +128,18 @@ def _judged(course: Course, found: list[tuple[Group, list[Measured]]]) -> Screen
         {
             metric: made
             for metric in metrics
-            if (made := model.fitted(rounds, group, metric, pairs=metric == design.primary)) is not None
+            if (made := rounds.fitted(metric, pairs=metric == design.primary)) is not None
         }
-        for group, rounds in found
+        for rounds in found
     ]
     chosen: dict[str, Chosen] = {}
     known: dict[SettingSpec, tuple[float, float]] = {}
     for metric in (design.primary, *objectives(design).values()):
         models = [each for each in fitted if metric in each]
+        sound = [rounds.sound for rounds, each in zip(found, fitted, strict=True) if metric in each]
         kept = dict(limits) if metric == design.primary else {**limits, design.primary: course.margin}
         kept.pop(metric, None)
-        picked = _picked(models, metric, kept, course)
+        picked = _picked(models, sound, metric, kept, course)
         chosen[metric] = _at_once(models, picked, metric)
         if metric == design.primary:
             known = {
@@ -130,7 +150,7 @@ def _judged(course: Course, found: list[tuple[Group, list[Measured]]]) -> Screen
                 if chosen[metric].get(worded(factor)) == (factor, value) and not factor.beside
             }
             _tell(course, models, picked, design)
-            _tell_lost(course, [group for group, _ in found], models, design.primary)
+            _tell_lost(course, found, models, design.primary)
     scatter = {
         metric: max(each[metric].scatter for each in fitted if metric in each)
         for metric in metrics
@@ -149,12 +169,16 @@ def _at_once(models: list[dict[str, Model]], picked: list[frozenset[int]], metri
 
 
 def _picked(
-    fitted: list[Mapping[str, Model]] | list[dict[str, Model]], metric: str, limits: Mapping[str, float], course: Course
+    fitted: list[dict[str, Model]],
+    sound: list[frozenset[int]],
+    metric: str,
+    limits: Mapping[str, float],
+    course: Course,
 ) -> list[frozenset[int]]:
     """The columns of the best configuration by a metric, for each group; what harms a guard is left out aloud."""
     passing = model.passing([each[metric] for each in fitted])
     picked = []
-    for models, able in zip(fitted, passing, strict=True):
+    for models, able in zip(fitted, [each & able for each, able in zip(passing, sound, strict=True)], strict=True):
         bad = model.harmful(models, limits) & able
         course.told.extend(
             f"Screened out: {models[metric].shown(at)} in {metric}, but it harms "
@@ -180,10 +204,10 @@ def _tell(course: Course, fitted: list[dict[str, Model]], picked: list[frozenset
             )
 
 
-def _tell_lost(course: Course, groups: list[Group], models: list[dict[str, Model]], primary: str) -> None:
+def _tell_lost(course: Course, found: list[_Rounds], models: list[dict[str, Model]], primary: str) -> None:
     """The columns of which nothing can be said, by name: nobody is to believe that they were tried."""
     known = {made.columns[at] for each in models for made in [each[primary]] for at in made.told}
-    lost = [column for group in groups for column in group.columns if column not in known]
+    lost = [column for each in found for column in each.group.columns if column not in known | set(each.broken)]
     if lost:
         names = ", ".join(f"{worded(factor)} {value}" for factor, value in lost)
         course.told.append(f"Screened, but too few trials with it gave a number to say anything: {names}.")
