@@ -49,7 +49,9 @@ def list_knobs(words: FilterArgument = None, policy: PolicyOption = "", as_json:
 
 @knobs_app.command()
 def show(
-    knob: Annotated[str, typer.Argument(help="A knob's id (see `nettune knobs`).", metavar="ID")],
+    knob: Annotated[
+        str, typer.Argument(help="A knob's id (see `nettune knobs`), or its last part: tcp_rmem.", metavar="ID")
+    ],
     host: Annotated[str, typer.Option(help="What it has there: local, or ssh://user@host.", metavar="HOST")] = "",
     device: DeviceOption = "",
     as_json: JsonOption = False,
@@ -59,11 +61,11 @@ def show(
     What it takes, where it acts, what it costs, how to keep it; with --host its value there.
     """
     from bench.hosts.opened import opened
-    from tuning.knobs.catalogue import entry
+    from tuning.knobs.catalogue import meant
     from tuning.knobs.explain import document, explained
     from tuning.knobs.presence import survey
 
-    screen, seen, asked = Screen(quiet=as_json), None, entry(knob)
+    screen, seen, asked = Screen(quiet=as_json), None, meant(knob)
     if host or device:
         with opened(host or "local") as where:
             seen = survey(where, (asked,), device)

@@ -18,7 +18,7 @@ from tuning.knobs.entry import OWNERS, POLICIES, Basis, Disruption, Entry, How, 
 from tuning.knobs.feature import members
 from tuning.knobs.sysctl import sysctl_key
 
-__all__ = ["Entry", "catalogue", "chosen", "entries_for", "entry", "load", "policies"]
+__all__ = ["Entry", "catalogue", "chosen", "entries_for", "entry", "load", "meant", "policies"]
 
 _PERSIST = ("sysctl.d", "post-up", "ifupdown2", "qm", "at-boot", "modprobe.d", "boot")
 _NEEDED = ("about", "read", "type", "scope", "namespace", "disruption", "policy", "source")
@@ -45,10 +45,26 @@ def entry(name: str) -> Entry:
     known = catalogue()
     if name not in known:
         by_word = [each.id for each in entries_for(name)]
+        ending = [each for each in known if each.endswith(f".{name}")]
         like = f"`nettune knobs {name}` lists those with that word" if chosen(name) else ""
-        hint = f"that word turns {', '.join(by_word)}" if by_word else nearest(name, known) or like
+        hint = (
+            f"that word turns {', '.join(by_word)}"
+            if by_word
+            else f"that may be {', '.join(ending)}"
+            if ending
+            else nearest(name, known) or like
+        )
         raise WrongInput(f"no knob {name!r} is in the catalogue", hint=hint or "`nettune knobs` lists them")
     return known[name]
+
+
+def meant(words: str) -> Entry:
+    """The knob of that id, or the one whose id ends with it or that it turns in a plan. Raises WrongInput."""
+    if words in catalogue():
+        return entry(words)
+    turned = {each.id for each in entries_for(words)}
+    found = [each for each in catalogue().values() if each.id in turned or each.id.endswith(f".{words}")]
+    return found[0] if len(found) == 1 else entry(words)
 
 
 def entries_for(word: str) -> tuple[Entry, ...]:

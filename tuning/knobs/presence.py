@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bench.facts import coalescing, pve_firewall, state
+from bench.facts import coalescing, irqs, pve_firewall, state
 from bench.hosts.command import Command, HostFault, Outcome
 from bench.hosts.host import Host
+from bench.pve import vnic
 from results.errors import NotAble, WrongInput
+from tuning.knobs import several
 from tuning.knobs.entry import Entry
 
 State = Literal["writable", "read-only", "the machine's", "absent", "not asked"]
@@ -37,6 +39,7 @@ _PRESENT = "Current hardware settings:"  # of `ethtool -g` and `-l`, behind what
 _LABELS = {"--show-eee": "eee-{}", "--show-fec": "{}-fec-encoding"}  # how ethtool calls what it is asked for
 _OF_RSS = {"indirection": "RX flow hash indirection table", "function": "RSS hash function",
            "transform": "RSS input transformation"}  # fmt: skip
+_OF_A_DEVICE = "of a device: --device DEV"
 Outcomes = Mapping[Command, Outcome]
 
 
@@ -92,7 +95,9 @@ def questions(entries: Sequence[Entry], device: str = "") -> tuple[Command, ...]
     if device:
         found.append(_link(device))
     for each in entries:
-        if each.how == "boot":
+        if (of_each := several.question(each, device)) is not None:
+            found.append(of_each)
+        elif each.how == "boot":
             found.append(_CMDLINE)
         elif device and each.how == "ethtool":
             found.append(_ethtool(each.where, device))
@@ -114,16 +119,25 @@ def parse(host: str, entries: Sequence[Entry], device: str, outcomes: Outcomes) 
     texts = _texts(outcomes[Command(("grep", "-Hs", ".", *files))].stdout)
     found = []
     for each in entries:
-        path = _path(each, device)
+        path, of_each = _path(each, device), several.question(each, device)
+        said = None if of_each is None else several.value(each, device, outcomes[of_each])
         if path:
-            found.append(_file(each, by_path.get(path), texts.get(path, ""), namespaced=namespaced))
+            text = texts.get(path, "") if said is None else said
+            found.append(_file(each, by_path.get(path), text, namespaced=namespaced))
+        elif of_each is not None:
+            gone = f"{device} has it not" if said is None else ""
+            found.append(Found(each.id, "absent" if said is None else "writable", said, gone))
+        elif each.setting in vnic.WORDS:
+            found.append(Found(each.id, "not asked", None, several.OF_A_VM))
+        elif each.setting == irqs.SETTING:
+            found.append(Found(each.id, "not asked", None, _OF_A_DEVICE))
         elif each.how in {"qm", "by-hand"}:
             found.append(Found(each.id, "not asked", None, each.where if each.how == "by-hand" else "qm config VMID"))
         elif each.how == "boot":
             words = dict(word.partition("=")[::2] for word in outcomes[_CMDLINE].stdout.split())
             found.append(Found(each.id, "writable", words.get(each.where, ""), "on the kernel's command line"))
         elif not device:
-            found.append(Found(each.id, "not asked", None, "of a device: --device DEV"))
+            found.append(Found(each.id, "not asked", None, _OF_A_DEVICE))
         else:
             found.append(_of_device(each, device, outcomes))
     there = tuple(name for name, path in _OWNERS.items() if path in by_path)

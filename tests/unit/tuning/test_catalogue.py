@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bench.diagnosis import SYMPTOMS
 from results.errors import WrongInput
 from tuning.knobs.candidates import left_out, offered, same
-from tuning.knobs.catalogue import Entry, catalogue, chosen, entries_for, entry, load
+from tuning.knobs.catalogue import Entry, catalogue, chosen, entries_for, entry, load, meant
 from tuning.knobs.table import KNOBS, LAB_ONLY, check
 
 ENTRIES = tuple(catalogue().values())
@@ -85,6 +85,7 @@ def test_every_word_of_the_table_is_in_the_catalogue() -> None:
     [
         ("net.ipv4.tcp_rmen", "did you mean 'net.ipv4.tcp_rmem'?"),
         ("congestion_control", "that word turns net.ipv4.tcp_congestion_control"),
+        ("gc_thresh1", "that may be net.ipv4.neigh.default.gc_thresh1, net.ipv6.neigh.default.gc_thresh1"),
         ("zzz", "`nettune knobs` lists them"),
     ],
 )
@@ -94,6 +95,17 @@ def test_an_unknown_id_names_the_nearest(asked: str, hint: str) -> None:
         entry(asked)
 
     assert hint == error.value.hint
+
+
+def test_a_knob_is_meant_by_its_last_part_or_its_word_where_one_alone_has_it() -> None:
+    """Its own id first; where several have it none is chosen for the operator."""
+    assert meant("tcp_rmem") is meant("net.ipv4.tcp_rmem") is entry("net.ipv4.tcp_rmem")
+    assert meant("smp_affinity_list").id == "cpu.irq.smp_affinity"
+    assert meant("rx-gro").id == "feature.rx-gro"
+    assert all(meant(name) is each for name, each in catalogue().items())
+    for several in ("gc_thresh1", "rx", "tso", "rmem", ""):
+        with pytest.raises(WrongInput):
+            meant(several)
 
 
 def test_a_filter_takes_words_and_policies() -> None:

@@ -13,7 +13,7 @@ from bench.hosts.local import Local
 from bench.hosts.recorded import Recorded
 from results.errors import NotAble, WrongInput
 from tests.unit.tuning.surveyed import OF_A_NIC, TRANSCRIPT
-from tuning.knobs import presence
+from tuning.knobs import presence, several
 from tuning.knobs.catalogue import Entry, catalogue, chosen, entry
 from tuning.knobs.explain import document, explained
 from tuning.knobs.presence import Found, Survey, counted, survey
@@ -92,7 +92,9 @@ def test_what_cannot_be_asked_says_why() -> None:
 
     assert list(by_id) == list(catalogue())
     assert Found("ring.rx", "not asked", None, "of a device: --device DEV") == by_id["ring.rx"]
-    assert Found("guest.net.queues", "not asked", None, "qm config VMID") == by_id["guest.net.queues"]
+    assert Found("guest.net.queues", "not asked", None, several.OF_A_VM) == by_id["guest.net.queues"]
+    assert by_id["cpu.irq.smp_affinity"].note == "of a device: --device DEV"
+    assert Found("guest.mem.hugepages", "not asked", None, "qm config VMID") == by_id["guest.mem.hugepages"]
     assert by_id["cpu.irq.irqbalance"].note == "systemctl is-active irqbalance"
 
 
@@ -206,3 +208,47 @@ def test_mq_tells_the_kind_of_its_leaves() -> None:
 
     assert presence.parse("h", asked, "eth0", outcomes).found[0].value == "fq"
     assert Command(("tc", "qdisc", "show")) in outcomes
+
+
+IRQS = "eth0 near 0-3\neth0 virtio1-config 0-3\neth0 virtio1-input.0 {}\neth0 virtio1-input.0/on 2\n"
+GOVERNORS = "/sys/devices/system/cpu/cpufreq/policy0/scaling_governor:performance\n" + "".join(
+    f"/sys/devices/system/cpu/cpufreq/policy{n}/scaling_governor:powersave\n" for n in range(1, 7)
+)
+PENDING = "cur net0: virtio=BC:24:11:AA:BB:CC,bridge=vmbr0,queues=2\nnew net0: virtio=BC:24:11:AA:BB:CC,queues=4\n"
+PENDING += "cur net1: e1000=BC:24:11:AA:BB:CD,bridge=vmbr0,firewall=1,rate=5\n"
+# id, device, what the host says, state, value
+EACH = {
+    "interrupts alike": ("cpu.irq.smp_affinity", "eth0", IRQS.format("0-3"), "writable", "0-3"),
+    "interrupts that differ": ("cpu.irq.smp_affinity", "eth0", IRQS.format("1"), "writable",
+                               "0-3 (virtio1-config); 1 (virtio1-input.0)"),
+    "no interrupts": ("cpu.irq.smp_affinity", "eth0", "", "absent", None),
+    "CPUs that differ": ("cpu.governor", "", GOVERNORS, "writable",
+                         "performance (policy0); powersave (policy1, policy2, policy3, policy4 and 2 more)"),
+    "CPUs alike": ("cpu.governor", "", GOVERNORS.replace("powersave", "performance"), "writable", "performance"),
+    "queues, with the next start": ("guest.net.queues", "tap101i0", PENDING, "writable", "4"),
+    "queues of another model": ("guest.net.queues", "tap101i1", PENDING, "writable", "1"),
+    "a model": ("guest.net.model", "tap101i1", PENDING, "writable", "e1000"),
+    "a rate": ("guest.net.rate", "tap101i1", PENDING, "writable", "5"),
+    "no rate": ("guest.net.rate", "tap101i0", PENDING, "writable", "0"),
+    "a firewall": ("guest.net.firewall", "tap101i1", PENDING, "writable", "1"),
+    "no MTU of its own": ("guest.net.mtu", "tap101i0", PENDING, "writable", "unset"),
+    "a NIC that is not there": ("guest.net.model", "tap101i2", PENDING, "absent", None),
+    "no tap": ("guest.net.model", "eth0", "", "not asked", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "device", "text", "state", "value"), EACH.values(), ids=EACH)
+def test_a_knob_that_there_are_several_of_is_told_of_each(
+    name: str, device: str, text: str, state: str, value: str | None
+) -> None:
+    """One value where all are alike; else each with those that have it."""
+    asked = (entry(name),)
+    files = ("/proc/sys/net/core/netdev_max_backlog", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    modes = "".join(f"644 {file}\n" for file in files)
+    outcomes = {
+        command: Outcome(command, "h", 0, modes if command.argv[0] == "stat" else text, "", 0.0)
+        for command in presence.questions(asked, device)
+    }
+    (found,) = presence.parse("h", asked, device, outcomes).found
+
+    assert (found.state, found.value) == (state, value)
