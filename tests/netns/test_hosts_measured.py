@@ -40,10 +40,7 @@ def test_a_plan_is_measured_between_machines_that_stand(machines: Machines, stat
 @pytest.mark.quiet
 @pytest.mark.sampled(1)
 def test_a_search_between_machines_that_stand(machines: Machines, state: Path) -> None:
-    """A small receive buffer of theirs is found and confirmed, every trial guarded; they are as before, and so are we.
-
-    What a program there owns is left to it, and what only sockets of the ends feel is turned there alone.
-    """
+    """A small receive buffer of theirs is found and confirmed, every trial guarded; they and we are as before."""
     plan = machines.plan("{}", "[{kind: tcp, duration_s: 0.3, warmup_s: 0.1}]", primary="tcp.goodput")
     was = value(machines.b, RMEM)
     for host in machines.both:

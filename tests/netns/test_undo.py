@@ -13,7 +13,7 @@ import pytest
 from pyroute2 import netns  # noqa: TID251 - a second reader, to check ours against
 from pyroute2.ethtool import Ethtool  # noqa: TID251
 
-from bench import document
+from bench import document, ready
 from bench.facts.sheet import differences
 from bench.hosts.command import Command
 from bench.hosts.local import Local
@@ -156,6 +156,21 @@ def test_napi_knobs_are_held_where_a_device_polls(state: Path, machines_root: No
     assert "has no NAPI instance" in without
     assert refusal == ""
     assert [within[f"napi/eth0/{name}"] for name in settings] == ["1", "2", "20000"]
+    assert differences(before, after) == ()
+
+
+def test_a_value_that_the_kernel_rounds_is_no_candidate_and_is_put_back(state: Path, machines_root: None) -> None:
+    """A table of flows has a power of two (net/core/net-sysfs.c); held for a moment, it is told what became of it."""
+    with standing(Topology("direct"), leases_folder=state / "leases") as lab, journal.kept(state / "j" / "1") as kept:
+        before = lab.read()
+        odd, even = (
+            ready.tried(Settings("t", [SettingSpec("rps_flow_cnt", value, None)], kept), lab, before)
+            for value in ("1000", "1024")
+        )
+        after = lab.read()
+
+    assert "rps_flow_cnt was set to '1000' and reads '1024'" in odd
+    assert even == ""
     assert differences(before, after) == ()
 
 

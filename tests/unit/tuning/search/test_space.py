@@ -2,16 +2,20 @@
 
 import json
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import ready
+from bench.diagnosis import SYMPTOMS
 from bench.labs.lab import Lab, Target
 from bench.labs.topology import Kind
 from bench.plan import SettingSpec
-from tests.unit.tuning.kernel import RMEM, KernelLab, lab
+from tests.unit.tuning.kernel import RMEM, Kernel, KernelLab, lab
+from tuning import journal
 from tuning.knobs.candidates import offered_to_all
 from tuning.knobs.catalogue import catalogue, entry
 from tuning.knobs.sysctl import CONGESTION_CONTROL
@@ -19,8 +23,10 @@ from tuning.search.pipeline import ALONE_MOST
 from tuning.search.planned import Explored, as_document, from_document
 from tuning.search.space import Space, space
 from tuning.search.stages import Cost, Factor, config
+from tuning.treatments import treatments
 
 ENTRIES = catalogue().values()
+EVERY: Mapping[str, Collection[Target]] = dict.fromkeys(SYMPTOMS, ("guest", "node"))
 WINDOW: Mapping[str, Collection[Target]] = {"receive-window": ("guest", "node")}
 
 
@@ -134,6 +140,44 @@ def test_what_does_nothing_alone_is_one_factor_with_what_it_needs(now: str | Non
     assert factor.values == ("2", "10", "100")
     assert factor.config("2") == both
     assert both in asked
+
+
+@pytest.mark.parametrize("owner", ["pve-firewall", "tuned", "irqbalance"])
+def test_what_a_program_of_a_machine_writes_is_left_to_it(owner: str) -> None:
+    """Each of its knobs, with its name and where it is, whatever the symptoms; not one that was asked for by name."""
+    of_it = [each for each in ENTRIES if each.owner == owner and each.setting]
+    left = dict(_space(symptoms=EVERY, owned={owner: "pve1"}).left_out)
+    alone = dict(_space(symptoms=EVERY, owned={"other": "pve1"}).left_out)
+    asked = dict(_space(only=(of_it[0].id,), owned={owner: "pve1"}).left_out)
+    words = f"{owner} on pve1 writes it: leave it to that"
+
+    assert {each.id: left.get(each.id) for each in of_it} == dict.fromkeys((each.id for each in of_it), words)
+    assert words not in {*alone.values(), *asked.values()}
+    assert {name for name, why in left.items() if why == words} <= {each.id for each in ENTRIES if each.owner == owner}
+
+
+def test_a_value_that_the_kernel_clamps_is_left_out_with_what_it_became(tmp_path: Path) -> None:
+    """Held for a moment and put back, on a kernel that caps the buffer: those that it takes are tried."""
+
+    def capped(kernel: Kernel, key: str, value: str) -> str:
+        del kernel
+        least, default, most = value.split() if key == f"sysctl/{RMEM}" else ("", "", "0")
+        return value if int(most) <= 33554432 else f"{least} {default} 33554432"
+
+    stand = lab(react=capped)
+    now = stand.read()
+    with journal.kept(tmp_path / "journal") as kept:
+
+        def refusal(*specs: SettingSpec) -> str:
+            (alone,) = treatments({"alone": specs}, kept)
+            return ready.tried(alone, stand, now)
+
+        found = space(ENTRIES, stand, now, symptoms={}, only=(RMEM,), refusal=refusal)
+        whole = refusal(SettingSpec(RMEM, "4096 131072 67108864", None))
+
+    assert [each.values for each in found.factors] == [("4096 131072 16777216", "4096 131072 33554432")]
+    assert "was set to '4096 131072 67108864' and reads '4096 131072 33554432'" in whole
+    assert stand.read() == now
 
 
 def test_offloads_that_are_on_are_not_tried_off() -> None:
