@@ -80,9 +80,13 @@ _SWITCH, _SWITCH_SHAPE = "on|off|0|1", "switch (on or off)"
 _TIME, _TIME_SHAPE = "[0-9]{1,7}", "number of milliseconds"
 # The bridge is a member of the all-snoopers groups while it snoops (net/bridge/br_multicast.c, br_multicast_toggle).
 _SNOOPERS = r"fdb/[^/]+/(01:00:5e|33:33:00):00:00:6a .*"
+# With layer3+4 a bond of 802.3ad or balance-xor says that it does TLS in hardware (bond_sk_check, bond_set_tls_features
+# in drivers/net/bonding); seen on Debian's kernel with legs that are veth.
+_TLS = "feature/[^/]+/tls-hw-[tr]x-offload"
 OPTIONS = (
     LinkOption("xmit_hash_policy", "bond", "|".join(map(re.escape, _HASHES)), f"word of {', '.join(_HASHES)}",
-               "flows move to other legs at once; layer3+4 may reorder fragments; the switch hashes its own way"),
+               "flows move to other legs at once; layer3+4 may reorder fragments; the switch hashes its own way",
+               drags=_TLS),
     LinkOption("miimon", "bond", _TIME, _TIME_SHAPE, "0 watches no link: a dead leg goes on swallowing packets"),
     LinkOption("updelay", "bond", _TIME, _TIME_SHAPE, "a leg that comes back waits that long; a multiple of miimon"),
     LinkOption("downdelay", "bond", _TIME, _TIME_SHAPE, "a dead leg is used that much longer; a multiple of miimon"),

@@ -109,3 +109,12 @@ def test_values_are_checked_before_any_host_is_asked(setting: str, value: str, p
     """By the plan's own check."""
     assert check(setting, value)[0].startswith(problem)
     assert bool(check(setting, value)[0]) == bool(problem)
+
+
+def test_a_hash_of_ports_lets_a_bond_offer_tls_in_hardware() -> None:
+    """The kernel moves that with it, and back (bond_set_tls_features); nothing else of the bond's features."""
+    knob = KNOBS["xmit_hash_policy"]
+
+    for feature, explained in (("tls-hw-tx-offload", True), ("tls-hw-rx-offload", True), ("tx-checksumming", False)):
+        difference = Difference("node", f"feature/bond0/{feature}", "off [fixed]", "on [fixed]")
+        assert knob.explains("xmit_hash_policy", difference) == explained
