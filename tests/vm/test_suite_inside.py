@@ -27,6 +27,7 @@ MODULES = ("veth", "bridge", "br_netfilter", "8021q", "bonding", "sch_netem", "s
 INSIDE = "/mnt/nettune"
 # What this machine may be unable to run. One start of pytest takes 20 s on an emulated CPU, so they share one.
 LACKED = ("vlan", "bond", "delay")
+OPTIONS_OF_A_BOND = "hash and link watch of a bond"
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 
 def chosen(*, whole: bool) -> list[str]:
-    """The tests to run inside: LACP, delay, and of VLANs and the other bonds two each, or all of them."""
+    """The tests to run inside: LACP, delay, of VLANs and the other bonds two each, or all; undo of bonds' options."""
     kinds = [[each.name for each in PATHS if word in each.name] for word in LACKED]
     names = [name for kind in kinds for name in (kind if whole or len(kind) < 2 else dealt(kind, 2, "inside"))]
     names += [name for name in kinds[1] if "802.3ad" in name]
@@ -62,11 +63,12 @@ def chosen(*, whole: bool) -> list[str]:
     return [
         f"{file}::test_lacp_without_a_partner_is_no_lab",
         *(f"{each_path}[{name}]" for name in dict.fromkeys(names)),
+        f"tests/netns/test_undo.py::test_everything_is_as_it_was_on_every_path[{OPTIONS_OF_A_BOND}]",
     ]
 
 
 def test_paths_that_this_kernel_may_lack_run_in_a_guest(node: Host, request: pytest.FixtureRequest) -> None:
-    """Kinds of VLAN and modes of bonds with the traffic on the right devices, delay and loss; none skipped."""
+    """Kinds of VLAN, modes and options of bonds, the traffic on the right devices, delay and loss; none skipped."""
     environment = (f"PYTHONPATH={INSIDE}:{INSIDE}/site-packages", "CI=true", "PYTHONDONTWRITEBYTECODE=1", "HOME=/tmp")
     tests = chosen(whole=request.config.getoption("whole"))
     argv = ("env", "-C", INSIDE, *environment, "python3", "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider",
