@@ -118,4 +118,4 @@ class Feature:
 def wanted_bit(value: str) -> str:
     """The bit to ask for, so that a feature reads `value` again: "off [requested on]" was asked to be on."""
     found = re.search(r"\[requested (on|off)\]", value)
-    return found.group(1) if found else value.split(maxsplit=1)[0]
+    return found.group(1) if found else next(iter(value.split()), "")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.netns.nettune_command import nettune
@@ -27,6 +27,7 @@ def test_sysctls_are_lines_and_the_rest_is_told() -> None:
 
 
 @given(st.text(), st.text(), st.text())
+@example(reason="", source="", value=" ")
 def test_no_word_of_a_profile_becomes_a_setting(reason: str, source: str, value: str) -> None:
     """Line feeds of every kind in reason, source or value."""
     one = ProfileSetting("net.ipv4.tcp_ecn", value or "1", "guest", reason=reason, source=source)
