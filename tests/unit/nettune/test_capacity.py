@@ -95,7 +95,7 @@ def test_an_answer_comes_from_a_run_without_measuring(program: Program, tmp_path
 
     assert done.stdout.splitlines()[-1] == (
         "3 VMs (95 %: 3), limited by goodput>=100Mbit per vm; with 4 pairs softirq-bound: cpu3 spent 99 % of "
-        "its time in interrupts; in 3 of 3 trials"
+        "its time in interrupts; in 3 of 3 trials, on local"
     )
 
 

@@ -8,10 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.facts.roles import Link, Stack
+from bench.facts import cluster
+from bench.facts.riding import Riding
+from bench.facts.roles import Link, Role, Stack
 from bench.facts.sheet import Difference, FactSheet
+from bench.hosts.command import Command
 from results.errors import NotAble, WrongInput
-from tuning.applying import record, verifying
+from tests.unit.bench.fakes import FakeHost
+from tests.unit.bench.test_cluster import TEXT as CLUSTER
+from tests.unit.tuning import kernel
+from tuning import guard
+from tuning.applying import record, returning, verifying
 from tuning.applying.drift import drifted
 from tuning.applying.record import Applied, State, listed
 from tuning.applying.returning import chosen, odd
@@ -221,3 +228,34 @@ def test_the_firewall_is_blamed_while_it_is_on() -> None:
     assert _drifts(f"sysctl/{name}", name, "1048576", "262144", ("pve-firewall",), {}) == "pve-firewall writes it there"
     assert _drifts(f"sysctl/{name}", name, "1048576", "262144", (), {}) == "somebody set another value"
     assert _drifts(RMEM, "net.ipv4.tcp_rmem", LARGE, "1 2 3", ("pve-firewall",), {}) == "somebody set another value"
+
+
+@pytest.mark.parametrize(
+    ("allow", "state", "said"),
+    [
+        ((), "idle", "--allow corosync says that this is known"),
+        (("corosync",), "active", "corosync has no other ring than by eth0"),
+        (("corosync",), "idle", "cannot be armed"),  # nothing else is in its way, and no guard is to be had here
+    ],
+)
+def test_a_rollback_that_starts_a_nic_anew_asks_as_apply_does(allow: tuple[str, ...], state: str, said: str) -> None:
+    """For who rides on it, and for another ring of corosync; nothing is written before a guard stands."""
+    ha = CLUSTER.format(state=state, second="connected").partition("LINK ID 1")[0]
+    ha = ha.replace("pve1", "a").replace("10.0.0.1", "192.0.2.1")
+
+    def answer(command: Command) -> tuple[int, str]:
+        if command.argv[:3] == ("sh", "-c", guard.ARM):
+            return 1, ""
+        return 0, ha if command == cluster.QUESTION else ""
+
+    host, lab = FakeHost("a", answer), kernel.lab("direct")
+    lab.kernels[0].facts["ring/eth0/rx"] = "4096"
+    lab = replace(lab, roles={"a": (Role("eth0", "corosync", "corosync's 192.0.2.1 is on eth0"),)})
+    change = Change("a", "ring/eth0/rx", "4096")
+    applied = Applied("0123456789ab", "a", "mine", 1.0, ("eth0",), (("rx-ring", "4096"),), (change,),
+                      {change.key: "512"}, {change.key: ("512", "4096")}, "confirmed")  # fmt: skip
+    told = Riding(Stack([Link("eth0", addresses=("192.0.2.1/24",))]), (), ())
+    with pytest.raises(NotAble, match=said):
+        returning.take_back(host, lab, applied, told, allow=allow)
+
+    assert [command for command in host.asked if "ethtool" in command.argv] == []
