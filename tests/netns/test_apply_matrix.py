@@ -1,7 +1,9 @@
 """`nettune apply` cut short before each command that it sends, for each kind of knob: the host is as it was, always.
 
 Killed, or its way to the host lost. Whatever it had come to, the host puts itself back, or the change was confirmed and
-is taken back. Confirm time 5 s. All state that nettune reads is compared: values, addresses, routes, qdiscs, features.
+is taken back. Confirm time 5 s. All state that nettune reads is compared: values, addresses, routes, qdiscs, features;
+and all files of /etc and of ours but the records of changes. A kind is what is written alike; those of NICs and bonds
+are cut short in guests (tests/vm/test_apply_matrix.py).
 """
 
 import re
@@ -23,11 +25,12 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "sysctl": {"net.ipv4.tcp_rmem": "4096 131072 67108864", "net.ipv4.tcp_congestion_control": "reno"},
     "feature": {"tso": "off", "gro": "off"},
     "mtu": {"mtu": "1200"},
-    "queue": {"rps_cpus": "1"},
+    "queue": {"rps_cpus": "1", "rps_flow_cnt": "256"},
     "qdisc": {"qdisc": "pfifo limit 50"},
-    "link": {"txqueuelen": "2000", "gro_max_size": "131072"},
-    "bridge": {"ageing_time": "6000", "mcast_snooping": "off"},
-}
+    "link": {"txqueuelen": "2000", "gro_max_size": "131072", "gso_max_size": "32768"},
+    "bridge": {"ageing_time": "6000", "mcast_snooping": "off", "mcast_querier": "on", "mcast_hash_max": "8192",
+               "forward_delay": "400", "vlan_stats_enabled": "on"},
+}  # fmt: skip
 OWN = {"bridge": ("br9", "--allow", "guests")}  # a device of that kind; the others are the data device's
 _MADE = """\
 ip link show br9 >/dev/null 2>&1 && exit
@@ -53,6 +56,13 @@ def _facts(machines: Machines) -> Sheets:
     return {**machines.facts("b", "node"), "a": mine}
 
 
+def _files(machines: Machines) -> str:
+    """Those of /etc and of ours, but the records of changes: digests, and where links lead."""
+    where = "/etc /var/lib/nettune -xdev -path /var/lib/nettune/guard -prune -o"
+    told = f"find {where} -type f -exec sha256sum {{}} +; find {where} -type l -printf '%l %p\\n'"
+    return "".join(sorted(machines.a.run(Command(("sh", "-c", told))).stdout.splitlines(keepends=True)))
+
+
 @pytest.mark.sampled(40)
 @pytest.mark.parametrize("how", ["kill", "cut"])
 @pytest.mark.parametrize("step", STEPS)
@@ -61,7 +71,7 @@ def test_a_host_is_as_it_was_wherever_it_is_cut_short(
     machines: Machines, tmp_path: Path, kind: str, step: int, how: str
 ) -> None:
     """The host alone, or by rollback of what was confirmed; nothing of it is armed afterwards."""
-    before = _facts(machines)
+    before, files = _facts(machines), _files(machines)
     _apply(machines, step, how, profile(tmp_path, **KINDS[kind]), kind)
     machines.desk.run(Command(("ip", "link", "set", "port-a", "up"))).require()
     waited(lambda: desk(machines, "history", A).returncode == 0, 30)
@@ -73,17 +83,22 @@ def test_a_host_is_as_it_was_wherever_it_is_cut_short(
 
     waited(lambda: "tentative" not in machines.a.run(Command(("ip", "-6", "addr"))).stdout, 5)
     assert differences(before, _facts(machines)) == ()
+    assert _files(machines) == files
     machines.a.run(Command(("sh", "-c", "rm -rf /var/lib/nettune")))
 
 
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_steps_of_the_matrix_are_those_of_an_apply(machines: Machines, tmp_path: Path, kind: str) -> None:
-    """The last of them comes after the confirmation, which is an apply's last command."""
+    """The last of them comes after the confirmation, which is an apply's last command; a second apply has none."""
     _facts(machines)
-    said = _apply(machines, 0, "count", profile(tmp_path, **KINDS[kind]), kind)
+    mine = profile(tmp_path, **KINDS[kind])
+    said = _apply(machines, 0, "count", mine, kind)
+    again = _apply(machines, 0, "count", mine, kind)
     sent = re.search(r"^sent (\d+)$", said, re.MULTILINE)
     assert desk(machines, "rollback", A).returncode == 0
 
     assert sent is not None, said
+    assert "left out" not in said
+    assert "\nsent 0\n" in again  # nothing to do: no guard, no lock, no write
     assert 10 < int(sent[1]) < STEPS[-1] + 1
