@@ -86,9 +86,19 @@ class Clock:
         seconds = _seconds(self._blocks)
         if len(self._blocks) == 1:  # none began after it: taking the lab down is in it
             seconds = {self._blocks[0][0]: now - self._blocks[0][1]}
-        begun = {block for block, _ in self._blocks} & {each.block for each in measured.trials}
-        idle_s = now - self._stage_began - fmean(seconds.values()) * len(begun) if seconds else before_s
+        idle_s = now - self._stage_began - self._busy_s(measured.trials, seconds) if seconds else before_s
         self._took = max(0.0, idle_s), paced(measured.stage, measured.trials, seconds, self._known)
+
+    def _busy_s(self, trials: Sequence[Trial], seconds: Mapping[int, float]) -> float:
+        """What the blocks of this sitting took; the last one, whose end nobody saw, by its trials."""
+        begun = {block for block, _ in self._blocks}
+        elapsed: dict[int, float] = {}
+        for each in trials:
+            if each.block in begun:
+                elapsed[each.block] = elapsed.get(each.block, 0.0) + each.elapsed_s
+        seen_s = sum(elapsed.get(block, 0.0) for block in seconds)
+        beside = sum(seconds.values()) / seen_s if seen_s else 1.0
+        return sum(seconds.get(block, each_s * beside) for block, each_s in elapsed.items())
 
     def read(self, measured: Measured, number: int) -> Measured:
         """The stage with its pace: as it was kept, or as it is now that all that follows from it is known, too."""

@@ -79,8 +79,8 @@ class Course:
 
     @property
     def reserve(self) -> float:
-        """What is kept back for the confirmation of one configuration."""
-        return float(self.confirming * (PAIR + 1)) + self.set_up
+        """What is kept back for the confirmation of one configuration; of time more, as no two labs take the same."""
+        return float(self.confirming * (PAIR + 1)) + 1.5 * self.set_up
 
     @property
     def drift(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from results.records import CURRENT_ARMS, Trial
@@ -117,6 +117,7 @@ def test_a_search_ends_by_its_deadline_whatever_its_pace(made: tuple[Sitting, Ti
 
 @settings(max_examples=30)
 @given(st.floats(0.5, 2.0), st.integers(1, 4), st.floats(1.0, 4.0), st.sampled_from((0.0, 0.05)))
+@example(pace=1.375, number=3, more=1.375, other=0.05)  # a race whose arms left one by one
 def test_what_gains_is_confirmed_in_time_where_the_pace_is_within_twice_the_estimate(
     pace: float, number: int, more: float, other: float
 ) -> None:
