@@ -13,7 +13,10 @@ def reduced(course: Course, own: Config, chosen: Chosen, known: combine.Known) -
     wanted = combine.blocks(course.sd, course.margin)
     inside = {setting: each for setting, each in chosen.items() if set(each[0].config(each[1])) <= set(own)}
     why = "the smallest value that does as well"
-    measured = yield from course.fits("refine", refine.arms(own, inside), wanted, refine.BLOCKS[0], why)
+    smaller = refine.arms(own, inside)
+    measured = yield from course.fits("refine", smaller, wanted, refine.BLOCKS[0], why)
+    if smaller and measured is None:
+        course.told.append("The budget has no room to look for smaller values that do as well.")
     for factor, value in refine.refined(measured, inside) if measured is not None else ():
         course.told.append(f"Refined: {worded(factor)} {value} does as well as {inside[worded(factor)][1]}.")
         course.leading = own = config(*own, *factor.config(value))

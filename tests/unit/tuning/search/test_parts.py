@@ -147,6 +147,18 @@ def test_of_settings_of_which_any_does_one_stays_and_passengers_leave_all(
     assert rounds <= 2
 
 
+def test_values_that_are_not_refined_for_want_of_trials_are_said_to_be() -> None:
+    """The strongest of a grid stays, and nobody is to believe that a smaller one was tried."""
+    sizes = Factor("buf", "net.buf", ("1", "2", "4"), numeric=True)
+    course = Course(Question(design(), (sizes,), {}, 40))
+    course.sds = {GOODPUT: 0.0125}
+    with pytest.raises(StopIteration) as end:
+        next(reducing.reduced(course, sizes.config("4"), {"net.buf": (sizes, "4")}, {}))
+
+    assert end.value.value == sizes.config("4")
+    assert course.told == ["The budget has no room to look for smaller values that do as well."]
+
+
 def test_without_the_trials_to_tell_redundant_from_idle_only_one_leaves() -> None:
     """Three that each look idle; the sentence says what was not looked at."""
     course = Course(Question(design(), (), {}, 12 * 3 + 8 * 6))
