@@ -240,7 +240,8 @@ def undoing(
         for change in mine
         if change.key in original.facts
     ]
-    own = {change.key for change in mine}
+    # The CPU that served an interrupt is written as its mask: never after the mask itself, which is put back.
+    own = {key for change in mine for key in (change.key, f"{change.key}/on")}
     may = {
         key: value
         for key, value in original.facts.items()

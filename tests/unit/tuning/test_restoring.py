@@ -515,6 +515,15 @@ def test_what_a_boot_could_not_put_back_is_left_to_the_next_one(tmp_path: Path) 
     assert (tmp_path / "units" / "nettune-guard-id-boot.service").exists()
 
 
+def test_the_cpus_that_may_serve_an_interrupt_are_written_last() -> None:
+    """Not the one that did: an interrupt whose CPUs were changed would stay pinned to that one."""
+    facts = {"irq/eth0/input.0": "0-1", "irq/eth0/input.0/on": "1"}
+    lines = undoing([Change("a", "irq/eth0/input.0", "0")], FactSheet("a", facts), _everything)
+
+    assert len(lines) == 1
+    assert lines[0].endswith("0-1'")
+
+
 def test_a_bridge_that_follows_its_ports_is_not_written(tmp_path: Path) -> None:
     """Its MTU once set by hand is never free again; `lo` stands for one that is as it was."""
     mtu = Path("/sys/class/net/lo/mtu").read_text(encoding="utf-8").strip()
