@@ -33,6 +33,7 @@ from tests.vm.proxmox import ADDRESS, CONTROL, DATA, GATEWAY, Machine, answers, 
 from tuning.guard import ROOT
 
 DEVICES = ("eth0", "eth1", "bond0", "vmbr0")
+_KNOWN = tuple(word for role in ("ssh", "guests", "default-route") for word in ("--allow", role))
 _NETWORKD = "/etc/systemd/network"
 _VM = """\
 [Unit]
@@ -89,8 +90,7 @@ class Node:
     def apply(self, mine: str, *words: str, cut_at: str | None = None) -> Any:  # Any: CompletedProcess
         """The profile on bond, legs and bridge, all that rides there being known."""
         named = [word for device in DEVICES for word in ("--device", device)]
-        known = [word for role in ("ssh", "guests", "default-route") for word in ("--allow", role)]
-        typed = ("apply", mine, "--host", self.word, *named, *known, "--disruption", "d4", *words)
+        typed = ("apply", mine, "--host", self.word, *named, *_KNOWN, "--disruption", "d4", *words)
         if cut_at is None:
             return self.desk(*typed)
         return run_program((sys.executable, "-m", "tests.netns.cut_short", cut_at, "off", *typed), self.prefix)
@@ -187,7 +187,7 @@ def test_the_whole_way(node: Node, tmp_path: Path) -> None:
     verified = node.desk("verify", node.word)
     state_then = node.changes()[-1]["state"]
     kept = node.facts().facts
-    back = node.desk("rollback", node.word)
+    back = node.desk("rollback", node.word, *_KNOWN)
     after = node.facts()
 
     assert cut.returncode == 3, cut.stderr
@@ -263,7 +263,7 @@ def test_a_power_failure_at_any_step_leaves_it_kept_whole_or_not_at_all(node: No
     verified = node.desk("verify", node.word)
     if stands:
         assert verified.returncode == 0, verified.stdout
-        assert node.desk("rollback", node.word).returncode == 0
+        assert node.desk("rollback", node.word, *_KNOWN).returncode == 0
 
     assert not [each for each in known if each["state"] in {"armed", "confirmed"}]
     assert differences({"node": before}, {"node": node.facts()}) == ()
