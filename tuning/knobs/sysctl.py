@@ -66,10 +66,10 @@ class Sysctl:
     def changes(self, setting: str, value: str, lab: Lab, target: Target, now: Sheets) -> tuple[Change, ...]:
         """See Knob.changes. Refuses what is absent or read-only there: it is the machine's, not the namespace's.
 
-        On a machine that we did not make, also what cuts off.
+        On a machine that we did not make, also what moves IPv6's addresses and routes.
         """
         key = sysctl_key(setting)
-        if lab.guard_s and cuts_off(key):
+        if lab.guard_s and key.startswith("net.ipv6.") and cuts_off(key):
             raise NotSettable(
                 f"not settable here: {key} moves addresses and routes, which nobody could put back for sure on a "
                 "machine that stands"
