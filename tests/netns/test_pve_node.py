@@ -20,7 +20,7 @@ from tuning.applying import keeping
 
 WANTED = "86400"
 WITH = HOST_FW.replace("[OPTIONS]\n", f"[OPTIONS]\n{ESTABLISHED}: {WANTED}\n", 1)
-STEPS = range(1, 30)  # from the arming on, of 27; what comes before it changes nothing
+STEPS = range(1, 36)  # from the arming on, of 33; what comes before it changes nothing
 
 
 @pytest.fixture
