@@ -156,12 +156,12 @@ def _refused(
         rides = tuple(role for role in lab.roles[host.name] if role.device == device_of(each.key))
         rows.append(Row(each.key, replace(each, wanted=was), actual or "", costs, rides))
     said = [f"{key}: {why}" for key, why in planning.fenced(host, rows, riding)]
-    said += [
-        f"{row.setting}: that costs {row.disruption}, and {role.why}: --allow {role.role} says that this is known"
-        for row in rows
-        for role in row.rides
-        if role.role not in allow
-    ]
+    for role in dict.fromkeys(role for row in rows for role in row.rides if role.role not in allow):
+        ridden = [row for row in rows if role in row.rides]
+        most = max(ridden, key=lambda row: row.disruption)
+        more = f" (and {len(ridden) - 1} more)" if len(ridden) > 1 else ""
+        costs = f"{most.setting}{more}: that costs {most.disruption}"
+        said.append(f"{costs}, and {role.why}: --allow {role.role} says that this is known")
     if said:
         raise NotAble(f"on {host.name}: nothing was taken back: {'; '.join(dict.fromkeys(said))}")
 
