@@ -156,14 +156,17 @@ def _refused(
         rides = tuple(role for role in lab.roles[host.name] if role.device == device_of(each.key))
         rows.append(Row(each.key, replace(each, wanted=was), actual or "", costs, rides))
     said = [f"{key}: {why}" for key, why in planning.fenced(host, rows, riding)]
-    for role in dict.fromkeys(role for row in rows for role in row.rides if role.role not in allow):
+    missing = dict.fromkeys(role for row in rows for role in row.rides if role.role not in allow)
+    for role in missing:
         ridden = [row for row in rows if role in row.rides]
         most = max(ridden, key=lambda row: row.disruption)
         more = f" (and {len(ridden) - 1} more)" if len(ridden) > 1 else ""
         costs = f"{most.setting}{more}: that costs {most.disruption}"
         said.append(f"{costs}, and {role.why}: --allow {role.role} says that this is known")
     if said:
-        raise NotAble(f"on {host.name}: nothing was taken back: {'; '.join(dict.fromkeys(said))}")
+        options = " ".join(f"--allow {role}" for role in sorted({*allow, *(each.role for each in missing)}))
+        hint = f"where that is known: {options}" if missing else ""
+        raise NotAble(f"on {host.name}: nothing was taken back: {'; '.join(said)}", hint=hint)
 
 
 def _costs(applied: Applied, change: Change) -> str:
