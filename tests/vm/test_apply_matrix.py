@@ -44,7 +44,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "queue": {"rps_cpus": "1", "rps_flow_cnt": "256", "xps_cpus": "3", "napi_defer_hard_irqs": "2",
               "gro_flush_timeout": "20000", "threaded": "on", "smp_affinity_list": "0"},
     "qdisc": {"qdisc": "fq limit 500"},
-    "link": {"txqueuelen": "2000", "gro_max_size": "131072", "gso_max_size": "32768"},
+    "link": {"txqueuelen": "2000", "gro_max_size": "131072"},
     "ring": {"rx-ring": "256", "tx-ring": "256"},
     "channels": {"channels": "4"},
     "bridge": {"ageing_time": "6000", "mcast_snooping": "off", "mcast_querier": "on", "mcast_hash_max": "8192",
