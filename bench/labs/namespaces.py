@@ -64,8 +64,10 @@ def rooms(lease: leases.Lease, names: Sequence[str]) -> Iterator[dict[str, Names
     try:
         for name in names:
             lease.note("netns", netns[name])
-        made = Command(("ip", "-batch", "-"), stdin="".join(f"netns add {netns[name]}\n" for name in names))
-        local.run(made).require(HINT)
+        # It ends with us: one that outlived a kill would make them after its lease was reaped.
+        alone = ("setpriv", "--pdeathsig", "KILL", "ip", "-batch", "-")
+        lines = "".join(f"netns add {netns[name]}\n" for name in names)
+        local.run(Command(alone, stdin=lines)).require(HINT)
         with contextlib.ExitStack() as stack:
             yield {name: stack.enter_context(entered(name, netns[name])) for name in names}
     finally:

@@ -27,6 +27,7 @@ from nettune import wiring
 from nettune.places import places
 from results.errors import NotAble
 from tests.netns.nettune_command import nettune, plan_file, shown, start
+from tests.netns.standing_hosts import waited
 
 Left = Callable[[], set[str]]
 _SHOWN = {"run_id", "plan", "seed", "status", "skipped", "trials", "aa", "treatments"}
@@ -153,6 +154,27 @@ def test_killed_runs_are_reaped_and_resumed_without_measuring_a_block_again(
     assert sorted(block for block, _ in complete) == list(range(36))
     assert [kept for kept in complete_at_kills if not kept <= complete] == []
     assert max(attempt for _, attempt, _ in _blocks(state)) > 0
+
+
+def test_no_namespace_is_made_after_its_maker_was_killed_and_reaped(
+    state: Path, tmp_path: Path, labs_left: Left
+) -> None:
+    """On a busy machine the `ip` of a run that was killed came so late that its lease had gone."""
+    slow, begun = tmp_path / "slow", tmp_path / "begun"
+    slow.mkdir()
+    wait = f'[ "$1" != -batch ] || {{ : >{begun}; sleep 1; }}'
+    (slow / "ip").write_text(f'#!/bin/sh\n{wait}\nexec {shutil.which("ip")} "$@"\n', encoding="utf-8")
+    (slow / "ip").chmod(0o755)
+    prefix = (sys.executable, "-m", "tests.netns.slow_ip", str(slow))
+    running = start("run", plan_file(tmp_path), prefix=prefix)
+    waited(lambda: begun.exists() or running.poll() is not None, 60)
+    running.kill()
+    running.communicate()
+    problems = [each.problem for each in wiring.reap(places()) if each.problem]
+    time.sleep(1.5)
+
+    assert problems == []
+    assert labs_left() == set()
 
 
 def _blocks(state: Path) -> list[tuple[int, int, str]]:
