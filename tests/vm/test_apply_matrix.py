@@ -67,7 +67,7 @@ STEPS = range(1, 17)  # that write: armed, written, verified, confirmed, the fil
 WAYS = ("kill", "cut", "off")
 # Which of the CPUs that may serve an interrupt does: no file sets that. And what each boot draws anew.
 EXCLUDED = re.compile(r"irq/[^/]+/[^/]+/on")
-DRAWN = re.compile(r"rss/[^/]+/hkey")
+DRAWN = re.compile(r"rss/[^/]+/hkey|sysctl/net\.core\.netdev_rss_key")
 
 
 class Kept:
