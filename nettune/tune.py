@@ -87,12 +87,12 @@ def _measured(
     enough: Callable[[int], bool] = lambda _: False,
 ) -> Measured:
     """The run of a stage: found by its label, gone on with where it was cut short, or made."""
-    label, plan = f"{search.name}.{number}-{stage.purpose}", planned.planned(search.plan, stage)
     run = stored(search, stage, number, store)
     if run is None or run.status != "complete":
+        plan = planned.planned(search.plan, stage)
         watch = Watch(screen, plan.design.block_s)
         try:
-            order = Order(plan, search.seed + number, resumes=run, label="" if run else label)
+            order = Order(plan, search.seed + number, resumes=run, label="" if run else _label(search, stage, number))
             run_id = carry_out(order, places, store, watch, say=watch.note, enough=enough)
         finally:
             watch.close()
@@ -102,12 +102,16 @@ def _measured(
 
 def stored(search: Search, stage: Stage, number: int, store: Store) -> Run | None:
     """The run of a stage, where it was begun. Raises WrongInput where that measured something else."""
-    there = store.listed(label=f"{search.name}.{number}-{stage.purpose}")
+    there = store.listed(label=_label(search, stage, number))
     if not there:
         return None
     run = store.run(there[0].run_id)
     planned.same_question(planned.planned(search.plan, stage), run)
     return run
+
+
+def _label(search: Search, stage: Stage, number: int) -> str:
+    return f"{search.name}.{number}-{stage.purpose}"
 
 
 def _explored(search: Search, limits: exploring.Limits, places: Places, screen: Screen) -> Explored:

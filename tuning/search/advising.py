@@ -7,8 +7,9 @@ from results.records import Run
 from results.statistics import percent
 from tuning.knobs.table import knob_for
 from tuning.recommend import Advice, Evidence, Recommendation
+from tuning.search.anchoring import plainly
 from tuning.search.halfway import Leading
-from tuning.search.stages import Answer, Measured, Pick, worded
+from tuning.search.stages import Answer, Measured, Pick, worded, words
 
 Searched = tuple[str, Sequence[Measured]]  # a search's name, and its stages
 
@@ -64,7 +65,6 @@ def _stages(stages: Sequence[Measured]) -> tuple[str, ...]:
 
 def estimated(found: Leading) -> str:
     """What leads, and what its stage says of it, in words."""
-    settings = ", ".join(f"{worded(spec)} {spec.value}" for spec in found.config)
     metric = found.measured.design.primary
     shown = [found.shown[spec] for spec in found.config]
     if found.arm:
@@ -73,7 +73,7 @@ def estimated(found: Leading) -> str:
         f"{percent(each.mean):+.1f} % [{percent(each.low):+.1f}, {percent(each.high):+.1f}], {each.blocks} blocks"
         for each in shown
     ]
-    return f"{settings}: {metric} {'; '.join(bounds)} by its {_by(found)}"
+    return f"{words(found.config)}: {metric} {'; '.join(bounds)} by its {_by(found)}"
 
 
 def _by(found: Leading) -> str:
@@ -99,8 +99,7 @@ def _recommendation(
 ) -> Recommendation:
     word, was = row["setting"], row.get("was", "")
     knob = knob_for(word)
-    own = knob is not None and knob.target == row["target"]
-    why = explained.get(word if own else f"{word} on the {row['target']}", "")
+    why = explained.get(worded(plainly(SettingSpec(word, row["value"], row["target"]))), "")  # type: ignore[arg-type]  # one of Target
     return Recommendation(
         setting=word,
         value=row["value"],

@@ -76,7 +76,7 @@ def anchored(profiles: Mapping[str, Anchor], rules: Rules) -> tuple[dict[str, Co
             told.append((f"profile {name}", anchor.unfit))
             continue
         profile, treated = anchor.profile, anchor.treated
-        whys = {each: rules.broken(each) for each in map(_plainly, treated.settings)}
+        whys = {each: rules.broken(each) for each in map(plainly, treated.settings)}
         arm = config(*(each for each, why in whys.items() if not why))
         reasons = [f"{setting}: {why}" for (setting, _), why in treated.skipped]
         reasons += [f"{each.setting}: {why}" for each, why in whys.items() if why]
@@ -93,7 +93,7 @@ def anchored(profiles: Mapping[str, Anchor], rules: Rules) -> tuple[dict[str, Co
     return arms, tuple(told)
 
 
-def _plainly(spec: SettingSpec) -> SettingSpec:
+def plainly(spec: SettingSpec) -> SettingSpec:
     """Without a target where that is the knob's own: the search's factors have it so, and equal arms are one."""
     knob = knob_for(spec.setting)
     return replace(spec, target=None) if knob is not None and knob.target == spec.target else spec

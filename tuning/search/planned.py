@@ -10,7 +10,7 @@ from bench.plan_settings import written
 from results.errors import WrongInput, first_of
 from results.records import Run
 from tuning.knobs.table import check
-from tuning.search.stages import Config, Factor, Stage, config, worded
+from tuning.search.stages import Config, Factor, Stage, config, words
 
 # 1 (2026-11-27): first; 2 (2026-11-28): the symptoms that could not be seen;
 # 3 (2026-11-30): where a factor is turned, and what is set with it
@@ -38,10 +38,7 @@ def same_question(plan: Plan, run: Run) -> None:
 
 
 def _arms(plan: Plan) -> str:
-    arms = [
-        f"{name} ({', '.join(f'{worded(each)} {each.value}' for each in settings)})"
-        for name, settings in plan.treatments.items()
-    ]
+    arms = [f"{name} ({words(settings)})" for name, settings in plan.treatments.items()]
     return f"{first_of(arms, 3) or 'current'} in {plan.design.blocks} blocks"
 
 

@@ -23,7 +23,19 @@ from tuning.search.driving import Explore, Measure
 from tuning.search.noise import BLOCKS
 from tuning.search.pareto import Picked
 from tuning.search.pipeline import weighed
-from tuning.search.stages import Answer, Config, Factor, Measured, Question, Stage, Status, config, together, worded
+from tuning.search.stages import (
+    Answer,
+    Config,
+    Factor,
+    Measured,
+    Question,
+    Stage,
+    Status,
+    config,
+    together,
+    worded,
+    words,
+)
 from tuning.search.standing import gained
 
 SAMPLE_BLOCKS = 2  # the fewest that a run has: a gain of its own for each, and their mean is told
@@ -85,7 +97,7 @@ def sampled(
     claim = asked.claimed()
     if claim is None:
         return course.answer("nothing", "None of them gained."), tuple(stages)
-    course.told.append(f"The study's best, a candidate: {_words(claim.best)}, {percent(claim.gain):+.1f} % in "
+    course.told.append(f"The study's best, a candidate: {words(claim.best)}, {percent(claim.gain):+.1f} % in "
                        f"{SAMPLE_BLOCKS} blocks.")  # fmt: skip
     if claim.worker != worker:
         said = (
@@ -254,7 +266,3 @@ def _gain(measured: Measured, metric: str) -> float | None:
     blocks = complete_blocks(measured.trials).get(measured.design.topologies[0], ())
     found = gained(blocks, "sample", metric)
     return None if found is None else found.mean
-
-
-def _words(settings: Config) -> str:
-    return ", ".join(f"{worded(each)} {each.value}" for each in settings)

@@ -194,6 +194,11 @@ def worded(of: SettingSpec | Factor) -> str:
     return f"{of.setting} on the {of.target}" if of.target else of.setting
 
 
+def words(settings: Iterable[SettingSpec]) -> str:
+    """What is set, with commas between."""
+    return ", ".join(f"{worded(each)} {each.value}" for each in settings)
+
+
 def config(*settings: SettingSpec) -> Config:
     """The settings as one configuration; of the same setting on the same target the last one stands."""
     kept = {(each.setting, each.target or ""): each for each in settings}
