@@ -381,6 +381,29 @@ def test_the_lock_names_a_folder_that_cannot_be_written() -> None:
         pass  # pragma: no cover - never entered
 
 
+def test_a_port_whose_peer_never_closed_is_free_for_the_next_arm(state: Path) -> None:
+    """A server that is stuck leaves the client's port in FIN-WAIT-2 (seen: "Address already in use" in two trials)."""
+    bound = "import socket; s = socket.socket(); s.bind(('198.18.0.1', 41000)); "
+    script = f"{bound} s.connect(('198.18.0.2', 41001)); s.close()"
+    listener = "import socket, time; s = socket.create_server(('198.18.0.2', 41001)); c = s.accept()[0]; time.sleep(60)"
+    closing = Command(("ss", "-Htn", "state", "fin-wait-1", "state", "fin-wait-2"))
+    with (
+        standing(Topology("direct"), leases_folder=state / "leases") as lab,
+        lab.b.host.start(Command((sys.executable, "-c", listener))),
+    ):
+        for _ in range(200):
+            if lab.b.host.run(Command(("ss", "-Hltn"))).stdout:
+                break
+        lab.a.host.run(Command((sys.executable, "-c", script))).require()
+        closed = lab.a.host.run(closing).stdout
+        free = neutralise(lab)
+        again = lab.a.host.run(Command((sys.executable, "-c", bound)))
+
+    assert closed != ""
+    assert free
+    assert again.returncode == 0, again.stderr
+
+
 def test_a_port_that_waits_is_free_for_the_next_arm(state: Path) -> None:
     """A client that closes first (iperf3 3.16 and later) leaves TIME-WAIT; the next arm can bind the same port."""
     script = (
