@@ -61,6 +61,8 @@ def whole(screen: Screen, found: Profile) -> None:
     for statement in found.not_settable:
         tail = "; ".join(filter(None, (statement.why, statement.source)))
         screen.line(f"not set by the profile: {statement.words}   # {tail}", "dim")
+    for sentence in found.told:
+        screen.line(f"told: {sentence}", "dim")
     for rejected in found.rejected:
         screen.line(f"rejected: {rejected.what}: {rejected.why}", "dim")
     _line(screen, "next", found.next_command)

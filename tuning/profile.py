@@ -23,7 +23,8 @@ from tuning.knobs.table import check, knob_for
 # 1 (2026-11-23): first
 # 2 (2026-11-27): whom it is for (fits, acts_on), what is published (status, source, trigger, stated_effect,
 #                 not_settable), and of each setting scope, disruption and persist. Everything of 1 is read as before.
-# 3 (2026-11-30): the search that it came out of, and that one's runs (search, stages). All of 2 is read as before.
+# 3 (2026-11-30): the search that it came out of, and that one's runs (search, stages) and sentences (told). All of 2
+#                 is read as before.
 FORMAT = 3
 Status = Literal["nothing", "candidate", "confirmed", "published"]
 STATUSES: tuple[str, ...] = get_args(Status)
@@ -97,6 +98,7 @@ class Profile:
     confirms: str = ""
     search: str = ""
     stages: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
     measured_on: Mapping[str, str] | None = None
     transfer: tuple[str, ...] = ()
     guards_not_resolved: tuple[str, ...] = ()
@@ -201,6 +203,7 @@ TOP: Options = {
     "confirms": _text(),
     "search": _text("the `nettune tune` that it came out of"),
     "stages": _texts("of that search: what for, and its run; a setting names the one that speaks for it"),
+    "told": _texts("what that search said of everything that it tried"),
     "measured_on": Option(
         {"type": "object", "additionalProperties": {"type": "string"}},
         lambda node: {key: each.text() for key, each in node.mapping().items()},

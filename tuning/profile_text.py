@@ -43,6 +43,7 @@ def of_advice(run: Run, advice: Advice) -> Profile:
         confirms=run.confirms,
         search=advice.search,
         stages=advice.stages,
+        told=advice.told,
         measured_on={key: value for key in _MEASURED_ON if (value := run.machine.get(key, ""))},
         transfer=tuple(run.notes),
         guards_not_resolved=advice.unresolved,

@@ -56,6 +56,7 @@ class Advice:
     next_command: str
     search: str = ""  # that it came out of
     stages: tuple[str, ...] = ()  # of that search, each with its run
+    told: tuple[str, ...] = ()  # what that search said of everything it tried
 
     def as_mapping(self) -> Mapping[str, object]:
         """For the report: plain text and numbers."""

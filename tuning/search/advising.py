@@ -29,11 +29,12 @@ def advice(run: Run, answer: Answer, pick: Pick, explained: Mapping[str, str], o
         status="confirmed",
         sentence=answer.said[-1] if len(answer.picks) == 1 else f"Confirmed for {', '.join(pick.names)}.",
         recommendations=tuple(_recommendation(row, evidence, explained) for row in rows),
-        rejected=tuple((f"search, sentence {n}", said) for n, said in enumerate(answer.said, 1)),
+        rejected=(),
         unresolved=tuple(guard.metric for guard in pick.guards if guard.word == "not resolved"),
         next_command="",
         search=of[0],
         stages=_stages(of[1]),
+        told=answer.said,
     )
 
 

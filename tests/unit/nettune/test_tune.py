@@ -82,6 +82,7 @@ def test_picks_are_written_over_what_nettune_wrote_and_over_nothing_that_a_hand_
             tuned.written(search, store, answer, done, None, out)
 
     assert (profile["search"], profile["stages"]) == ("tune-x", [f"confirm: {run.run_id}"])
+    assert (profile["told"], profile.get("rejected")) == (["said"], None)  # what was confirmed is not "rejected"
     assert {each["run"] for each in profile["settings"]} == {run.run_id}
     assert refused.value.hint == "name another file: nettune tune --resume tune-x --out FILE"
     assert second.read_text(encoding="utf-8") == mine

@@ -318,6 +318,7 @@ def a_profile(draw: st.DrawFn) -> Profile:
         transfer=tuple(draw(st.lists(WORDS, max_size=2))),
         not_settable=tuple(draw(st.lists(st.builds(NotSettable, WORDS, WORDS, WORDS), max_size=2))),
         rejected=tuple(draw(st.lists(st.builds(Rejected, WORDS, WORDS), max_size=2))),
+        told=tuple(draw(st.lists(WORDS, max_size=2))),
     )  # fmt: skip
 
 
