@@ -1,6 +1,7 @@
 """The end of a search: which configurations are confirmed on fresh blocks, beside which anchor, and the answer."""
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 
 from results.judgement import run_visible
 from results.records import Judgement
@@ -9,7 +10,7 @@ from tuning.search import noise
 from tuning.search.confirming import against, confirmed
 from tuning.search.course import Course
 from tuning.search.pareto import Picked, others, own_names
-from tuning.search.stages import Answer, Config, Measured, Question, Stage
+from tuning.search.stages import Answer, Config, Measured, Question, Stage, worded
 from tuning.search.standing import Standing
 
 PICKS_MOST = 3
@@ -38,6 +39,9 @@ def closed(
         else:
             break
         arms = _arms(picked) | beside
+    if course.room(arms) < noise.CONFIRM_BLOCKS[0]:
+        picked[0] = _cheaper(course, picked[0])
+        arms = _arms(picked)
     blocks = min(blocks + SPARE_BLOCKS, course.room(arms))
     if blocks < noise.CONFIRM_BLOCKS[0]:
         return course.nothing("The budget ended before a confirmation: nothing is claimed.", _seen(course, pool))
@@ -53,6 +57,20 @@ def closed(
         course.told.extend(said)
         return course.nothing("Nothing was confirmed on fresh blocks: change nothing.", seen)
     return Answer("confirmed", held, (*course.told, *course.drift, *said), course.trials, seen)
+
+
+def _cheaper(course: Course, pick: Picked) -> Picked:
+    """The pick without what takes a restart, then a relink, where 12 blocks with it are more than is left; told."""
+    rest = pick.config
+    for cost in ("restart", "relink"):
+        gone = [each for each in course.question.factors if each.cost == cost]
+        out = [each for factor in gone for value in factor.values for each in factor.config(value) if each in rest]
+        rest = tuple(each for each in rest if each not in out)
+        if out and rest and course.room({"": rest}) >= noise.CONFIRM_BLOCKS[0]:
+            left = ", ".join(worded(each) for each in pick.config if each not in rest)
+            course.told.append(f"The budget has no room to confirm {left}, which takes a {cost} in every block.")
+            return replace(pick, config=rest)
+    return pick
 
 
 def _seen(course: Course, pool: Mapping[str, Standing]) -> float | None:

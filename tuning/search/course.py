@@ -23,6 +23,7 @@ from tuning.search.stages import (
 )
 
 PAIR = len(CURRENT_ARMS)
+RESERVE_SHARE = 0.35  # of the budget: the most that is kept back for a confirmation of more than its 12 blocks
 
 
 @dataclass(slots=True)
@@ -79,8 +80,24 @@ class Course:
 
     @property
     def reserve(self) -> float:
-        """What is kept back for the confirmation of one configuration; of time more, as no two labs take the same."""
-        return float(self.confirming * (PAIR + 1)) + 1.5 * self.set_up
+        """What is kept back for the confirmation of one configuration: of what leads, or of the costliest that may.
+
+        A knob whose 12 blocks take more than RESERVE_SHARE of the budget is left out: little would be left to find it.
+        """
+        if self.leading:
+            return self.reserve_for({"": self.leading})
+        paid = {each.knob: each.config(each.values[0]) for each in self.question.factors}
+        most = RESERVE_SHARE * self.most
+        return self.reserve_for({
+            name: settings
+            for name, settings in paid.items()
+            if noise.CONFIRM_BLOCKS[0] * self.price({"": settings}) <= most
+        })  # fmt: skip
+
+    def reserve_for(self, arms: Mapping[str, Config]) -> float:
+        """What the confirmation of any one of these takes; of time more, as no two labs take the same."""
+        price = max((self.price({name: settings}) for name, settings in arms.items()), default=float(PAIR + 1))
+        return self.confirming * price + 1.5 * self.set_up
 
     @property
     def drift(self) -> tuple[str, ...]:

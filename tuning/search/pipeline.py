@@ -14,13 +14,12 @@ from dataclasses import replace
 from results.errors import WrongInput
 from tuning.search import closing, combine, noise, race, reducing, screened
 from tuning.search.confirming import against
-from tuning.search.course import PAIR, Course, least_trials
+from tuning.search.course import PAIR, RESERVE_SHARE, Course, least_trials
 from tuning.search.race import Chosen
-from tuning.search.stages import Answer, Config, Measured, Question, Stage, config, nothing_left
+from tuning.search.stages import Answer, Config, Factor, Measured, Question, Stage, config, nothing_left
 from tuning.search.standing import Standing, standings
 
 ALONE_MOST = 4  # factors that are raced without screening
-RESERVE_SHARE = 0.35  # of the budget: the most that is kept back for a confirmation of more than its 12 blocks
 
 Road = Generator[Stage, Measured, Answer]
 
@@ -94,7 +93,9 @@ def weighed(course: Course, first: Measured) -> Answer | None:
 def _searched(course: Course) -> Road:
     """Everything after the noise."""
     question, primary = course.question, course.question.base.primary
-    factors = question.factors
+    factors = _payable(course)
+    if not factors and not question.anchors:
+        return _refused(course, math.ceil(course.used + min(_least(course, each) for each in question.factors)))
     known: combine.Known = {}
     pool: dict[str, Standing] = {}
     chosen: Chosen = {}
@@ -102,7 +103,7 @@ def _searched(course: Course) -> Road:
     measured: Measured | None = None
     if len(factors) > ALONE_MOST:
         later = combine.BLOCKS[0] * (PAIR + ALONE_MOST)
-        seen = yield from screened.screened(course, course.sd, course.reserve + later)
+        seen = yield from screened.screened(course, factors, course.sd, course.reserve + later)
         if seen is None:
             course.told.append(f"The first {ALONE_MOST} are raced.")
             factors = factors[:ALONE_MOST]
@@ -143,18 +144,35 @@ def _searched(course: Course) -> Road:
     return (yield from closing.closed(course, kept, pool, anchor, expected))
 
 
+def _payable(course: Course) -> tuple[Factor, ...]:
+    """The knobs that the budget could race and confirm at all; what is too costly is told."""
+    found, dear = list[Factor](), list[Factor]()
+    for each in course.question.factors:
+        (found if course.left - course.set_up >= _least(course, each) else dear).append(each)
+    if dear:
+        words = ", ".join(f"{each.setting} (a {each.cost} in every block)" for each in dear)
+        course.told.append(f"The budget has no room to race and to confirm {words}.")
+    return tuple(found)
+
+
+def _least(course: Course, factor: Factor) -> float:
+    """What the shortest race and confirmation of a knob alone take."""
+    return (race.BLOCKS[-1] + noise.CONFIRM_BLOCKS[0]) * course.price({factor.knob: factor.config(factor.values[0])})
+
+
 def _raced(course: Course, arms: Mapping[str, Config]) -> Generator[Stage, Measured, Measured | None]:
     """The race over as many blocks as a sequential design may have; arms that the budget has no room for are told."""
     live = dict(arms)
-    if course.room(live, course.reserve) < race.BLOCKS[-1]:
+    if course.room(live, course.reserve_for(live)) < race.BLOCKS[-1]:
         course.confirming = noise.CONFIRM_BLOCKS[0]
-    while live and course.room(live, course.reserve) < race.BLOCKS[-1]:
-        live.popitem()
+    while live and course.room(live, course.reserve_for(live)) < race.BLOCKS[-1]:
+        prices = {name: course.price({name: settings}) for name, settings in live.items()}
+        del live[max(reversed(live), key=lambda name: prices[name])]
     if len(live) < len(arms):
         course.told.append(f"The budget has no room to race {', '.join(name for name in arms if name not in live)}.")
     if not live:
         return None
-    blocks = next(n for n in race.BLOCKS if n <= course.room(live, course.reserve))
+    blocks = next(n for n in race.BLOCKS if n <= course.room(live, course.reserve_for(live)))
     stage = Stage("race", live, blocks, sequential=True, why="each against current; losers leave at the looks")
     return (yield from course.ask(stage))
 

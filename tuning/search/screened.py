@@ -15,7 +15,7 @@ from tuning.search.model import Model
 from tuning.search.noise import TRIAL
 from tuning.search.race import Chosen
 from tuning.search.screening import Column, Group
-from tuning.search.stages import Config, Measured, Stage, config, together, worded
+from tuning.search.stages import Config, Factor, Measured, Stage, config, together, worded
 from tuning.search.standing import objectives
 
 LEAST, MOST = 2, 40  # blocks of a group
@@ -66,14 +66,16 @@ class _Rounds:
         return frozenset(at for at, column in enumerate(self.group.columns) if column not in self.broken)
 
 
-def screened(course: Course, sd: float, reserve: float) -> Generator[Stage, Measured, Screened | None]:
+def screened(
+    course: Course, factors: Sequence[Factor], sd: float, reserve: float
+) -> Generator[Stage, Measured, Screened | None]:
     """Ask for the screening of every group that the budget has room for; None where there is none for the first.
 
     In rounds: the first goes by the noise stage's few blocks, the next by the scatter that the rounds before showed.
     What breaks the path leaves the rounds that follow, and the rest is judged without its arms.
     """
     found: list[_Rounds] = []
-    for group in screening.groups(course.question.factors):
+    for group in screening.groups(factors):
         live, rounds, gone = group, list[Measured](), set[Column]()
         wanted = first = _blocks(2.0 * sd * math.sqrt(TRIAL / (len(group.arms) + PAIR)), course.margin)
         while len(rounds) < ROUNDS_MOST and wanted > 0:

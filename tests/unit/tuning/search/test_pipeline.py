@@ -13,11 +13,11 @@ from results.errors import WrongInput
 from results.records import CURRENT_ARMS, Design
 from tests.unit.tuning.search.made import CPU, GOODPUT, P99, Machine, adding, design, factors, searched
 from tuning.search import noise
-from tuning.search.course import least_trials
+from tuning.search.course import RESERVE_SHARE, least_trials
 from tuning.search.driving import Measure
 from tuning.search.driving import searched as searched_live
 from tuning.search.exploring import Limits, full
-from tuning.search.pipeline import RESERVE_SHARE, next_step, so_far
+from tuning.search.pipeline import next_step, so_far
 from tuning.search.planned import Explored
 from tuning.search.stages import Answer, Config, Factor, Measured, Prices, Question, Stage, config
 
@@ -30,6 +30,10 @@ def _question(number: int, trials: int, **more: object) -> Question:
 
 def _set(answer: Answer) -> list[str]:
     return sorted(each.setting for each in answer.picks[0].config)
+
+
+def _costly(question: Question) -> bool:
+    return any(each.cost != "none" for each in question.factors)
 
 
 @st.composite
@@ -80,6 +84,7 @@ def test_a_search_ends_within_its_budget_with_current_in_every_block(made: tuple
         sum(trial.status == "failed" for trial in done[-1].trials if trial.arm == pick.arm) < 2 for pick in answer.picks
     )
     assert answer.status != "open"
+    assert not any("ended before a confirmation" in said for said in answer.said) or _costly(question)
     assert all(each.stage.blocks >= 12 for each in done if each.stage.purpose == "confirm")
     assert all(each.stage.blocks in {6, 12, 20} for each in done if each.stage.sequential)
 
@@ -310,6 +315,37 @@ def test_what_costs_a_restart_is_paid_for() -> None:
 
     assert dear.trials < cheap.trials
     assert sum(each.stage.blocks for each in done if each.stage.arms) * 31 <= 400
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(130, 700), st.integers(3, 12), st.sampled_from((2.0, 3.0, 8.0)))
+def test_a_confirmation_with_relinks_is_paid_for_before_anything_else(
+    trials: int, number: int, relink_s: float
+) -> None:
+    """What leads takes a relink in every block: a search that found it has the trials left to confirm it, or less."""
+    made = tuple(replace(each, cost="relink" if each.knob == "knob-1" else "none") for each in factors(number))
+    truth = adding({"net.knob0": 0.3, "net.knob1": 0.3})
+    answer, done = searched(Question(design(), made, {}, trials, Prices(1.0, relink_s)), Machine(truth))
+
+    assert answer.status == "confirmed"
+    assert "net.knob0" in _set(answer)
+    assert done[-1].stage.purpose == "confirm"
+
+
+def test_a_knob_that_no_budget_of_this_size_could_confirm_is_not_tried_and_told() -> None:
+    """Eighteen restarts take more than all of it; where there is no other knob, what would do is said."""
+    made = tuple(replace(each, cost="restart" if each.knob == "knob-1" else "none") for each in factors(2))
+    question = Question(design(), made, {}, 300, Prices(1.0, 0.0, 30.0))
+    answer, done = searched(question, Machine(adding({"net.knob0": 0.3, "net.knob1": 0.3})))
+    alone, _ = searched(replace(question, factors=made[1:]), Machine(adding({"net.knob1": 0.3})))
+    enough, _ = searched(
+        replace(question, factors=made[1:], trials_most=alone.trials_needed or 0), Machine(adding({"net.knob1": 0.3}))
+    )
+
+    assert _set(answer) == ["net.knob0"]
+    assert "The budget has no room to race and to confirm net.knob1 (a restart in every block)." in answer.said
+    assert not any("net.knob1" in {x.setting for x in arm} for each in done for arm in each.stage.arms.values())
+    assert (alone.status, enough.status) == ("refused", "confirmed")
 
 
 def test_seconds_are_so_many_trials() -> None:
