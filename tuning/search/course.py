@@ -97,7 +97,8 @@ class Course:
     def reserve_for(self, arms: Mapping[str, Config]) -> float:
         """What the confirmation of any one of these takes; of time more, as no two labs take the same."""
         price = max((self.price({name: settings}) for name, settings in arms.items()), default=float(PAIR + 1))
-        return self.confirming * price + 1.5 * self.set_up
+        blocks = max(noise.CONFIRM_BLOCKS[0], min(self.confirming, int(RESERVE_SHARE * self.most / price)))
+        return blocks * price + 1.5 * self.set_up
 
     @property
     def drift(self) -> tuple[str, ...]:
