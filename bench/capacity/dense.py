@@ -193,7 +193,7 @@ def check_fit(pairs: int, each_bytes: int, kept_bytes: int, local: Host) -> None
         raise NotAble(
             f"{pairs} pairs need about {_gib(kept_bytes + pairs * each_bytes)} of memory and {_gib(free)} are free: "
             f"{fit} pairs fit",
-            hint=f"pairs up to {fit}" if fit else "end something else first",
+            hint=f"pairs up to {fit}" if fit else "smaller ones, or end something else first",
         )
 
 

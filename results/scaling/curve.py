@@ -271,7 +271,7 @@ def _check(steps: Sequence[Step], line_rate: float) -> None:
         short = [str(step.n) for step in steps if len(step.values) < LEAST_TRIALS]
         also = f"; fewer than {LEAST_TRIALS} trials at {', '.join(short)} pairs" if short else ""
         raise NoModel(
-            f"no model of {len(counted)} numbers of pairs: it takes {LEAST_NS}, with {LEAST_TRIALS} trials each{also}",
+            f"{len(counted)} numbers of pairs are too few: it takes {LEAST_NS}, with {LEAST_TRIALS} trials each{also}",
             hint="more values under `pairs:`, or more `repeats:`; what was measured stands",
         )
     most = max(steps, key=lambda step: float(np.mean(step.values)))

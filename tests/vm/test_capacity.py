@@ -1,6 +1,8 @@
 """Pairs of guests at once: what each is paced to comes, and nothing is left."""
 
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,21 @@ warmup_s: 1
 latency_interval_s: 0.005
 repeats: 1
 """
+
+
+def test_pairs_of_guests_that_memory_does_not_hold_are_refused_before_any_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With how many fit: here as many as there is half of the machine's memory for each."""
+    monkeypatch.setenv("NETTUNE_CACHE", str(places().cache))
+    monkeypatch.setenv("NETTUNE_STATE", str(tmp_path / "state"))
+    total_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    plan = plan_file(tmp_path, PLAN.replace("memory_mb: 384", f"memory_mb: {total_mb // 3}"))
+    done = nettune("capacity", plan, "--slo", "goodput>=6Mbit per vm")
+
+    assert done.returncode == 3
+    assert re.search(r"2 pairs need about [\d.]+ GiB of memory and [\d.]+ GiB are free: [01] pairs fit", done.stderr)
+    assert list((tmp_path / "state").glob("leases/*")) == []
 
 
 def test_two_pairs_of_guests_get_what_they_are_paced_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

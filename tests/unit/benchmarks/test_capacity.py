@@ -89,7 +89,7 @@ def test_a_refused_model_covers_none_of_what_came() -> None:
     """A row that is refused is a row: three points that nobody forecast."""
     model, found = points({n: _line(n, trials=2) for n in range(1, 7)} | {n: [1e9] for n in (8, 10, 12)})
 
-    assert model.startswith("refused: no model of 0 numbers of pairs")
+    assert model.startswith("refused: 0 numbers of pairs are too few")
     assert [each.covered for each in found] == [False, False, False]
     assert shown([found]) == (
         "1 repeats, 3 held-out points: median error inf%, in the interval 0.0%, largest error nan%; 1 refused, "

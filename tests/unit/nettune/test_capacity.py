@@ -51,9 +51,11 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 def kept(
     store: Store, *, fails: bool = False, run_id: str = "20260101-000000-aaaa", cost: float = 0.1, legs: int = 1,
-    text: str = PLAN, cpu: str = "one CPU", label: str = "",
+    text: str = PLAN, cpu: str = "one CPU", label: str = "", dip: int = 0,
 ) -> str:  # fmt: skip
     """A run of 1 … 6 pairs under 382 Mbit/s; with `fails` one trial with 5 pairs failed, and one is on its way.
+
+    `dip`: so many pairs carry half of what they could.
 
     Of two legs one is taken away, and what is left carries 191 Mbit/s.
     """
@@ -71,8 +73,9 @@ def kept(
                 store.end_trial(trial, Ended("failed", "pair c2>s2: refused; the other pairs' numbers stand", 1.0))
                 continue
             values = {
-                "goodput": min(n * 119e6, 382e6) * math.exp(dice.gauss(0, 0.01)), "rtt_p50": 1e-3 * n,
-                "rtt_p99": 4e-3 * n, "loss": 0.0, "cpu_share": 0.12 * n, "fairness": 0.99, "cpu_busy": 0.1 + cost * n,
+                "goodput": min(n * 119e6, 382e6) * math.exp(dice.gauss(0, 0.01)) / (1 + (n == dip)),
+                "rtt_p50": 1e-3 * n, "rtt_p99": 4e-3 * n, "loss": 0.0, "cpu_share": 0.12 * n, "fairness": 0.99,
+                "cpu_busy": 0.1 + cost * n,
                 "connections": 1000.0 * min(n, 4), "tcp_efficiency": 0.99, "tcp_rtt": 2e-3, "base_rtt": 1e-3,
                 "cpu_softirq": 0.05 * n, "cpu_vhost": 0.02 * n, "dropped_packets": 100.0 * (n > 3),
                 "goodput_least": 119e6 / n,
@@ -151,6 +154,30 @@ def test_a_trial_that_failed_is_in_no_curve_and_is_told(tmp_path: Path) -> None:
     assert "fewer than 3 trials at 5 pairs" in found.answer.no_model
     assert found.answer.most is not None
     assert found.answer.most.value == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "dip", "why"),
+    [
+        (PLAN, 4, "No model: the curve is not monotonic: 4 pairs carry less than 3 and than 5"),
+        (
+            PLAN.replace("[1, 2, 3, 4, 5, 6]", "[1, 2, 3, 4]"),
+            0,
+            "No model: 4 numbers of pairs are too few: it takes 6, with 3 trials each",
+        ),
+    ],
+)
+def test_a_curve_without_a_model_still_answers_by_what_was_measured(
+    program: Program, tmp_path: Path, text: str, dip: int, why: str
+) -> None:
+    """One that falls and rises again, and one of four values: no forecast, and why."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        kept(store, text=text, dip=dip)
+    done = program("capacity", "--from", "last", "--slo", "goodput>=100Mbit per vm").require()
+
+    assert why in " ".join(done.stdout.split())
+    assert done.stdout.splitlines()[-1].startswith("3 VMs (95 %: 3), limited by goodput>=100Mbit per vm")
+    assert "~" not in done.stdout
 
 
 def test_without_a_level_the_curve_is_shown_and_what_to_ask(tmp_path: Path) -> None:

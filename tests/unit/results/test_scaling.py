@@ -115,7 +115,7 @@ def test_no_forecast_beyond_twice_what_was_measured() -> None:
 @pytest.mark.parametrize(
     ("steps", "words"),
     [
-        ([Step(n, (1e9 * n,) * 3) for n in (1, 2, 3, 4, 5)], "no model of 5 numbers of pairs: it takes 6"),
+        ([Step(n, (1e9 * n,) * 3) for n in (1, 2, 3, 4, 5)], "5 numbers of pairs are too few: it takes 6"),
         ([*(Step(n, (1e9 * n,) * 3) for n in (1, 2, 3, 4, 5)), Step(6, (6e9,) * 2)], "fewer than 3 trials at 6 pairs"),
     ],
 )
