@@ -7,10 +7,11 @@ from pathlib import Path
 from nettune import files
 from nettune.say import Screen
 from results.errors import WrongInput
+from results.records import Run
 from tuning.offload.cases import FAULTS
 from tuning.offload.document import document, failed, read
 from tuning.offload.evidence import BAD, GOOD, FeatureVerdict, Validation
-from tuning.offload.weighing import weighed
+from tuning.offload.weighing import another, weighed
 from tuning.recommend import Advice
 
 _SHOWN = ("driver", "driver version", "firmware", "bus", "kernel", "speed", "PCIe", "PCIe at most", "RSS", "XDP")
@@ -96,10 +97,17 @@ def loaded(path: Path) -> Validation:
     return read(told, str(file))
 
 
-def weigher(path: Path) -> Callable[[Advice], Advice]:
-    """What the validation in a file makes of advice. Raises WrongInput."""
+def weigher(path: Path) -> Callable[[Run, Advice], Advice]:
+    """What the validation in a file makes of a run's advice. Raises WrongInput, also where it is of another NIC."""
     found = loaded(path)
-    return lambda advice: weighed(advice, found)
+
+    def weigh(run: Run, advice: Advice) -> Advice:
+        if why := another(run.machine, found):
+            raise WrongInput(f"{path} says nothing of what run {run.run_id} measured: {why}",
+                             hint="validate the NIC as it was measured: nettune offload validate --inventory FILE")  # fmt: skip
+        return weighed(advice, found)
+
+    return weigh
 
 
 def comparison(one: Validation, other: Validation) -> dict[str, object]:

@@ -189,6 +189,19 @@ def test_the_position_in_which_a_feature_goes_wrong_is_not_recommended(value: st
     assert weighed(_advice("tso", value), replace(FOUND, features=rows)).status == status
 
 
+def test_what_was_measured_together_is_left_out_together() -> None:
+    """The rest of an arm has no figure; another arm's has its own, and is a candidate again."""
+    one, mtu, other = (_advice(*each).recommendations[0] for each in (("tso", "on"), ("mtu", "9000"), ("gro", "on")))
+    apart = replace(other, evidence=replace(other.evidence, treatment="another"))
+    advice = replace(_advice("tso", "on"), recommendations=(one, mtu, apart), next_command="nettune run --confirm r")
+    found = weighed(advice, _with(TSO, "corrupts"))
+
+    assert [each.setting for each in found.recommendations] == ["gro"]
+    assert [name for name, _ in found.rejected] == ["tso on", "mtu 9000"]
+    assert (found.status, found.next_command) == ("candidate", "")
+    assert f"Left out, as the validation speaks against it: tso on ({TSO} corrupts)" in found.sentence
+
+
 def test_only_what_both_ends_can_change_is_measured_and_nothing_at_fault() -> None:
     """Each of them at the guests, in its other position."""
     arms = benefit.treatments(nic(), nic("b", tx_scatter_gather="on [fixed]"), without={"rx-checksum"})
