@@ -29,7 +29,7 @@ from tuning.offload import benefit, cases, features, validating
 from tuning.offload.evidence import LEVELS, Benefit, Level, Validation
 from tuning.offload.validating import Seen, Wanted
 
-_PAIR = re.compile(r"([a-h])\.([^/\s,]{1,15})")
+_DEVICE = re.compile(r"[^/\s,]{1,15}")
 _TOGGLE_S = 10.0  # the longest that a toggle may take, for the guard of a machine that stands
 
 
@@ -65,10 +65,12 @@ def wish(
         raise WrongInput(f"offload validate takes one path, and plan {plan.name} has {len(plan.topologies)}",
                          hint="--set topologies=[direct]")  # fmt: skip
     soak_s = seconds("--soak", soak) or 0.0
-    devices = dict(_named(word, "--pair") for word in pair.split(",")) if pair else {}
-    end, device = _named(nic, "--nic") if "." in nic else (nic, "")
-    if end not in {"a", "b"} or set(devices) - {"a", "b"}:
-        raise WrongInput(f"--nic {nic!r}: a pair has the ends a and b", hint="--pair a.eth1,b.eth1 --nic b.eth1")
+    ends = _ends(plan)
+    devices = _pair(pair, ends)
+    end, device = (ends[nic], "") if nic in ends else _named(nic, "--nic", ends)
+    if device and devices.get(end, device) != device:
+        raise WrongInput(f"--nic {nic!r} and --pair {pair!r} name two devices of end {end}",
+                         hint="name it in one of them")  # fmt: skip
     devices |= {end: device} if device else {}
     wanted = Wanted(
         end,
@@ -82,11 +84,33 @@ def wish(
     return Wish(plan, wanted, _features(required, "--require"), console)
 
 
-def _named(word: str, option: str) -> tuple[str, str]:
-    found = _PAIR.fullmatch(word.strip())
-    if found is None:
-        raise WrongInput(f"{option} {word!r} names no device of an end", hint="a.eth1: the end, a dot, its device")
-    return found[1], found[2]
+def _ends(plan: Plan) -> dict[str, str]:
+    """The end of each name that the command line may give it: its letter, and where it stands as its `ssh` has it."""
+    machines = [(each.login.address, each.name) for each in plan.inventory.ends] if plan.inventory is not None else []
+    own = dict(machines) if len(dict(machines)) == len(machines) else {}  # two NICs of one machine: letters alone
+    return {**own, "a": "a", "b": "b"}
+
+
+def _pair(text: str, ends: Mapping[str, str]) -> dict[str, str]:
+    """The devices by end. Raises WrongInput where it is not one of each end."""
+    devices: dict[str, str] = {}
+    for word in text.split(",") if text else ():
+        end, device = _named(word.strip(), "--pair", ends)
+        if end in devices:
+            raise WrongInput(f"--pair {text!r} names two devices of end {end}", hint="a pair has the ends a and b")
+        devices[end] = device
+    return devices
+
+
+def _named(word: str, option: str, ends: Mapping[str, str]) -> tuple[str, str]:
+    """The end and the device of `a.eth1`. A machine's name may have dots, and so may a device's."""
+    for name in sorted(ends, key=len, reverse=True):
+        device = word.removeprefix(f"{name}.")
+        if device != word and _DEVICE.fullmatch(device):
+            return ends[name], device
+    known = ", ".join(ends)
+    raise WrongInput(f"{option} {word!r} names no device of an end: there are {known}",
+                     hint="a.eth1: the end, a dot, its device; a pair has the ends a and b")  # fmt: skip
 
 
 def _levels(text: str, *, soak: bool) -> frozenset[Level]:

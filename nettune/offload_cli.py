@@ -20,7 +20,7 @@ def validate(
     *,
     sets: Annotated[list[str] | None, typer.Option("--set", help="key=value of the plan.")] = None,
     inventory: Annotated[str, typer.Option(help="Machines that already stand (docs/hosts.md).", metavar="FILE")] = "",
-    pair: Annotated[str, typer.Option(help="The devices, where an end has several.", metavar="a.eth1,b.eth1")] = "",
+    pair: Annotated[str, typer.Option(help="The devices: end or machine, dot, device.", metavar="a.eth1,b.eth1")] = "",
     nic: Annotated[str, typer.Option(help="The one under test: its end, or end and device.", metavar="a.eth1")] = "a",
     levels: Annotated[
         str, typer.Option(help="inventory,negotiation,function,engaged,benefit,stability,restored or 1 to 7.")

@@ -49,7 +49,11 @@ WRONG = {
     "no feature": ({"only": "tx-tcp-segmentaton"}, "--features 'tx-tcp-segmentaton'", "tx-tcp-segmentation"),
     "one of another kernel": ({"required": "tx-warp-drive"}, "--require 'tx-warp-drive'", "ethtool"),
     "no pair": ({"pair": "eth1,eth2"}, "--pair 'eth1' names no device of an end", "a.eth1"),
-    "no end": ({"nic": "c.eth1"}, "a pair has the ends a and b", "--pair a.eth1"),
+    "no end": ({"nic": "c.eth1"}, "--nic 'c.eth1' names no device of an end: there are a, b", "a.eth1"),
+    "an end without a device": ({"nic": "pve1"}, "--nic 'pve1' names no device of an end", "a.eth1"),
+    "a third end": ({"pair": "a.eth0,c.eth0"}, "--pair 'c.eth0' names no device of an end", "the ends a and b"),
+    "one end twice": ({"pair": "a.eth0,a.eth1"}, "names two devices of end a", "the ends a and b"),
+    "two devices of one end": ({"pair": "a.eth0,b.eth0", "nic": "b.eth1"}, "name two devices of end b", "in one"),
     "an inventory that is not there": ({"inventory": "/no/such"}, "no inventory '/no/such'", ""),
 }
 
@@ -62,6 +66,46 @@ def test_a_slip_is_told_by_its_option(changed: dict[str, str], said: str, hint: 
 
     assert said in str(caught.value)
     assert hint in caught.value.hint
+
+
+INVENTORY = """\
+ends:
+  a: {{ssh: root@{a}, device: vmbr0, below: [enp5s0.4], address: 192.0.2.1}}
+  b: {{ssh: "ssh://root@{b}:2222", device: ens1, address: 192.0.2.2}}
+"""
+BY_NAME = {
+    "by letter": ("a.enp5s0.4,b.ens1", "b"),
+    "by name": ("pve1.example.enp5s0.4,pve2.ens1", "pve2"),
+    "each its own way": ("pve2.ens1,a.enp5s0.4", "pve2.ens1"),
+}
+
+
+def _inventory(folder: Path, a: str = "pve1.example", b: str = "pve2") -> str:
+    (folder / "hosts.yaml").write_text(INVENTORY.format(a=a, b=b), encoding="utf-8")
+    return str(folder / "hosts.yaml")
+
+
+@pytest.mark.parametrize(("pair", "nic"), BY_NAME.values(), ids=BY_NAME)
+def test_machines_that_stand_are_named_as_one_reaches_them(tmp_path: Path, pair: str, nic: str) -> None:
+    """By the name in the inventory's `ssh`, dots and all, or by the end's letter; in either order."""
+    found = offload.wish("nic", [], **{**ASKED, "inventory": _inventory(tmp_path), "pair": pair, "nic": nic}).wanted
+
+    assert (found.nic_end, dict(found.devices)) == ("b", {"a": "enp5s0.4", "b": "ens1"})
+
+
+def test_a_machine_that_is_both_ends_has_letters_alone(tmp_path: Path) -> None:
+    """Two NICs of one: its name would be either."""
+    asked = {**ASKED, "inventory": _inventory(tmp_path, "pve1", "pve1")}
+    with pytest.raises(WrongInput, match="'pve1.ens1' names no device of an end: there are a, b"):
+        offload.wish("nic", [], **{**asked, "pair": "pve1.ens1"})
+
+    assert dict(offload.wish("nic", [], **{**asked, "pair": "b.ens1"}).wanted.devices) == {"b": "ens1"}
+
+
+def test_a_machine_of_no_inventory_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    """Their names, and the letters."""
+    with pytest.raises(WrongInput, match=r"'pve9.ens1' names no device of an end: there are pve1.example, pve2, a, b"):
+        offload.wish("nic", [], **{**ASKED, "inventory": _inventory(tmp_path), "pair": "pve9.ens1"})
 
 
 def test_a_plan_of_several_paths_is_refused() -> None:
