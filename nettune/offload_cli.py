@@ -49,11 +49,11 @@ def validate(
     screen, where = Screen(quiet=as_json), places(store)
     if not inventory and not unprivileged.elsewhere(plan):
         unprivileged.enter(where)
-    from nettune import offload, offload_said
+    from nettune import offload, offload_asked, offload_said
     from results.store import opened
     from tuning.offload.document import document, failed
 
-    asked = offload.wish(
+    asked = offload_asked.wish(
         plan, sets or (), inventory=inventory, pair=pair, nic=nic, levels=levels, only=only, required=require,
         soak=soak, payload_mb=payload_mb, console=console, seed=seed,
     )  # fmt: skip

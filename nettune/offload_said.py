@@ -103,8 +103,10 @@ def weigher(path: Path) -> Callable[[Run, Advice], Advice]:
 
     def weigh(run: Run, advice: Advice) -> Advice:
         if why := another(run.machine, found):
-            raise WrongInput(f"{path} says nothing of what run {run.run_id} measured: {why}",
-                             hint="validate the NIC as it was measured: nettune offload validate --inventory FILE")  # fmt: skip
+            raise WrongInput(
+                f"{path} says nothing of what run {run.run_id} measured: {why}",
+                hint="validate the NIC as it was measured: nettune offload validate --inventory FILE",
+            )
         return weighed(advice, found)
 
     return weigh

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nettune import offload, offload_said
+from nettune import offload_asked, offload_said
 from nettune.say import Screen
 from results.errors import WrongInput
 from tests.unit.nettune.program import Program, here
@@ -23,8 +23,8 @@ ASKED: dict[str, Any] = {
 
 def test_by_default_everything_but_the_soak() -> None:
     """A soak is asked for by its time."""
-    plain = offload.wish("nic", [], **ASKED).wanted
-    soaked = offload.wish("nic", [], **{**ASKED, "soak": "10m"}).wanted
+    plain = offload_asked.wish("nic", [], **ASKED).wanted
+    soaked = offload_asked.wish("nic", [], **{**ASKED, "soak": "10m"}).wanted
 
     assert plain.levels == frozenset(LEVELS) - {"stability"}
     assert (soaked.levels, soaked.soak_s) == (frozenset(LEVELS), 600)
@@ -32,7 +32,7 @@ def test_by_default_everything_but_the_soak() -> None:
 
 def test_levels_by_number_or_name_and_features_by_ethtool_s_words() -> None:
     """Tso is several of the kernel's."""
-    found = offload.wish("nic", [], **{**ASKED, "levels": "1,engaged,7", "only": "tso,rx-gro", "nic": "b.eth1",
+    found = offload_asked.wish("nic", [], **{**ASKED, "levels": "1,engaged,7", "only": "tso,rx-gro", "nic": "b.eth1",
                                        "pair": "a.eth1,b.eth1", "payload_mb": 5})  # fmt: skip
 
     assert found.wanted.levels == {"inventory", "engaged", "restored"}
@@ -62,7 +62,7 @@ WRONG = {
 def test_a_slip_is_told_by_its_option(changed: dict[str, str], said: str, hint: str) -> None:
     """And what would have been right."""
     with pytest.raises(WrongInput) as caught:
-        offload.wish("nic", [], **{**ASKED, **changed})
+        offload_asked.wish("nic", [], **{**ASKED, **changed})
 
     assert said in str(caught.value)
     assert hint in caught.value.hint
@@ -88,7 +88,7 @@ def _inventory(folder: Path, a: str = "pve1.example", b: str = "pve2") -> str:
 @pytest.mark.parametrize(("pair", "nic"), BY_NAME.values(), ids=BY_NAME)
 def test_machines_that_stand_are_named_as_one_reaches_them(tmp_path: Path, pair: str, nic: str) -> None:
     """By the name in the inventory's `ssh`, dots and all, or by the end's letter; in either order."""
-    found = offload.wish("nic", [], **{**ASKED, "inventory": _inventory(tmp_path), "pair": pair, "nic": nic}).wanted
+    found = offload_asked.wish("nic", [], **{**ASKED, "inventory": _inventory(tmp_path), "pair": pair, "nic": nic}).wanted
 
     assert (found.nic_end, dict(found.devices)) == ("b", {"a": "enp5s0.4", "b": "ens1"})
 
@@ -97,21 +97,21 @@ def test_a_machine_that_is_both_ends_has_letters_alone(tmp_path: Path) -> None:
     """Two NICs of one: its name would be either."""
     asked = {**ASKED, "inventory": _inventory(tmp_path, "pve1", "pve1")}
     with pytest.raises(WrongInput, match="'pve1.ens1' names no device of an end: there are a, b"):
-        offload.wish("nic", [], **{**asked, "pair": "pve1.ens1"})
+        offload_asked.wish("nic", [], **{**asked, "pair": "pve1.ens1"})
 
-    assert dict(offload.wish("nic", [], **{**asked, "pair": "b.ens1"}).wanted.devices) == {"b": "ens1"}
+    assert dict(offload_asked.wish("nic", [], **{**asked, "pair": "b.ens1"}).wanted.devices) == {"b": "ens1"}
 
 
 def test_a_machine_of_no_inventory_is_told_with_those_that_there_are(tmp_path: Path) -> None:
     """Their names, and the letters."""
     with pytest.raises(WrongInput, match=r"'pve9.ens1' names no device of an end: there are pve1.example, pve2, a, b"):
-        offload.wish("nic", [], **{**ASKED, "inventory": _inventory(tmp_path), "pair": "pve9.ens1"})
+        offload_asked.wish("nic", [], **{**ASKED, "inventory": _inventory(tmp_path), "pair": "pve9.ens1"})
 
 
 def test_a_plan_of_several_paths_is_refused() -> None:
     """A pair is one path."""
     with pytest.raises(WrongInput, match="takes one path"):
-        offload.wish("offloads", [], **ASKED)
+        offload_asked.wish("offloads", [], **ASKED)
 
 
 @pytest.fixture
