@@ -42,6 +42,9 @@ def validated(asked: Wish, places: Places, store: Store, screen: Screen) -> Vali
             for host in lab.hosts:
                 for line in guard.settled(host):
                     screen.line(line)
+        if "benefit" in asked.wanted.levels:  # its run comes last: what it lacks is told before anything is toggled
+            for end in (lab.a, lab.b):
+                ready.check_ends(end.host, plan)
         seen = validating.observe(_allowed(lab, asked), asked.wanted, journal, say=screen.progress)
     worth, run_id = _worth(asked, seen, places, store, screen) if "benefit" in asked.wanted.levels else ({}, "")
     if run_id and plan.inventory is not None and "restored" in asked.wanted.levels:
@@ -90,7 +93,7 @@ def _worth(asked: Wish, seen: Seen, places: Places, store: Store, screen: Screen
     Nothing is measured of a NIC that could not be put back, or whose payload goes wrong whatever is set.
     """
     broken = seen.left or any(each.restored for each in seen.observed)
-    arms = {} if broken else benefit.treatments(seen.nic, seen.other, asked.wanted.features, without=seen.blamed)
+    arms = {} if broken else benefit.treatments(seen.nic, seen.other, asked.wanted.features, without=seen.not_loaded)
     if not arms:
         return {}, ""
     plan = stored_plan({**asked.plan.document, "treatments": arms})

@@ -19,6 +19,7 @@ from tuning.offload.cases import Case, Result
 from tuning.offload.over import ADDRESSES, Over
 
 TOOL = Command(("python3", "--version"))
+PYTHON = (3, 9)  # the least that the program runs on
 _JOINED = re.compile(r"^from (?:__future__|tuning\.offload\.\w+) import (?:\([^)]*\)|[^\n]*)\n", re.MULTILINE)
 _PARTS = ("wire", "datagrams", "spread", "remote")
 
@@ -38,9 +39,14 @@ class NoExchange(NotAble):
 
 
 def check(ends: Sequence[End]) -> None:
-    """Raise HostFault where an end lacks python3."""
+    """Raise HostFault where an end lacks python3, NotAble where it is too old for the program."""
     for end in ends:
-        checked_version(end.host, TOOL)
+        told = checked_version(end.host, TOOL)
+        found = re.match(r"Python (\d+)\.(\d+)", told)
+        if found and (int(found[1]), int(found[2])) < PYTHON:
+            raise NotAble(
+                f"on {end.host.name}: {told} is too old for the exchange", hint="python3 of 3.9 or later, first in PATH"
+            )
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from bench.labs.lab import Endpoint, Lab
+from bench.probes.sweep import LEAST_BYTES, ping, reply
 from results.errors import NotAble
 from tuning.journal import Journal
 from tuning.offload import blaming, cases, exchange, over
@@ -77,6 +78,25 @@ class Bench:
 def may_load(lab: Lab, ends: Sequence[Endpoint | End]) -> bool:
     """Whether its machines may load modules: guests of our own. Loading makes devices (gre0, tunl0) that stay."""
     return not lab.guard_s and not any(end.host.local for end in ends)
+
+
+def check_path(bench: Bench) -> None:
+    """Raises NotAble where packets of the ends' MTU vanish on the way and smaller ones pass: no NIC is at fault for it.
+
+    Where somebody on the way says that they are too large TCP hears it too, and goes on. Who answers no ping at all
+    tells nothing.
+    """
+    client, server = bench.ends
+    for family in bench.families:
+        size, least, there = bench.mtu, LEAST_BYTES[family], server.addresses[family]
+        whole = reply(client.host.run(ping(there, size, family)))
+        if whole.passed or whole.mtu_bytes or not reply(client.host.run(ping(there, least, family))).passed:
+            continue
+        raise NotAble(
+            f"IPv{family} packets of {size} bytes, the ends' MTU, do not pass between {client.host.name}."
+            f"{client.device} and {server.host.name}.{server.device}, and nobody says so; of {least} bytes they do",
+            hint=f"the MTU of what is between; or a smaller one at both ends: ip link set {client.device} mtu 1500",
+        )
 
 
 def as_found(bench: Bench, arm: Arm, overs: Sequence[str]) -> Observed:

@@ -170,7 +170,8 @@ def under_forwarding(row: FeatureVerdict, nic: Nic, *, forwards: bool) -> Featur
     if nic.features["rx-lro"].startswith("on"):
         said: Mapping[Level, str] = {**row.evidence, "function": "on though the device forwards what it merges"}
         return replace(row, verdict="works but harms", evidence=said)
-    return replace(row, evidence={**row.evidence, "function": "the kernel keeps it off while the device forwards"})
+    why = "the kernel keeps it off while the device forwards, and it is not switched on there"
+    return replace(row, verdict="can't be judged here", evidence={**row.evidence, "function": why})
 
 
 def _because(feature: str, nic: Nic) -> str:

@@ -35,7 +35,7 @@ from tuning.offload.arms import Arm, Grounds
 from tuning.offload.blaming import Blame
 from tuning.offload.evidence import Benefit, Level, Observed, Soaked, Toggle, Toggled, Validation
 from tuning.offload.exchange import End
-from tuning.offload.exchanging import Bench, as_found, may_load, passed
+from tuning.offload.exchanging import Bench, as_found, check_path, may_load, passed
 from tuning.offload.features import EXERCISED
 from tuning.offload.inventory import Nic
 from tuning.surroundings import SETTLE_S
@@ -82,6 +82,12 @@ class Seen:
         """Features at fault."""
         return blaming.blamed(self.observed, self.nic, self.wanted.nic_end)
 
+    @property
+    def not_loaded(self) -> frozenset[str]:
+        """Features that no run is to set at both ends: those at fault, and LRO where one of them forwards."""
+        forward = any(inventory.forwards(self.before[each.host], each.device) for each in (self.nic, self.other))
+        return frozenset(self.blamed) | ({"rx-lro"} if forward else frozenset())
+
 
 def observe(lab: Lab, wanted: Wanted, journal: Journal, *, say: Callable[[str], None] = lambda _: None) -> Seen:
     """All levels that are wanted, but for benefit. Raises WrongInput or NotAble where nothing can be validated.
@@ -100,9 +106,10 @@ def observe(lab: Lab, wanted: Wanted, journal: Journal, *, say: Callable[[str], 
     bench = _bench(lab, before, nic, devices, wanted, journal)
     if not wanted.levels.isdisjoint({"function", "engaged", "stability"}):
         exchange.check(bench.ends)
-    observed = _observed(bench, other, _listed(nic, other, wanted), wanted, say)
-    soaked = soak.soaked(bench.ends, bench.mtu, wanted, say) if "stability" in wanted.levels and wanted.soak_s else None
+        check_path(bench)
     forwards = inventory.forwards(before[nic.host], nic.device)
+    observed = _observed(bench, other, _listed(nic, other, wanted, forwards=forwards), wanted, say)
+    soaked = soak.soaked(bench.ends, bench.mtu, wanted, say) if "stability" in wanted.levels and wanted.soak_s else None
     seen = Seen(nic, other, lab.topology.name, wanted, tuple(observed), soaked, (), before, forwards)
     return replace(seen, left=left(lab, seen)) if "restored" in wanted.levels else seen
 
@@ -171,11 +178,15 @@ def _device(lab: Lab, end: Endpoint, wanted: Wanted) -> PathDevice:
     return found
 
 
-def _listed(nic: Nic, other: Nic, wanted: Wanted) -> tuple[Arm, ...]:
-    """The arms: of features that payload has nothing to do with those alone where negotiation is wanted."""
+def _listed(nic: Nic, other: Nic, wanted: Wanted, *, forwards: bool) -> tuple[Arm, ...]:
+    """The arms: of features that payload has nothing to do with those alone where negotiation is wanted.
+
+    LRO is not switched on where the device forwards: what it merged could not leave (dev_disable_lro, net/core/dev.c).
+    """
     if wanted.levels.isdisjoint(_OF_FEATURES):
         return ()
-    return arms.arms(nic, other, wanted.features, exercised="negotiation" not in wanted.levels)
+    listed = arms.arms(nic, other, wanted.features, exercised="negotiation" not in wanted.levels)
+    return tuple(each for each in listed if not (forwards and (each.feature, each.value) == ("rx-lro", "on")))
 
 
 def _bench(

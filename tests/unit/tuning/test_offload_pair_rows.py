@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from bench.facts.sheet import FactSheet
 from tests.unit.tuning.offload_made import nic, result
-from tuning.offload import inventory, judging, pair
+from tuning.offload import inventory, judging, pair, validating
 from tuning.offload.arms import Arm
 from tuning.offload.cases import FLOWS, judged, shared, spread
 from tuning.offload.evidence import FeatureVerdict, Observed
 from tuning.offload.inventory import Nic
+from tuning.offload.validating import Seen, Wanted
 
 
 def _over(queues: Mapping[int, int]) -> list[list[int]]:
@@ -86,6 +87,21 @@ def test_lro_where_the_device_forwards(value: str, forwards: bool, word: str) ->
 
     assert row.verdict == word
     assert ("function" in row.evidence) is (forwards and value != "off [fixed]")
+
+
+@pytest.mark.parametrize(("value", "forwards", "toggled"), [("off", False, True), ("off", True, False),
+                                                            ("on", True, True)])  # fmt: skip
+def test_lro_is_not_switched_on_where_the_device_forwards(value: str, forwards: bool, toggled: bool) -> None:
+    """Off it is switched always; and no run sets it where either end forwards."""
+    own, there = nic(rx_lro=value), nic("b", rx_lro=value)
+    listed = validating._listed(own, there, Wanted(features=("rx-lro",)), forwards=forwards)
+    sheets = {name: FactSheet(name, {}) for name in ("a", "b")}
+    other = FactSheet("b", {"sysctl/net.ipv4.conf.eth0.forwarding": "1"})
+    seen = Seen(own, there, "direct", Wanted(), (), None, (), sheets)
+
+    assert ("rx-lro" in {each.feature for each in listed}) is toggled
+    assert seen.not_loaded == frozenset()
+    assert replace(seen, before={**sheets, "b": other}).not_loaded == {"rx-lro"}
 
 
 def test_a_device_forwards_where_it_routes_or_is_a_port_of_a_bridge() -> None:
