@@ -110,6 +110,14 @@ def _hidden(lab: Lab) -> None:
     lab.b.host.run(Command(("sh", "-c", script))).require()
 
 
+def _aged(lab: Lab) -> None:
+    """A python3 at b that is too old."""
+    script = """\
+printf '#!/bin/sh\\n[ "$1" = --version ] && echo Python 3.6.8\\n' >/run/python3 && chmod +x /run/python3
+which -a python3 | while read -r each; do mount --bind /run/python3 "$each"; done"""
+    lab.b.host.run(Command(("sh", "-c", f"mount -t tmpfs none /run && {script}"))).require()
+
+
 def _settled(lab: Lab) -> Sheets:
     """The state once nothing moves any more: a carrier's loss is told a moment later."""
     before = lab.read()
@@ -129,10 +137,11 @@ def _blocked(lab: Lab) -> None:
 SPOILT: dict[str, tuple[Callable[[Lab], None], str]] = {
     "the NIC is down": (lambda lab: _ip(lab, 0, "link", "set", "eth0", "down"), "on a: eth0 is down"),
     "no carrier": (lambda lab: _ip(lab, 1, "link", "set", "eth0", "down"), "on a: eth0 has no carrier"),
-    "no partner": (lambda lab: _ip(lab, 1, "addr", "flush", "dev", "eth0"), "on b: python3 does not serve"),
+    "no partner": (lambda lab: _ip(lab, 1, "addr", "flush", "dev", "eth0"), "on b: eth0 has not got the address"),
     "a partner that is silent": (_blocked, "nothing passes between a.eth0 and b.eth0"),
     "another MTU": (lambda lab: _ip(lab, 1, "link", "set", "eth0", "mtu", "1400"), "the ends' MTUs differ"),
     "no python3": (_hidden, "on b: python3 is needed and not there"),
+    "a python3 that is too old": (_aged, "on b: Python 3.6.8 is too old"),
 }  # fmt: skip
 
 
@@ -150,6 +159,20 @@ def test_where_nothing_can_be_validated_that_is_said_and_nothing_is_changed(
     assert caught.value.hint
     assert differences(before, lab.read()) == ()
     assert not (tmp_path / "j.jsonl").exists()
+
+
+def test_a_path_that_swallows_packets_of_the_ends_mtu_is_told(state: Path, tmp_path: Path) -> None:
+    """Both ends have jumbo frames and the bridge between has not: the size that vanishes; nothing is toggled."""
+    with standing(Topology("bridge"), leases_folder=state) as lab:
+        for number in (0, 1):
+            _ip(lab, number, "link", "set", "eth0", "mtu", "9000")
+        before = _settled(lab)
+        with kept(tmp_path / "j.jsonl") as journal, pytest.raises(NotAble) as caught:
+            observe(lab, Wanted(features=("tx-tcp-segmentation",)), journal)
+
+        assert differences(before, lab.read()) == ()
+    assert "packets of 9000 bytes, the ends' MTU, do not pass between a.eth0 and b.eth0" in str(caught.value)
+    assert "ip link set eth0 mtu 1500" in caught.value.hint
 
 
 def test_what_stands_on_a_nic_ends_with_its_exchange(lab: Lab) -> None:

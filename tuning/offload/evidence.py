@@ -78,6 +78,7 @@ class Soaked:
     seconds: float
     bytes: int
     faults: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()  # of whom the kernel's log could not be read, and why
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,6 +206,10 @@ def _bench(
         )
         for end in (lab.a, lab.b)
     )
+    for end in (lab.a, lab.b):
+        if end.address not in [each for each, _ in addresses(sheets, end.host.name, end.device)]:
+            raise NotAble(f"on {end.host.name}: {end.device} has not got the address {end.address} of the path",
+                          hint=f"ip address show dev {end.device}")  # fmt: skip
     families = [ip for ip in (4, 6) if all(ip in end.addresses for end in ends)]
     mtu = int(mtus[lab.a.host.name] or 1500)
     listed = cases.of(wanted.bulk_bytes, families=families, raw=_on_one_link(lab))

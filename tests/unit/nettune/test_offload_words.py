@@ -47,6 +47,7 @@ WRONG = {
     "a soak without a time": ({"levels": "stability"}, "takes a time", "--soak 10m"),
     "no time": ({"soak": "soon"}, "--soak 'soon' is no time", "10m"),
     "no feature": ({"only": "tx-tcp-segmentaton"}, "--features 'tx-tcp-segmentaton'", "tx-tcp-segmentation"),
+    "one of an older kernel": ({"only": "tx-udp-fragmentation"}, "is no feature that a kernel up to 6.18 knows", "tx-"),
     "one of another kernel": ({"required": "tx-warp-drive"}, "--require 'tx-warp-drive'", "ethtool"),
     "no pair": ({"pair": "eth1,eth2"}, "--pair 'eth1' names no device of an end", "a.eth1"),
     "no end": ({"nic": "c.eth1"}, "--nic 'c.eth1' names no device of an end: there are a, b", "a.eth1"),

@@ -12,10 +12,10 @@ from results.records import Comparison, Judgement
 from tests.unit.tuning.offload_made import TSO, nic
 from tuning.offload import benefit
 from tuning.offload.document import document, failed, read
-from tuning.offload.evidence import FeatureVerdict, LevelVerdict, Toggle, Validation
+from tuning.offload.evidence import FeatureVerdict, LevelVerdict, Soaked, Toggle, Validation
 from tuning.offload.junit import junit
 from tuning.offload.page import page
-from tuning.offload.soak import grown, log_lines, parse
+from tuning.offload.soak import fresh, grown, notes, parse
 from tuning.offload.weighing import weighed
 from tuning.recommend import Advice, Evidence, Recommendation
 
@@ -210,11 +210,41 @@ def test_only_what_both_ends_can_change_is_measured_and_nothing_at_fault() -> No
     assert arms["with-rx-gro"] == {"settings": {"rx-gro": "on"}, "target": "guest"}
 
 
+OLD_LOG = "e1000e 0000:00:1f.6 eno1: NIC Link is Up 1000 Mbps\nall well\n"
+HANG = "e1000e 0000:00:1f.6 eno1: Detected Hardware Unit Hang:\n"
+
+
 def test_a_soak_tells_counters_and_words_of_the_log_that_grew() -> None:
     """Those whose name speaks of errors, and what drivers say in trouble."""
     before = parse("NIC statistics:\n     rx_missed_errors: 1\n     rx_packets: 9\n", "/x/statistics/tx_errors:0\n")
     after = parse("     rx_missed_errors: 4\n     rx_packets: 99\n", "/x/statistics/tx_errors:0\n")
-    log = log_lines("e1000e 0000:00:1f.6 eno1: Detected Hardware Unit Hang:\n  TDH <f6>\nall well\n")
 
     assert grown("a", before, after) == ["a: rx_missed_errors grew from 1 to 4"]
-    assert grown("a", {}, log) == ["a: kernel log: Hardware Unit Hang grew from 0 to 1"]
+    assert fresh(OLD_LOG, OLD_LOG + HANG) == [f"kernel log: {HANG.strip()}"]
+    assert fresh(OLD_LOG + HANG, OLD_LOG + HANG) == []
+
+
+def test_what_comes_into_a_full_log_is_told_though_as_many_lines_went() -> None:
+    """A new hang that has pushed an old one out; the old one is not told again."""
+    old, new = f"[    9.1] {HANG}", f"[  712.4] {HANG}"
+
+    assert fresh(old + OLD_LOG, OLD_LOG + new) == [f"kernel log: {new.strip()}"]
+
+
+def test_frames_that_nobody_asked_for_are_no_fault_of_the_nic() -> None:
+    """A switch's LLDP and spanning tree count as rx_dropped; what finds no room in a ring counts elsewhere."""
+    counters = "     rx_dropped: {0}\n     rx_queue_0_drops: {0}\n     rx_fifo_errors: {0}\n"
+    sums = "/x/statistics/rx_dropped:{0}\n/x/statistics/rx_nohandler:{0}\n/x/statistics/rx_missed_errors:{0}\n"
+    before, after = (parse(counters.format(each), sums.format(each)) for each in (1, 5))
+
+    assert {line.split()[1] for line in grown("a", before, after)} == {
+        "rx_queue_0_drops", "rx_fifo_errors", "rx_missed_errors"}  # fmt: skip
+
+
+def test_a_log_that_cannot_be_read_is_told_beside_the_soak() -> None:
+    """Nobody has looked: that is no "ok" of the log."""
+    said = notes(Soaked(600.0, 5_000_000_000, (), ("a: dmesg: read kernel buffer failed: Operation not permitted",)))
+
+    assert said[0] == "Soaked for 600 s, 5 GB of payload compared."
+    assert said[1].startswith("The kernel's log was not looked at: a: dmesg: read kernel buffer failed")
+    assert notes(None) == ()
