@@ -1,8 +1,8 @@
 """Which features are toggled, in which order, and on which ground. Pure.
 
-Grounds: `found` is the pair as it stands. On `plain` the other end computes its checksums and cuts up its segments
-itself, so that what it sends are packets as on a wire, also where no wire is (veth, virtio), and the NIC's hardware
-merges nothing; on `unmerged` the other end does the same, and the kernel merges nothing at the NIC. On `handed` the
+Grounds: `found` is the pair as it stands. On `plain` the other end cuts up its segments and datagrams itself, so that
+what it sends are packets as on a wire, also where no wire is (veth, virtio), and the NIC's hardware merges nothing; on
+`unmerged` the other end computes its checksums, too, and the kernel merges nothing at the NIC. On `handed` the
 other end sends as it does, and the kernel merges nothing at the NIC: what comes large, the NIC merged, or took as it
 was sent where no wire is between; with either off it comes cut up. On `vlans` both are without LRO: a VLAN device takes
 it from the NIC below, and leaves it off (netdev_sync_lower_features in net/core/dev.c).
@@ -27,7 +27,8 @@ _NAMES: Mapping[Ground, str] = {
 }  # fmt: skip
 # What is off on each, at the other end and at the NIC.
 _OTHER: Mapping[Ground, Sequence[str]] = {
-    "plain": ("tx", "tso"),
+    # Not "tx" as well: before Linux 6.11 a kernel cuts up no datagrams for a device that sums none (udp_send_skb).
+    "plain": ("tso", "tx-udp-segmentation"),
     "unmerged": ("tx", "tso"),
     "handed": (),
     "vlans": ("rx-lro",),

@@ -29,7 +29,7 @@ from tuning.offload.wire import (
     unfiltered,
 )
 
-SEGMENT = 103  # UDP_SEGMENT, linux/udp.h
+SEGMENT, MERGED = 103, 104  # UDP_SEGMENT, UDP_GRO of linux/udp.h
 SIZES = (64, 65, 127, 128, 511, 999, 1200, 1201)  # of datagrams
 LATE_S = 0.04  # for datagrams on their way when the connection has told the end
 
@@ -103,22 +103,36 @@ def _arriving(
 
 
 def take_udp(order: Order, case: Case, link: socket.socket, device: str) -> Said:
-    """Which of them came, which came with another content or size, or twice."""
+    """Which of them came, which came with another content or size, or twice; with `merged` several may come at once."""
     del device
     sizes = [size for group in planned(case) for size in group]
     seen: set[int] = set()
-    wrong = missized = twice = 0
+    wrong = missized = twice = merged = 0
     with _receiving(case, link) as door:
-        for got, _, _ in _arriving(case, link, door, lambda: len(seen) == len(sizes)):
-            number = struct.unpack("!I", got[:4])[0] if len(got) >= 4 else len(sizes)
-            if number >= len(sizes):
-                wrong += 1
-                continue
-            missized += len(got) != sizes[number]
-            wrong += len(got) == sizes[number] and got != datagram(order["pattern"], number, len(got))
-            twice += number in seen
-            seen.add(number)
-    return {"got": len(seen), "lost": len(sizes) - len(seen), "wrong": wrong, "missized": missized, "twice": twice}
+        if case.get("merged"):
+            with contextlib.suppress(OSError):  # from Linux 5.0 on
+                door.setsockopt(socket.IPPROTO_UDP, MERGED, 1)
+        for whole, beside, _ in _arriving(case, link, door, lambda: len(seen) == len(sizes)):
+            each_one = apart(whole, beside)
+            merged += len(each_one) if len(each_one) > 1 else 0
+            for got in each_one:
+                number = struct.unpack("!I", got[:4])[0] if len(got) >= 4 else len(sizes)
+                if number >= len(sizes):
+                    wrong += 1
+                    continue
+                missized += len(got) != sizes[number]
+                wrong += len(got) == sizes[number] and got != datagram(order["pattern"], number, len(got))
+                twice += number in seen
+                seen.add(number)
+    return {"got": len(seen), "lost": len(sizes) - len(seen), "wrong": wrong, "missized": missized, "twice": twice,
+            "merged": merged}  # fmt: skip
+
+
+def apart(whole: bytes, beside: list[Any]) -> list[bytes]:
+    """The datagrams of one reading: several of one size, the last one shorter, where the kernel says that size."""
+    size = next((struct.unpack_from("i", data)[0] for level, kind, data in beside
+                 if level == socket.IPPROTO_UDP and kind == MERGED), 0)  # fmt: skip
+    return [whole[at : at + size] for at in range(0, len(whole), size)] if size > 0 and whole else [whole]
 
 
 @contextlib.contextmanager

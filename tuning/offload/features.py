@@ -56,6 +56,8 @@ SHOWN: Mapping[str, Shown] = {
     "tx-ipxip4-segmentation": Shown("ipip tcp4", "super", over="ipip"),
     "tx-ipxip6-segmentation": Shown("ipip6 tcp4", "super", over="ipip6"),
 }
+# What `rx-gro` does for a socket that takes datagrams merged (UDP_GRO) is a row of its own, `udp-gro`.
+UDP_GRO = Shown("gso4", "super", "plain")
 # What a device merges, or takes as large as it was sent where no wire is between (virtio).
 BY_DEVICE = ("rx-gro-hw", "rx-lro")
 VLANS: Mapping[str, tuple[str, ...]] = {  # what VLAN devices there are, and the features that act on their tags

@@ -17,10 +17,11 @@ from tuning.offload.evidence import (
     Soaked,
     Verdict,
 )
+from tuning.offload.features import Shown
 from tuning.offload.inventory import Nic
 
 _MERGED_LEAST = 0.5
-_ON_LEAST, _OFF_MOST = 0.9, 0.05  # of bytes or packets: TSO of tools/testing/selftests/drivers/net/hw/tso.py
+_ON_LEAST, OFF_MOST = 0.9, 0.05  # of bytes or packets: TSO of tools/testing/selftests/drivers/net/hw/tso.py
 _PACKETS_LEAST = 10
 _SIGNS: Mapping[features.Sign, str] = {
     "super": "of bytes in packets above the MTU",
@@ -42,12 +43,12 @@ def engaged(feature: str, observed: Sequence[Observed], nic_end: str) -> tuple[V
         return "can't be judged here", _unloaded(observed, shown.case)
     base = next(each for each in observed if not each.arm.feature and each.arm.ground == arm.arm.ground)
     on, off = (arm, base) if arm.arm.value == "on" else (base, arm)
-    shown_on, why_on = _share(on, feature, nic_end)
-    shown_off, why_off = _share(off, feature, nic_end)
+    shown_on, why_on = share(on, feature, shown, nic_end)
+    shown_off, why_off = share(off, feature, shown, nic_end)
     if shown_on is None or shown_off is None:
         return "can't be judged here", f"while {'on' if shown_on is None else 'off'}: {why_on or why_off}"
     said = f"{_SIGNS[shown.sign]}: {shown_on:.1%} while on, {shown_off:.1%} while off"
-    if shown_off >= _OFF_MOST and (why := _shown_anyway(feature, off, nic_end)):
+    if shown_off >= OFF_MOST and (why := _shown_anyway(feature, off, nic_end)):
         return "can't be judged here", f"{said}; {why}"
     word = _engaged(feature, shown_on, shown_off)
     if shown.sign == "valid" and word == "claimed but not engaged":
@@ -60,7 +61,7 @@ def _shown_anyway(feature: str, off: Observed, nic_end: str) -> str:
     """Why packets show a feature that is off, where somebody else does the same; "" where nobody does."""
     if features.SHOWN[feature].sign == "hashed":
         return "the kernel computes one too, for RPS or, where no wire is, at the other end"
-    sent = feature in features.BY_DEVICE and _sent_large(off, feature, nic_end)
+    sent = feature in features.BY_DEVICE and _sent_large(off, feature, features.SHOWN[feature], nic_end)
     return "the other end sends them so, and no wire cuts them up" if sent else ""
 
 
@@ -72,7 +73,7 @@ def _unloaded(observed: Sequence[Observed], case: str) -> str:
 
 
 def _engaged(feature: str, on: float, off: float) -> Verdict | str:
-    if off >= _OFF_MOST:
+    if off >= OFF_MOST:
         return "engaged though off" if off >= _ON_LEAST else "can't be judged here"
     merges = feature.startswith(("rx-gro", "rx-lro"))  # what comes one by one cannot be merged
     if on >= (_MERGED_LEAST if merges else _ON_LEAST):
@@ -80,25 +81,25 @@ def _engaged(feature: str, on: float, off: float) -> Verdict | str:
     return "claimed but not engaged" if on < _MERGED_LEAST else "can't be judged here"
 
 
-def _result(observed: Observed, feature: str, nic_end: str) -> Result | None:
+def _result(observed: Observed, feature: str, shown: Shown, nic_end: str) -> Result | None:
     """That of the case in which a feature is to be seen, in its direction."""
-    case, direction = features.SHOWN[feature].case, features.direction(feature)
+    case, direction = shown.case, features.direction(feature)
     every = [each for each in (*observed.results, *observed.repeated)
              if each.case.name == case and way(each.case.flow, nic_end) == direction]  # fmt: skip
     return next((each for each in every if sound(each)), every[0] if every else None)
 
 
-def _sent_large(observed: Observed, feature: str, nic_end: str) -> bool:
+def _sent_large(observed: Observed, feature: str, shown: Shown, nic_end: str) -> bool:
     """Whether the sender of that case hands packets above the MTU to its device."""
-    result = _result(observed, feature, nic_end)
+    result = _result(observed, feature, shown, nic_end)
     sent = (result.sender.get("watched") if result else None) or {}
-    return bool(sent.get("super_bytes", 0) > _OFF_MOST * sent.get("bytes", 1))
+    return bool(sent.get("super_bytes", 0) > OFF_MOST * sent.get("bytes", 1))
 
 
-def _share(observed: Observed, feature: str, nic_end: str) -> tuple[float | None, str]:
+def share(observed: Observed, feature: str, shown: Shown, nic_end: str) -> tuple[float | None, str]:
     """How much of a case's traffic shows the sign at the NIC; None with the reason where that says nothing."""
-    shown, direction = features.SHOWN[feature], features.direction(feature)
-    result = _result(observed, feature, nic_end)
+    direction = features.direction(feature)
+    result = _result(observed, feature, shown, nic_end)
     if result is None:
         return None, f"the exchange has no {shown.case}"
     if (found := judged(result))[0] == "can't be judged here":
@@ -107,9 +108,10 @@ def _share(observed: Observed, feature: str, nic_end: str) -> tuple[float | None
     if seen.get("packets", 0) < _PACKETS_LEAST:
         return None, f"{seen.get('packets', 0)} packets with payload were seen"
     if direction == "rx":
-        if shown.sign == "super" and feature not in features.BY_DEVICE and _sent_large(observed, feature, nic_end):
+        by_kernel = shown.sign == "super" and feature not in features.BY_DEVICE
+        if by_kernel and _sent_large(observed, feature, shown, nic_end):
             return None, "the other end sends packets above the MTU already, as no wire carries them"
-        if shown.sign == "valid" and seen["partial"] > _OFF_MOST * seen["packets"]:
+        if shown.sign == "valid" and seen["partial"] > OFF_MOST * seen["packets"]:
             return None, "packets come with a checksum that nobody has computed, as no wire carries them"
     count = seen["super_bytes"] / seen["bytes"] if shown.sign == "super" else seen[shown.sign] / seen["packets"]
     return count, ""

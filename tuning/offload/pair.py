@@ -1,12 +1,13 @@
-"""The rows of the matrix that are no feature's: payload as found, and the queues, each way. Pure."""
+"""The rows of the matrix that are no feature's: payload as found, the queues, datagrams that are merged. Pure."""
 
 from collections.abc import Mapping, Sequence
 
+from tuning.offload import features
 from tuning.offload.blaming import Blame, Named, faults, named, unsteady, way
 from tuning.offload.cases import FAULTS, Result, Word, judged, shared, sound
 from tuning.offload.evidence import FeatureVerdict, Observed, Verdict
 from tuning.offload.inventory import Nic
-from tuning.offload.judging import VERDICTS
+from tuning.offload.judging import OFF_MOST, VERDICTS, share
 from tuning.offload.spread import QUEUES
 
 
@@ -66,6 +67,30 @@ def queue_rows(observed: Sequence[Observed], nic: Nic, nic_end: str) -> list[Fea
             word = "claimed but not engaged"
         rows.append(FeatureVerdict("queues", direction, word, {"engaged": said}))
     return rows
+
+
+def merged_row(observed: Sequence[Observed], nic_end: str, blame: Mapping[str, Blame]) -> list[FeatureVerdict]:
+    """Whether the kernel merges what comes for a socket that takes datagrams so (UDP_GRO); none without `rx-gro`.
+
+    Datagrams are merged as they happen to come together, a driver's interrupt at a time: some are enough, and none
+    proves nothing.
+    """
+    arm = next((each for each in observed if each.arm.feature == "rx-gro" and each.results), None)
+    if arm is None:
+        return []
+    fault, shown = blame.get("rx-gro"), features.UDP_GRO
+    if fault is not None and any(name == shown.case for _, name in fault.cases):
+        return [FeatureVerdict("udp-gro", "rx", VERDICTS[fault.word], {"function": fault.said}, fault.value)]
+    base = next(each for each in observed if not each.arm.feature and each.arm.ground == arm.arm.ground)
+    on, off = (arm, base) if arm.arm.value == "on" else (base, arm)
+    (shown_on, why_on), (shown_off, why_off) = (share(each, "rx-gro", shown, nic_end) for each in (on, off))
+    word: Verdict = "can't be judged here"
+    if shown_on is None or shown_off is None:
+        said = f"while rx-gro is {'on' if shown_on is None else 'off'}: {why_on or why_off}"
+    else:
+        said = f"of bytes of datagrams merged: {shown_on:.1%} while rx-gro is on, {shown_off:.1%} while off"
+        word = "works" if shown_on >= OFF_MOST > shown_off else word
+    return [FeatureVerdict("udp-gro", "rx", word, {"engaged": said})]
 
 
 def _of_both(base: Observed, kind: str) -> list[Result]:

@@ -132,9 +132,11 @@ def concluded(seen: Seen, benefits: Mapping[str, Benefit]) -> Validation:
         for name in names
         if (not wanted.features or name in wanted.features) and not wanted.levels.isdisjoint(_OF_FEATURES)
     ]
-    queues = pair.queue_rows(seen.observed, nic, wanted.nic_end) if "engaged" in wanted.levels else []
+    looks = "engaged" in wanted.levels
+    queues = pair.queue_rows(seen.observed, nic, wanted.nic_end) if looks else []
+    merged = pair.merged_row(seen.observed, wanted.nic_end, blame) if looks else []
     rows = [judging.under_forwarding(row, nic, forwards=seen.forwards) for row in rows]
-    rows = [*pair.payload_rows(seen.observed, wanted.nic_end, blame), *queues, *rows]
+    rows = [*pair.payload_rows(seen.observed, wanted.nic_end, blame), *queues, *rows, *merged]
     levels = judging.levels(wanted.levels, nic, wanted.nic_end, seen.observed, rows, seen.soaked, seen.left)
     toggles = tuple(_toggle(each) for each in seen.observed if each.arm != Arm("found"))
     return Validation(

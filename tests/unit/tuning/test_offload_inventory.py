@@ -95,11 +95,10 @@ def test_a_ground_of_plain_packets_only_where_a_feature_is_seen_on_it() -> None:
 
 def test_an_other_end_that_sends_plain_packets_already_is_left_alone() -> None:
     """And so is one whose driver fixes what it does."""
-    off = nic("b", tx_tcp_segmentation="off", tx_tcp6_segmentation="off", tx_checksum_ip_generic="off")
-    fixed = nic("b", tx_tcp_segmentation="on [fixed]", tx_tcp6_segmentation="on [fixed]",
-                tx_checksum_ip_generic="on [fixed]")  # fmt: skip
+    names = ("tx_tcp_segmentation", "tx_tcp6_segmentation", "tx_checksum_ip_generic", "tx_udp_segmentation")
+    off, fixed = (nic("b", **dict.fromkeys(names, value)) for value in ("off", "on [fixed]"))
 
-    assert arms.grounds(nic(), nic("b")).other["plain"] == ("tx", "tso")
+    assert arms.grounds(nic(), nic("b")).other["plain"] == ("tso", "tx-udp-segmentation")
     assert (arms.grounds(nic(), off).other["plain"], arms.grounds(nic(), fixed).other["plain"]) == ((), ())
     assert {each.ground for each in arms.arms(nic(), fixed)} == {"found"}
 

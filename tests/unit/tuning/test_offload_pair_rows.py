@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.facts.sheet import FactSheet
-from tests.unit.tuning.offload_made import nic, result
-from tuning.offload import inventory, judging, pair, validating
+from tests.unit.tuning.offload_made import PLAIN, SUPER, nic, observed, result
+from tuning.offload import blaming, datagrams, inventory, judging, pair, validating
 from tuning.offload.arms import Arm
 from tuning.offload.cases import FLOWS, judged, shared, spread
-from tuning.offload.evidence import FeatureVerdict, Observed
+from tuning.offload.evidence import FeatureVerdict, Observed, Verdict
 from tuning.offload.inventory import Nic
 from tuning.offload.validating import Seen, Wanted
 
@@ -71,6 +71,60 @@ def test_connections_that_did_not_come(sender: dict[str, Any], taker: dict[str, 
     found = judged(result(spread("out"), {"sent": FLOWS, **sender}, {"numbers": list(range(FLOWS)), **taker}))
 
     assert (found[0], said in found[1]) == (word, True), found[1]
+
+
+GRO_ON, PLAIN_GROUND = Arm("plain", "rx-gro", "on"), Arm("plain")
+FEW = {**PLAIN, "super_bytes": 80}
+GSO: tuple[str, str] = ("in", "gso4")
+MERGED: dict[str, tuple[Mapping[str, int], Mapping[str, int], Verdict, str]] = {
+    "merged": (SUPER, PLAIN, "works", "merged: 99.5% while rx-gro is on, 0.0% while off"),
+    "a few": (FEW, PLAIN, "works", "8.0% while rx-gro is on"),
+    "never two together": (PLAIN, PLAIN, "can't be judged here", "0.0% while rx-gro is on"),
+    "merged either way": (SUPER, SUPER, "can't be judged here", "99.5% while off"),
+    "hardly any came": ({**SUPER, "packets": 3}, PLAIN, "can't be judged here", "while rx-gro is on: 3 packets"),
+}
+
+
+def _datagrams(arm: Arm, watched: Mapping[str, int], **taker: object) -> Observed:
+    """An arm in which only those that come in by UDP_SEGMENT look so, and the other end sends none above the MTU."""
+    return replace(
+        observed(arm, watched=PLAIN),
+        results=tuple(
+            result(each.case, {"watched": PLAIN}, {"watched": watched, **taker}) if each.case.key == GSO else each
+            for each in observed(arm, watched=PLAIN).results
+        ),
+    )
+
+
+@pytest.mark.parametrize(("on", "off", "word", "said"), MERGED.values(), ids=MERGED)
+def test_datagrams_that_the_kernel_merges_are_a_row_of_their_own(
+    on: Mapping[str, int], off: Mapping[str, int], word: Verdict, said: str
+) -> None:
+    """Some that came together are enough; none proves nothing."""
+    arms = [observed(Arm("found")), _datagrams(PLAIN_GROUND, off), _datagrams(GRO_ON, on)]
+    (row,) = pair.merged_row(arms, "a", {})
+
+    assert (row.feature, row.direction, row.verdict, said in row.evidence["engaged"]) == ("udp-gro", "rx", word, True)
+
+
+def test_datagrams_that_merging_spoils_are_laid_to_it() -> None:
+    """In the row of their own as in that of `rx-gro`; without `rx-gro` toggled there is none."""
+    arms = [observed(Arm("found")), _datagrams(PLAIN_GROUND, PLAIN), _datagrams(GRO_ON, SUPER, wrong=4)]
+    blame = blaming.blamed([*arms, observed(Arm("found"))], nic(), "a")
+    (row,) = pair.merged_row(arms, "a", blame)
+
+    assert (blame.keys(), row.verdict, row.at) == ({"rx-gro"}, "corrupts", "on")
+    assert pair.merged_row(arms[:1], "a", {}) == []
+
+
+def test_what_was_merged_is_taken_apart_by_the_size_that_the_kernel_tells() -> None:
+    """The last one may be shorter; what comes alone, or without a size, is one."""
+    size = [(17, 104, (1200).to_bytes(4, "little"))]
+
+    assert [len(each) for each in datagrams.apart(bytes(2900), size)] == [1200, 1200, 500]
+    assert datagrams.apart(b"abc", size) == [b"abc"]
+    assert datagrams.apart(b"abc", []) == [b"abc"]
+    assert datagrams.apart(b"", size) == [b""]
 
 
 LRO = FeatureVerdict("rx-lro", "rx", "can't be judged here", {"negotiation": "x"})
