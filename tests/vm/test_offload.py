@@ -14,6 +14,7 @@ from bench.probes.path_mtu import addresses
 from tests.vm.kit import kit, leases
 from tuning.journal import kept
 from tuning.offload import cases, exchange
+from tuning.offload.document import failed
 from tuning.offload.evidence import Validation, Verdict
 from tuning.offload.exchange import End
 from tuning.offload.over import OVERS
@@ -93,9 +94,40 @@ def test_what_a_guest_s_nic_can_do_is_found(tmp_path: Path, guests: Guests, verd
     assert all(said.endswith(refused) for said in unjudged), unjudged
     payload = "drops" if guests.nic == "e1000e" else "works"
     assert (rows["payload", "tx"].verdict, rows["payload", "rx"].verdict) == (payload, payload)
+    if "rx-gro" in verdicts:
+        assert rows["udp-gro", "rx"].verdict == "works", rows["udp-gro", "rx"].evidence
     assert {each.level: each.outcome for each in found.levels}["restored"] == "ok"
     assert [each for each in found.notes if "no hardware" in each or "virtual machine" in each]
     assert found.nic.driver == DRIVERS.get(guests.nic, guests.nic)
+
+
+def test_a_guest_that_forwards_keeps_lro_off_and_its_kernel_s_words_fail_a_soak(tmp_path: Path) -> None:
+    """LRO is not switched on; a feature of a newer kernel is told as not present; a driver's hang is told by its line."""
+    hang = "printf '<3>vmxnet3 eth0: Detected Hardware Unit Hang\\n' >/dev/kmsg"
+    newer = "tx-tcp-accecn-segmentation"
+    guests = kit(Guests(memory_mb=384, nic="vmxnet3"))
+    with qemu.standing(Topology("bridge"), guests, leases_folder=leases(tmp_path)) as lab:
+        was = lab.read()["a"].facts["feature/eth0/rx-lro"]
+        lab.a.host.run(Command(("sysctl", "-qw", "net.ipv4.conf.eth0.forwarding=1"))).require()
+        before = lab.read()
+        with kept(tmp_path / "journal.jsonl") as journal:
+            asked = Wanted(levels=frozenset({"negotiation", "restored"}), features=("rx-lro", newer))
+            found = concluded(observe(lab, asked, journal), {})
+            left = differences(before, lab.read())
+            with lab.a.host.start(Command(("sh", "-c", f"sleep 2; {hang}"), deadline_s=60)) as job:
+                soak = Wanted(levels=frozenset({"stability"}), soak_s=6, bulk_bytes=500_000)
+                soaked = concluded(observe(lab, soak, journal), {})
+                job.wait().require()
+    rows = {row.feature: row for row in found.features}
+    (level,) = [each for each in soaked.levels if each.level == "stability"]
+
+    assert (was, before["a"].facts["feature/eth0/rx-lro"]) == ("on", "off")
+    assert (rows["rx-lro"].verdict, left) == ("can't be judged here", ())
+    assert "keeps it off while the device forwards" in rows["rx-lro"].evidence["function"]
+    assert [each.arm for each in found.toggles if "rx-lro" in each.arm] == []
+    assert failed(found, (newer,)) == (f"{newer} is required: not present",)
+    assert level.outcome == "failed"
+    assert [each for each in level.evidence if "kernel log: " in each and "Detected Hardware Unit Hang" in each]
 
 
 def test_payload_passes_through_all_that_can_stand_on_a_nic(tmp_path: Path) -> None:
