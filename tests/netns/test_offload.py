@@ -12,6 +12,7 @@ import pytest
 
 from bench.facts.sheet import Sheets, differences
 from bench.hosts.command import Command
+from bench.hosts.host import Running
 from bench.labs.lab import Lab
 from bench.labs.namespaces import standing
 from bench.labs.topology import Topology
@@ -204,6 +205,24 @@ def test_a_link_that_is_lost_in_mid_test_is_told_and_the_toggle_undone(lab: Lab,
     with kept(tmp_path / "j.jsonl") as journal, pytest.raises(NotAble, match="lost its link in mid-test"):
         observe(lab, Wanted(features=("tx-tcp-segmentation",)), journal, say=cut)
 
+    assert lab.read()["a"].of("feature/") == before
+
+
+def test_a_link_that_is_lost_in_mid_exchange_is_told_and_blamed_on_nobody(lab: Lab, tmp_path: Path) -> None:
+    """While payload is under way with TSO of a off; nothing is exchanged again, and a's features are as they were."""
+    before = lab.read()["a"].of("feature/")
+    cuts: list[Running] = []
+
+    def cut(arm: str) -> None:
+        if arm == "tx-tcp-segmentation off":
+            script = "while ! ss -Htn state established '( sport >= :20000 and sport < :32000 )' | grep -q .; do :; done"
+            cuts.append(lab.b.host.start(Command(("sh", "-c", f"{script}; ip link set eth0 down"), deadline_s=30)))
+
+    with kept(tmp_path / "j.jsonl") as journal, pytest.raises(NotAble, match="lost its link in mid-test"):
+        observe(lab, Wanted(features=("tx-tcp-segmentation",), bulk_bytes=1_000_000), journal, say=cut)
+    ended = [job.wait().returncode for job in cuts]
+
+    assert ended == [0]
     assert lab.read()["a"].of("feature/") == before
 
 

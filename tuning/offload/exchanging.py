@@ -8,7 +8,7 @@ from bench.labs.lab import Endpoint, Lab
 from bench.probes.sweep import LEAST_BYTES, ping, reply
 from results.errors import NotAble
 from tuning.journal import Journal
-from tuning.offload import blaming, cases, exchange, over
+from tuning.offload import blaming, cases, exchange, inventory, over
 from tuning.offload.arms import Arm
 from tuning.offload.cases import Result
 from tuning.offload.evidence import Observed
@@ -52,8 +52,8 @@ class Bench:
         """An arm with its exchange; what goes otherwise than on its ground `base` is exchanged once more."""
         first = replace(made, results=self.exchange(overs, plain=plain))
         odd = blaming.odd(first, base)
-        if not odd:
-            return first
+        if not odd or not all(inventory.carrier(end.host, end.device)[0] for end in self.ends):
+            return first  # a link that is lost is told as that
         renew()
         again = [name for name in overs if name in odd]
         return replace(first, repeated=self.exchange(again, plain="" in odd))

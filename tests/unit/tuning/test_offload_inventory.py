@@ -1,6 +1,7 @@
 """What NICs say of themselves, the order in which their features are toggled, and what is known of their drivers."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import yaml
 from bench.hosts.command import Command, Outcome
 from results.errors import WrongInput
 from tests.unit.tuning.offload_made import nic
-from tuning.knobs.feature import CUTS_TRAFFIC
-from tuning.offload import arms, inventory, known_bad
+from tuning.knobs.feature import CUTS_TRAFFIC, KERNEL
+from tuning.offload import arms, inventory, judging, known_bad
+from tuning.offload.evidence import Verdict
 from tuning.offload.inventory import Nic
 
-DOCUMENTED: dict[str, Any] = yaml.safe_load(
+_FILE: dict[str, Any] = yaml.safe_load(
     (Path(__file__).parents[2] / "transcripts" / "offload" / "documented.yaml").read_text(encoding="utf-8")
 )
+DOCUMENTED: dict[str, Any] = _FILE["drivers"]
 PCI = """\
 carrier 1
 carrier_changes 2
@@ -41,28 +44,67 @@ RSS hash function:
 
 def _read(told: dict[str, Any], kernel: str = "6.8.12-4-pve") -> Nic:
     """A NIC from the text of its driver and the state of its features."""
-    bits = dict.fromkeys(told["is_on"], (True, False)) | dict.fromkeys(told["is_off"], (False, False))
-    bits |= dict.fromkeys(told["fixed_off"], (False, True))
+    of_kernel = _FILE["kernel"]
+    bits = dict.fromkeys(KERNEL, (False, True)) | dict.fromkeys(told["fixed_on"], (True, True))
+    bits |= dict.fromkeys([*told["is_on"], *of_kernel["is_on"]], (True, False))
+    bits |= dict.fromkeys([*told["is_off"], *of_kernel["is_off"]], (False, False))
     rows = [{"ifname": "eth0", **{name: {"active": on, "fixed": fixed, "requested": on}
                                   for name, (on, fixed) in bits.items()}}]  # fmt: skip
-    texts = [told["info"], "", "", "", RSS, "", PCI, kernel, json.dumps(rows)]
+    texts = [told["info"], "", "", told.get("rings", ""), RSS, "", PCI, kernel, json.dumps(rows)]
     asked = inventory.questions("eth0")
     return inventory.parse("a", "eth0", [Outcome(command, "a", 0, text, "", 0.0)
                                          for command, text in zip(asked, texts, strict=True)])  # fmt: skip
 
 
-@pytest.mark.parametrize("driver", DOCUMENTED)
-def test_shapes_of_hardware_nics_are_read_and_put_in_order(driver: str) -> None:
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_shapes_of_hardware_nics_are_read_and_put_in_order(name: str) -> None:
     """Harmless toggles first; what cuts off all traffic, and what is fixed, never."""
-    found = _read(DOCUMENTED[driver])
+    told, of_kernel = DOCUMENTED[name], _FILE["kernel"]
+    found = _read(told)
     order = arms.toggled(found)
+    free = [*told["is_on"], *told["is_off"], *of_kernel["is_on"], *of_kernel["is_off"]]
 
-    assert (found.driver, found.pci_id) == (driver, "8086:1563")
+    assert (found.driver, found.pci_id) == (name.partition(" ")[0], "8086:1563")
     assert found.identity["firmware"]
-    assert set(order) <= set(DOCUMENTED[driver]["is_on"] + DOCUMENTED[driver]["is_off"]) - CUTS_TRAFFIC
+    assert set(order) == set(free) - CUTS_TRAFFIC
     assert order[0] == "rx-gro"
     risky = [each for each in order if each in {"rx-checksum", "rx-gro-hw", "rx-lro"}]
-    assert order[-len(risky) :] == tuple(risky)
+    assert tuple(risky) == order[len(order) - len(risky) :]
+    assert {each.feature for each in arms.arms(found, found) if each.feature} == set(order)
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_each_shape_has_its_source_and_no_feature_twice(name: str) -> None:
+    """File, function and commit; each feature is one that a kernel knows."""
+    told = DOCUMENTED[name]
+    listed = [*told["is_on"], *told["is_off"], *told["fixed_on"], *_FILE["kernel"]["is_on"], *_FILE["kernel"]["is_off"]]
+
+    assert re.fullmatch(r"drivers/net/ethernet/\S+\.c, \w+, [0-9a-f]{12}", told["source"])
+    assert sorted(listed) == sorted(set(listed) & set(KERNEL))
+
+
+_WHAT: dict[str, tuple[str, str, Verdict]] = {
+    "i40e's VLAN filter is on for good": ("i40e", "rx-vlan-filter", "can't be judged here"),
+    "an I219 has no segmentation": ("e1000e of an I219", "tx-tcp-segmentation", "not present"),
+    "igc cuts up no datagrams": ("igc", "tx-udp-segmentation", "not present"),
+    "in safe mode nothing is summed": ("ice in safe mode", "rx-checksum", "not present"),
+}
+
+
+@pytest.mark.parametrize(("name", "feature", "verdict"), _WHAT.values(), ids=_WHAT)
+def test_what_a_driver_fixes_is_told_without_a_toggle(name: str, feature: str, verdict: Verdict) -> None:
+    """On or off for good."""
+    row = judging.verdict(feature, _read(DOCUMENTED[name]), [], "a", frozenset({"negotiation"}), {}, None)
+
+    assert (row.verdict, "for good" in row.evidence["negotiation"]) == (verdict, True)
+
+
+def test_a_ring_that_a_driver_has_not_got_is_left_out() -> None:
+    """`n/a` is no number."""
+    found = _read(DOCUMENTED["r8169"]).identity
+
+    assert {name: value for name, value in found.items() if name.startswith("ring ")} == {
+        "ring rx-most": "255", "ring tx-most": "255"}  # fmt: skip
 
 
 def test_a_link_to_the_machine_that_is_too_narrow_is_told() -> None:
