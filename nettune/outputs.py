@@ -70,9 +70,7 @@ def write_all(store: Store, run_id: str, folder: Path) -> tuple[Path, ...]:
     return html, profile, shown
 
 
-def write_profile(
-    store: Store, name: str, path: Path, weigh: Callable[[Run, Advice], Advice] | None = None
-) -> Advice:
+def write_profile(store: Store, name: str, path: Path, weigh: Callable[[Run, Advice], Advice] | None = None) -> Advice:
     """Write profile.yaml; the advice that it holds, once `weigh` has had its say."""
     run, _, judgement = judged(store, name)
     speaker, advice = advice_for(store, run, judgement)

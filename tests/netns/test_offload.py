@@ -215,7 +215,9 @@ def test_a_link_that_is_lost_in_mid_exchange_is_told_and_blamed_on_nobody(lab: L
 
     def cut(arm: str) -> None:
         if arm == "tx-tcp-segmentation off":
-            script = "while ! ss -Htn state established '( sport >= :20000 and sport < :32000 )' | grep -q .; do :; done"
+            script = (
+                "while ! ss -Htn state established '( sport >= :20000 and sport < :32000 )' | grep -q .; do :; done"
+            )
             cuts.append(lab.b.host.start(Command(("sh", "-c", f"{script}; ip link set eth0 down"), deadline_s=30)))
 
     with kept(tmp_path / "j.jsonl") as journal, pytest.raises(NotAble, match="lost its link in mid-test"):

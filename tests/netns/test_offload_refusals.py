@@ -99,9 +99,7 @@ def _running(host: Namespace) -> str:
     return host.run(Command(("ss", "-Htan", "( sport >= :20000 and sport < :32000 )"))).require().stdout
 
 
-def test_a_kill_in_mid_exchange_leaves_nothing_that_runs_and_the_nic_as_it_was(
-    machines: Machines, state: Path
-) -> None:
+def test_a_kill_in_mid_exchange_leaves_nothing_that_runs_and_the_nic_as_it_was(machines: Machines, state: Path) -> None:
     """TSO is off and payload under way: the machine puts TSO back, and the programs at both ends end."""
     before = machines.facts()
     job = start("offload", "validate", "--inventory", str(machines.inventory()), *LEVELS, "--payload-mb", "300",

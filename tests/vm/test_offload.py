@@ -102,7 +102,7 @@ def test_what_a_guest_s_nic_can_do_is_found(tmp_path: Path, guests: Guests, verd
 
 
 def test_a_guest_that_forwards_keeps_lro_off_and_its_kernel_s_words_fail_a_soak(tmp_path: Path) -> None:
-    """LRO is not switched on; a feature of a newer kernel is told as not present; a driver's hang is told by its line."""
+    """LRO is not switched on; a newer kernel's feature is told as not present; a driver's hang by its line."""
     hang = "printf '<3>vmxnet3 eth0: Detected Hardware Unit Hang\\n' >/dev/kmsg"
     newer = "tx-tcp-accecn-segmentation"
     guests = kit(Guests(memory_mb=384, nic="vmxnet3"))

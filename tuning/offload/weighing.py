@@ -71,8 +71,7 @@ def _against(each: Recommendation, found: Validation) -> str:
     return "; ".join(
         f"{row.feature} {row.verdict}"
         for row in _rows(each, found)
-        if (row.verdict in BAD and each.value == (row.at or "on"))
-        or (row.verdict in _USELESS and each.value == "on")
+        if (row.verdict in BAD and each.value == (row.at or "on")) or (row.verdict in _USELESS and each.value == "on")
     )
 
 

@@ -89,7 +89,9 @@ def _inventory(folder: Path, a: str = "pve1.example", b: str = "pve2") -> str:
 @pytest.mark.parametrize(("pair", "nic"), BY_NAME.values(), ids=BY_NAME)
 def test_machines_that_stand_are_named_as_one_reaches_them(tmp_path: Path, pair: str, nic: str) -> None:
     """By the name in the inventory's `ssh`, dots and all, or by the end's letter; in either order."""
-    found = offload_asked.wish("nic", [], **{**ASKED, "inventory": _inventory(tmp_path), "pair": pair, "nic": nic}).wanted
+    found = offload_asked.wish(
+        "nic", [], **{**ASKED, "inventory": _inventory(tmp_path), "pair": pair, "nic": nic}
+    ).wanted
 
     assert (found.nic_end, dict(found.devices)) == ("b", {"a": "enp5s0.4", "b": "ens1"})
 
@@ -97,7 +99,7 @@ def test_machines_that_stand_are_named_as_one_reaches_them(tmp_path: Path, pair:
 def test_a_machine_that_is_both_ends_has_letters_alone(tmp_path: Path) -> None:
     """Two NICs of one: its name would be either."""
     asked = {**ASKED, "inventory": _inventory(tmp_path, "pve1", "pve1")}
-    with pytest.raises(WrongInput, match="'pve1.ens1' names no device of an end: there are a, b"):
+    with pytest.raises(WrongInput, match=r"'pve1\.ens1' names no device of an end: there are a, b"):
         offload_asked.wish("nic", [], **{**asked, "pair": "pve1.ens1"})
 
     assert dict(offload_asked.wish("nic", [], **{**asked, "pair": "b.ens1"}).wanted.devices) == {"b": "ens1"}
