@@ -194,6 +194,7 @@ def test_what_stands_on_a_nic_ends_with_its_exchange(lab: Lab) -> None:
     assert "ntup" not in "".join(map(str, links))
 
 
+@pytest.mark.sampled(1, "lost")
 def test_a_link_that_is_lost_in_mid_test_is_told_and_the_toggle_undone(lab: Lab, tmp_path: Path) -> None:
     """B's end goes down while TSO of a is off; a's features are as they were."""
     before = lab.read()["a"].of("feature/")
@@ -208,6 +209,7 @@ def test_a_link_that_is_lost_in_mid_test_is_told_and_the_toggle_undone(lab: Lab,
     assert lab.read()["a"].of("feature/") == before
 
 
+@pytest.mark.sampled(1, "lost")
 def test_a_link_that_is_lost_in_mid_exchange_is_told_and_blamed_on_nobody(lab: Lab, tmp_path: Path) -> None:
     """While payload is under way with TSO of a off; nothing is exchanged again, and a's features are as they were."""
     before = lab.read()["a"].of("feature/")
