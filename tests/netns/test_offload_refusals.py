@@ -75,6 +75,7 @@ def test_another_mtu_at_one_end_is_told(machines: Machines, state: Path) -> None
         _refused(machines, said="on b: the plan's path has an MTU of 1500, and eth0 has 1400")
 
 
+@pytest.mark.sampled(1, "tools")
 @pytest.mark.parametrize(("tool", "words"), [("ethtool", ()), ("iperf3", ("--levels", "2,5")),
                                              ("irtt", ("--levels", "2,5"))])  # fmt: skip
 def test_a_partner_without_a_tool_is_told_before_anything_is_toggled(
