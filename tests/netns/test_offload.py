@@ -18,7 +18,7 @@ from bench.labs.namespaces import standing
 from bench.labs.topology import Topology
 from results.errors import NotAble
 from tests.netns.nettune_command import nettune, start
-from tests.netns.standing_hosts import Machines, guards, tso, waited
+from tests.netns.standing_hosts import CONTROL, Machines, guards, tso, waited
 from tuning.journal import kept
 from tuning.offload import cases, exchange
 from tuning.offload.over import ADDRESSES, OVERS
@@ -267,13 +267,17 @@ def test_a_machine_that_stands_puts_its_nic_back_after_a_sigkill(machines: Machi
 
 
 def test_machines_that_stand_are_validated_over_ssh(machines: Machines, state: Path) -> None:
-    """Both ends are reached over SSH, tunnels too; every toggle was guarded, and no guard and no device is left."""
+    """Both ends by their machines' names, tunnels too; every toggle was guarded, and no guard and no device is left."""
     before = machines.facts()
+    named = f"{CONTROL['b']}.eth0,{CONTROL['a']}.eth0"
     done = nettune("offload", "validate", "--inventory", str(machines.inventory()), *QUICK,
-                   "--features", f"tso,{TUNNEL}", "--json", prefix=machines.prefix)  # fmt: skip
+                   "--pair", named, "--nic", CONTROL["b"], "--features", f"tso,{TUNNEL}", "--json",
+                   prefix=machines.prefix)  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    verdicts = {row["feature"]: row["verdict"] for row in json.loads(done.stdout)["features"]}
+    found = json.loads(done.stdout)
+    verdicts = {row["feature"]: row["verdict"] for row in found["features"]}
+    assert (found["nic"]["host"], found["partner"]["host"]) == ("b", "a")
     assert (verdicts["tx-tcp-segmentation"], verdicts[TUNNEL]) == ("works", "works")
     assert differences(before, machines.facts()) == ()
     assert [guards(host) for host in machines.both] == [[], []]

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from bench.labs.lab import Lab
 from bench.labs.namespaces import standing
 from bench.labs.topology import Topology
 from bench.probes.path_mtu import addresses
-from tests.netns.nettune_command import nettune
+from tests.netns.nettune_command import nettune, start
 from tests.netns.offload_relay import relaying
 from tuning.journal import kept
 from tuning.offload import soak
@@ -72,6 +73,21 @@ def test_a_soak_ends_when_its_time_is_over(state: Path) -> None:
     (said,) = [each for each in found["notes"] if each.startswith("Soaked for ")]
     assert 3 <= int(said.split()[2]) <= took_s
     assert took_s < 30
+
+
+def test_a_soak_that_is_broken_off_ends_at_once_and_leaves_nothing(state: Path) -> None:
+    """SIGTERM after its first round of ten minutes: exit code 130, and no lab is left."""
+    job = start("offload", "validate", "--levels", "6,7", "--soak", "10m")
+    assert job.stderr is not None
+    for line in job.stderr:
+        if "soak: " in line:
+            break
+    job.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    _, errors = job.communicate(timeout=60)
+
+    assert (job.returncode, time.monotonic() - began < 20) == (130, True), errors
+    assert list((state / "leases").glob("*.jsonl")) == []
 
 
 def test_a_soak_goes_where_the_ends_have_ipv6_alone(state: Path) -> None:

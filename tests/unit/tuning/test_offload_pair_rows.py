@@ -113,7 +113,7 @@ def test_datagrams_that_merging_spoils_are_laid_to_it() -> None:
     blame = blaming.blamed([*arms, observed(Arm("found"))], nic(), "a")
     (row,) = pair.merged_row(arms, "a", blame)
 
-    assert (blame.keys(), row.verdict, row.at) == ({"rx-gro"}, "corrupts", "on")
+    assert (set(blame), row.verdict, row.at) == ({"rx-gro"}, "corrupts", "on")
     assert pair.merged_row(arms[:1], "a", {}) == []
 
 
