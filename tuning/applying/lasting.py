@@ -113,10 +113,10 @@ def written(
 
 
 def _sysctl_lines(applied: Applied, change: Change, over: Sequence[Other]) -> str:
-    """The setting, below what it was and the lines of other files that it overrides."""
+    """The setting, below what it was, the lines of other files that it overrides, and who does not give way to it."""
     name = _sysctl(change)
     lines = [f"was {applied.originals.get(change.key)}"]
-    lines += [f"over {each.where}: {each.text}" for each in over if each.setting == name]
+    lines += [others.said(each) for each in over if each.setting == name]
     return "".join(f"# {' '.join(line.split())}\n" for line in lines) + f"{name} = {change.wanted}\n"
 
 

@@ -103,8 +103,28 @@ def wins(other: Other, *, kept: bool) -> str:
         return f"{mine}after `ifreload -a` it wins"
     if not kept:
         return "it wins after a boot"
-    late = _SYSCTL_FILE.match(other.where)
-    return "it wins after a boot: its name is later than ours" if late and late[2] > OURS else "ours wins after a boot"
+    if file_of(other) > OURS:
+        return "its name is later than ours: it wins after `sysctl --system`; a boot sets ours again, after all files"
+    return "ours wins after a boot"
+
+
+def said(other: Other, name: str = OURS, *, kept: bool = True) -> str:
+    """Of who else sets a sysctl, what our file of that name in sysctl.d says: whose line it overrides, or does not."""
+    line = f"{other.where}: {other.text}"
+    return f"over {line}" if "" < file_of(other) < name else f"not over {line}: {wins(other, kept=kept)}"
+
+
+def file_of(other: Other) -> str:
+    """The name of the file in sysctl.d by which it is set, "" where it is set by anything else."""
+    found = _SYSCTL_FILE.match(other.where)
+    return found[2] if found else ""
+
+
+def kept_of(texts: Texts, word: str, key: str) -> tuple[Other, ...]:
+    """The last line of a change that we keep on that host ourselves, where one sets this sysctl. Pure."""
+    name = key.removeprefix("sysctl/")
+    own = sorted(path for path in texts if (match := _SYSCTL_FILE.fullmatch(path)) and match[2].startswith(OURS))
+    return tuple([each for path in own for each in _lines(texts[path], path, word, name)][-1:])
 
 
 # -- sysctls -----------------------------------------------------------------------------------------------------------

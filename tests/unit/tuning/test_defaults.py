@@ -50,11 +50,13 @@ def test_what_is_no_namespaces_own_is_not_asked() -> None:
 
 
 def test_the_kept_file_says_what_it_overrides() -> None:
-    """What was set before, and the lines of other files that say otherwise; no text of those becomes a setting."""
+    """What was set before, whose lines give way to it and whose do not; no text of those becomes a setting."""
     over = (Other(NAME, "/etc/sysctl.d/50-x.conf:2", f"{NAME} = 256\nkernel.panic = 1", "at boot", "256"),
+            Other(NAME, "bpftune", "it tunes sysctls of net. by itself", "while it runs"),
             Other("net.core.rmem_max", "/etc/sysctl.d/50-x.conf:3", "net.core.rmem_max = 1", "at boot"))  # fmt: skip
     text = lasting.written(kept(), "6.8", over=over)["sysctl.conf"]
 
     assert text.splitlines()[1:] == [
-        "# was 128", f"# over /etc/sysctl.d/50-x.conf:2: {NAME} = 256 kernel.panic = 1", f"{NAME} = 1024",
+        "# was 128", f"# over /etc/sysctl.d/50-x.conf:2: {NAME} = 256 kernel.panic = 1",
+        "# not over bpftune: it tunes sysctls of net. by itself: it may set it again at any time", f"{NAME} = 1024",
     ]  # fmt: skip

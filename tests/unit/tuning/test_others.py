@@ -159,7 +159,7 @@ def test_the_link_file_is_the_one_that_udev_took(tmp_path: Path) -> None:
     [
         ("/etc/sysctl.d/99-local.conf:3", "at boot", False, "it wins after a boot"),
         ("/etc/sysctl.d/99-local.conf:3", "at boot", True, "ours wins after a boot"),
-        ("/etc/sysctl.d/99-zzz.conf:3", "at boot", True, "its name is later than ours"),
+        ("/etc/sysctl.d/99-zzz.conf:3", "at boot", True, "a boot sets ours again, after all files"),
         ("/etc/network/interfaces:3", "at boot and by ifreload", True, "after `ifreload -a` it wins"),
         ("bpftune", "while it runs", True, "at any time"),
     ],
@@ -167,3 +167,20 @@ def test_the_link_file_is_the_one_that_udev_took(tmp_path: Path) -> None:
 def test_who_wins_is_said(where: str, when: others.When, kept: bool, said: str) -> None:
     """Kept over a boot or not."""
     assert said in wins(Other("net.ipv4.tcp_rmem", where, "", when), kept=kept)
+
+
+def test_a_file_of_ours_names_what_it_overrides_and_what_does_not_give_way() -> None:
+    """By its name: an earlier file, a later one, what is read after all of them, a program."""
+    rmem = "net.ipv4.tcp_rmem"
+    early, late, last, program = (
+        Other(rmem, "/usr/lib/sysctl.d/50-x.conf:2", f"{rmem} = 1 2 3", "at boot"),
+        Other(rmem, "/etc/sysctl.d/99-zzz.conf:3", f"{rmem} = 1 2 3", "at boot"),
+        Other(rmem, "/etc/sysctl.conf:1", f"{rmem} = 1 2 3", "by sysctl --system"),
+        Other(rmem, "bpftune", "it tunes sysctls of net. by itself", "while it runs"),
+    )
+
+    assert others.said(early) == f"over /usr/lib/sysctl.d/50-x.conf:2: {rmem} = 1 2 3"
+    assert others.said(late).startswith(f"not over /etc/sysctl.d/99-zzz.conf:3: {rmem} = 1 2 3: its name is later")
+    assert others.said(late, "zz-nettune.conf", kept=False).startswith("over ")
+    assert others.said(last).endswith(": it wins after `sysctl --system`, which packages run")
+    assert others.said(program).startswith("not over bpftune: ")
