@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from bench.hosts.opened import opened
 from nettune import files
 from nettune.places import places
 from results.errors import WrongInput
@@ -11,9 +12,23 @@ from tuning import shelf
 from tuning.exports import forms
 
 
-def profile(name: str, form: str, devices: tuple[str, ...], interfaces: Path | None, output: Path | None) -> None:
-    """Write it. Raises WrongInput for words that do not go together, NotAble where it cannot be written."""
+def profile(
+    name: str, form: str, devices: tuple[str, ...], interfaces: Path | None, output: Path | None, host: str = ""
+) -> None:
+    """Write it. Raises WrongInput for words that do not go together, NotAble where it cannot be written.
+
+    With a host as `opened`, which is asked what the file meets there.
+    """
     loaded = shelf.found(name, places().profiles)
+    if host:
+        if form != "sysctl.d":
+            raise WrongInput("--host goes with --format sysctl.d")
+        with opened(host) as there:
+            text, met = forms.for_host(loaded, there)
+        for each in met.not_over:
+            sys.stderr.write(f"warning: on {met.host} it has not the last word: {each}\n")
+        _put({met.name: text}, output)
+        return
     if interfaces is not None:
         if form != "ifupdown2":
             raise WrongInput("--interfaces goes with --format ifupdown2")

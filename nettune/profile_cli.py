@@ -67,17 +67,24 @@ def export(
     interfaces: Annotated[
         Path | None, typer.Option(help="ifupdown2: print this file with the profile's options in it.")
     ] = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="sysctl.d: local, or ssh://root@pve1; the file says what runs there, and whose lines it overrides.",
+            metavar="HOST",
+        ),
+    ] = "",
     output: Annotated[
         Path | None, typer.Option(help="A file, or a folder for several; standard output when not given.")
     ] = None,
 ) -> None:
     """A profile as another tool's file, to keep it over a boot.
 
-    What that tool cannot keep stands in it as comments.
+    What that tool cannot keep stands in it as comments. Changes nothing on a host.
     """
     from nettune import exported
 
-    exported.profile(name, form, tuple(device or ()), interfaces, output)
+    exported.profile(name, form, tuple(device or ()), interfaces, output, host)
 
 
 @profile_app.command()

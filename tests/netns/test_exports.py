@@ -14,8 +14,8 @@ from bench.hosts.namespace import Namespace
 from tests.netns import sshd
 from tests.netns.exported_root import entered, inside, made, put
 from tests.netns.nettune_command import nettune
-from tests.netns.standing_hosts import RMEM, mtu, tso, value, waited
-from tests.netns.test_apply import HELD, profile
+from tests.netns.standing_hosts import RMEM, Machines, mtu, tso, value, waited
+from tests.netns.test_apply import HELD, A, desk, profile
 from tuning.applying.lasting import UNIT
 from tuning.exports import interfaces
 from tuning.knobs.catalogue import catalogue
@@ -72,6 +72,42 @@ def test_sysctl_takes_the_file_and_ours_wins(host: Namespace, root: Path, tmp_pa
 
     assert value(host, RMEM) == HELD
     assert done.stdout.index("99-local.conf") < done.stdout.index("99-zz-nettune.conf")
+
+
+def test_a_file_for_a_host_has_there_the_last_word_but_where_it_says_otherwise(
+    machines: Machines, tmp_path: Path
+) -> None:
+    """Asked over SSH of a host with files of its own, among them one with a late name; then `sysctl --system` there."""
+    wmem, ecn, few = "net.ipv4.tcp_wmem", "net.ipv4.tcp_ecn", "4096 1000 2000"
+    line = (
+        "mkdir -p /etc/sysctl.d; for each in /usr/lib /usr/local/lib /run /etc; do"
+        " [ ! -d $each/sysctl.d ] || mount -t tmpfs none $each/sysctl.d || exit; done; "
+        f"echo '{RMEM} = {few}' >/usr/lib/sysctl.d/50-x.conf; echo '{wmem} = {few}' >/etc/sysctl.d/zz-late.conf; "
+        f"echo '{ecn} = 0' >/etc/sysctl.conf"
+    )
+    machines.a.run(Command(("sh", "-c", line))).require()
+    backlog = value(machines.a, "net.core.somaxconn")
+    mine = profile(tmp_path, **{RMEM: HELD, wmem: HELD, ecn: "1", "net.core.somaxconn": "16"})
+    (tmp_path / "out").mkdir()
+    was = value(machines.a, RMEM)
+    words = ("profile", "export", mine, "--format", "sysctl.d", "--host", A, "--output", str(tmp_path / "out"))
+    done = desk(machines, *words)
+    (file,) = (tmp_path / "out").iterdir()
+    text = file.read_text(encoding="utf-8")
+    machines.a.run(Command(("tee", f"/etc/sysctl.d/{file.name}"), stdin=text)).require()
+    applied = machines.a.run(Command(("sysctl", "--system")))
+    again = desk(machines, *words[:-2])
+
+    assert (done.returncode, applied.returncode) == (0, 0), done.stderr + applied.stderr
+    assert file.name == "zz-nettune.conf"
+    assert f"# now {was}\n# over /usr/lib/sysctl.d/50-x.conf:1: {RMEM} = {few}\n{RMEM} = {HELD}\n" in text
+    assert f"# over /etc/sysctl.d/zz-late.conf:1: {wmem} = {few}\n{wmem} = {HELD}\n" in text
+    assert f"{ecn}: not over /etc/sysctl.conf:1: {ecn} = 0: it wins after `sysctl --system`" in done.stderr
+    assert [value(machines.a, each) for each in (RMEM, wmem, ecn)] == [HELD, HELD, "0"]
+    assert "# net.core.somaxconn = 16: lowers a maximum" in text
+    assert value(machines.a, "net.core.somaxconn") == backlog
+    assert f"# now {HELD}\n# over /usr/lib/sysctl.d/50-x.conf:1: " in again.stdout
+    assert again.stdout.splitlines()[1] == text.splitlines()[1]
 
 
 def test_ifupdown2_takes_the_edited_file_and_applies_it(host: Namespace, root: Path, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
-"""Forms: every format in which a profile can leave, by the word of `--format`. Pure."""
+"""Forms: every format in which a profile can leave, by the word of `--format`. Pure, but for what asks a host."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bench.hosts.host import Host
 from results.errors import WrongInput
-from tuning.exports import ansible, ifupdown2, networkd, shell, sysctl_d, tuned
+from tuning.exports import ansible, ifupdown2, networkd, overriding, shell, sysctl_d, tuned
+from tuning.exports.overriding import Met
 from tuning.profile import Profile
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -26,9 +28,7 @@ class Form:
 
 
 FORMS: Mapping[str, Form] = {
-    "sysctl.d": Form(
-        "sysctls for /etc/sysctl.d", lambda profile, _: {"99-zz-nettune.conf": sysctl_d.sysctl_d(profile)}
-    ),
+    "sysctl.d": Form("sysctls for /etc/sysctl.d", lambda profile, _: {overriding.NAME: sysctl_d.sysctl_d(profile)}),
     "shell": Form("a script with its own undo", lambda profile, _: {f"{profile.name}.sh": shell.script(profile)}),
     "unit": Form(
         "a systemd unit, and the script that it runs at boot",
@@ -79,3 +79,10 @@ def interfaces(profile: Profile, devices: tuple[str, ...], text: str) -> str:
         return ifupdown2.edited(profile, devices, text)
     except ifupdown2.NoStanzaError as error:
         raise WrongInput(str(error), hint="a device that it does not bring up is not its to set") from error
+
+
+def for_host(profile: Profile, host: Host) -> tuple[str, Met]:
+    """The file of sysctl.d for one host, which is asked, and what it met there. Raises WrongInput, HostFault."""
+    made(profile, "sysctl.d", ())
+    met = overriding.met(host, profile)
+    return sysctl_d.sysctl_d(profile, met), met
