@@ -7,7 +7,7 @@ from typing import Literal
 from bench.facts import part, scope, state
 from bench.facts.roles import Role
 from bench.facts.sheet import FactSheet, Sheets
-from bench.hosts.command import Command, Outcome
+from bench.hosts.command import Command, Outcome, Unreachable
 from bench.hosts.host import Host, ask_everywhere, begun
 from bench.labs.cable import Ends
 from bench.labs.restarting import Restarts, Wanted
@@ -143,7 +143,18 @@ class Lab:
                 return self.nodes
 
     def read(self) -> Sheets:
-        """The state of every host now, all asked at the same time."""
+        """The state of every host now, all asked at the same time. Raises HostFault."""
+        try:
+            return self._read()
+        except Unreachable:
+            # What stands is changed over its own network: where the MTU of the device that SSH comes by is less by now,
+            # the packets of our connection are too large for it and are dropped. A new one, which the next command
+            # makes, asks for less (RFC 9293, 3.7.1).
+            if not self.guarded:
+                raise
+            return self._read()
+
+    def _read(self) -> Sheets:
         # Nodes first: they have the most devices, and the longest reading should not begin last.
         by_host: Mapping[Host, list[str]] = {host: [] for host in (*self.nodes, *(end.host for end in self.endpoints))}
         for device in self.path:

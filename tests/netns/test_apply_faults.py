@@ -235,3 +235,32 @@ def test_a_rollback_asks_who_rides_on_a_device_that_it_starts_anew(untouched: Ma
     assert "--allow ssh" in refused.stderr
     assert back.returncode == 0, back.stderr
     assert mtu(untouched.a, "mgmt0") == 1500
+
+
+@pytest.mark.sampled(1, "mtu")
+@pytest.mark.parametrize("verb", ["apply", "rollback"])
+def test_an_mtu_that_is_less_than_our_connection_was_made_with_is_seen_to_its_end(
+    untouched: Machines, tmp_path: Path, verb: str
+) -> None:
+    """What SSH has under way is too large for the device then, and is dropped without a word; a new connection is not.
+
+    Taken back from 9000, or applied below what there was: at the desk no offload makes packets anew.
+    """
+    wide = "ip link set br0 mtu 9000; ip link set port-a mtu 9000; for each in br0 port-a; do ethtool -K $each {}; done"
+    untouched.desk.run(Command(("sh", "-c", wide.format("tso off gso off")))).require()
+    sh(untouched, "ethtool -K mgmt0 tso off gso off")
+    if verb == "apply":
+        sh(untouched, "ip link set mgmt0 mtu 9000")
+    words = ("--host", A, "--device", "mgmt0", "--allow", "ssh", "--disruption", "d4", "--confirm-within", "60")
+    mine = profile(tmp_path, mtu={"apply": "1500", "rollback": "9000"}[verb])
+    applied = desk(untouched, "apply", mine, *words)
+    there, known = mtu(untouched.a, "mgmt0"), changes(untouched, A)[-1]["state"]
+    back = desk(untouched, "rollback", A, "--allow", "ssh")
+    again = mtu(untouched.a, "mgmt0")
+    line = "ip link set br0 mtu 1500; ip link set port-a mtu 1500; for each in br0 port-a; do ethtool -K $each {}; done"
+    untouched.desk.run(Command(("sh", "-c", line.format("tso on gso on")))).require()
+    sh(untouched, "ip link set mgmt0 mtu 1500; ethtool -K mgmt0 tso on gso on")
+
+    assert (applied.returncode, known) == (0, "confirmed"), applied.stderr
+    assert back.returncode == 0, back.stderr
+    assert (there, again) == {"apply": (1500, 9000), "rollback": (9000, 1500)}[verb]
