@@ -41,8 +41,13 @@ def sooner(*words: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedPro
 
 def start(*words: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     """The program on its way, leader of a process group of its own."""
+    return started((*PROGRAM, *words), prefix)
+
+
+def started(argv: tuple[str, ...], prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    """Another program of the tests' on its way, leader of a process group of its own."""
     return subprocess.Popen(
-        [*prefix, *PROGRAM, *words],
+        [*prefix, *argv],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
