@@ -98,6 +98,7 @@ def verified(screen: Screen, word: str, *, watch: bool = False) -> tuple[drift.D
         files = lasting.standing(host)
         found = (
             *drift.drifted(known, now, presence.owners(host), others.asked(host, _devices(known))),
+            *drift.of_spread(known, now),
             *drift.of_files(known, files),
         )
         elsewhere = {note.change_id for note in files if note.newer}
@@ -106,7 +107,8 @@ def verified(screen: Screen, word: str, *, watch: bool = False) -> tuple[drift.D
         found += tuple(each for each in later if each.key not in told)
         for each in found:
             reads = f"reads {each.actual!r}" if each.actual is not None else "is gone"
-            was = "before" if each.applied.state == "put itself back" else "applied"
+            ours = each.applied.state != "put itself back" and each.key not in each.applied.spread
+            was = "applied" if ours else "before"
             said = each.cause if each.key == drift.FILES else f"{reads}, {was} was {each.wanted!r}: {each.cause}"
             screen.line(f"{host.name}: {each.key}: {said}")
         for note in files:

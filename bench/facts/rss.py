@@ -10,7 +10,7 @@ chosen a table. One that `ethtool -X` has no words for is told queue by queue, "
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.hosts.command import Command
 
@@ -19,6 +19,8 @@ _ROW = re.compile(r"\s*\d+:\s+([\d\s]+)")
 _KEY = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2})+")
 _FUNCTION = re.compile(r"\s+(\S+): on")
 CUSTOM = "custom"
+# Drivers take their key from it (netdev_rss_key_fill, net/ethtool/common.c), drawn anew at each boot.
+_DRAWN = "sysctl/net.core.netdev_rss_key"
 
 
 def question(device: str) -> Command:
@@ -62,6 +64,17 @@ def writing(key: str, value: str) -> Command | None:
     if what != "table":
         return Command(("ethtool", "-X", device, what, value))
     return None if value.startswith(CUSTOM) else Command(("ethtool", "-X", device, *value.split()))
+
+
+def chosen(facts: Mapping[str, str], device: str) -> dict[str, str]:
+    """Of a device's facts those that somebody chose: a table that is not the driver's, a key that is not the kernel's.
+
+    By nothing but their values: a driver that is reset has its own again.
+    """
+    table, key = f"rss/{device}/table", f"rss/{device}/hkey"
+    found = {table: facts[table]} if facts.get(table, "default") != "default" else {}
+    drawn = facts.get(_DRAWN, "")
+    return found | ({key: facts[key]} if drawn and key in facts and not drawn.startswith(facts[key]) else {})
 
 
 def queues(value: str) -> int:

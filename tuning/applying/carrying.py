@@ -5,11 +5,12 @@ import functools
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from bench.facts import riding
+from bench.facts import riding, rss
+from bench.facts.scope import device_of
 from bench.facts.sheet import Difference, Sheets, differences
 from bench.hosts.command import HostFault
 from bench.hosts.host import Host
@@ -54,7 +55,8 @@ def apply(
     host, baseline = planned.host, planned.baseline
     originals = {each.key: baseline[host.name].facts.get(each.key) for each in changes}
     devices = tuple(device.device for device in planned.lab.path)
-    applied = Applied("", host.name, profile, time.time(), devices, planned.settings, changes, originals)
+    applied = Applied("", host.name, profile, time.time(), devices, planned.settings, changes, originals,
+                      spread=_spread(planned))  # fmt: skip
     lines = restoring.undoing(changes, baseline[host.name], planned.explains)
     outlive = [each for each in changes if owner(each.key).kind in BY_ITSELF]
     files = restoring.undoing(outlive, baseline[host.name], lambda _: False)
@@ -89,10 +91,29 @@ def apply(
             raise NotWell(f"on {host.name}: {'; '.join(problems)}")
         moved = _moved(planned, planned.lab.read())  # as it stays, links having settled
         keeping.told_moved(host, applied.change_id, record.moved_text(moved), verified=True)
+        for line in _spread_anew(applied, moved):
+            say(line)
     except BaseException as error:
         carried_through(functools.partial(_back, planned, applied, confirm_s, error))
         raise
     return replace(applied, moved={each.key: (each.before, each.after) for each in moved})
+
+
+def _spread(planned: Planned) -> Mapping[str, str]:
+    """What somebody chose of how flows are spread over the queues of the devices that are changed."""
+    facts = planned.baseline[planned.host.name].facts
+    devices = dict.fromkeys(name for each in planned.changes if (name := device_of(each.key)))
+    return {key: value for name in devices for key, value in rss.chosen(facts, name).items()}
+
+
+def _spread_anew(applied: Applied, moved: Iterable[Difference]) -> list[str]:
+    """What the change has taken of that, and what sets it again."""
+    return [
+        f"{applied.host}: {each.key} was {each.before!r} and is {each.after!r}: the driver began anew; "
+        f"`{command}` sets it again"
+        for each in moved
+        if each.key in applied.spread and (command := rss.writing(each.key, applied.spread[each.key]))
+    ]
 
 
 def _armed(planned: Planned, script: str, confirm_s: int) -> Guard:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from bench.facts import rss
 from bench.facts.scope import device_of
 from bench.facts.sheet import FactSheet
 from tuning.applying import others
@@ -72,6 +73,28 @@ def of_files(changes: Sequence[Applied], standing: Sequence[Standing]) -> tuple[
         for each in standing
         if each.odd and each.change_id in by_id
     )
+
+
+def of_spread(changes: Sequence[Applied], now: FactSheet) -> tuple[Drift, ...]:
+    """RSS tables and keys that somebody had chosen when a change that stands was made, and that nobody has chosen now.
+
+    Of a device the last change counts. Another choice is somebody's, and no drift.
+    """
+    wanted: dict[str, tuple[Applied, str]] = {}
+    for applied in changes:
+        if applied.to_stand or applied.state == "booted since":
+            devices = {device_of(each.key) for each in applied.changes}
+            wanted = {key: each for key, each in wanted.items() if device_of(key) not in devices}
+            wanted |= {key: (applied, value) for key, value in applied.spread.items() if key not in applied.moved}
+    found = []
+    for key, (applied, value) in wanted.items():
+        device, actual = device_of(key), now.facts.get(key)
+        if actual is None or key in rss.chosen(now.facts, device):
+            continue
+        again = f"`{command}` sets it again" if (command := rss.writing(key, value)) else "set it again"
+        cause = f"{device}'s driver was reset, its channels were changed, or the host was booted: {again}"
+        found.append(Drift(applied, key, value, actual, cause))
+    return tuple(found)
 
 
 def _cause(applied: Applied, change: Change, actual: str | None, owners: Collection[str], texts: Texts) -> str:

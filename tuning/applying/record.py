@@ -30,7 +30,8 @@ _PASSING = re.compile(r"link/[^/]+/(operstate|flags)")  # what a link has while 
 class Applied:
     """`moved`: every fact that differed afterwards, what was dragged along too; empty where it was never told.
 
-    `left_s`: of an armed one, seconds until the host puts itself back.
+    `left_s`: of an armed one, seconds until the host puts itself back. `spread`: how somebody had spread flows over the
+    queues of its devices when it was made (bench.facts.rss.chosen): no setting of ours, and lost with a reset.
     """
 
     change_id: str
@@ -45,6 +46,7 @@ class Applied:
     state: State = "begun"
     left_s: int = 0
     armed_at: int = 0  # seconds since the epoch, by the host's clock: the order of its changes
+    spread: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def known(self) -> Moved:
@@ -73,6 +75,7 @@ def header(applied: Applied) -> str:
         "format": FORMAT, "profile": applied.profile, "at": round(applied.at, 3), "devices": list(applied.devices),
         "settings": [list(each) for each in applied.settings],
         "changes": [[each.key, each.wanted, each.follows, applied.originals.get(each.key)] for each in applied.changes],
+        **({"spread": dict(applied.spread)} if applied.spread else {}),
     }  # fmt: skip
     return HEADER + json.dumps(document)
 
@@ -118,7 +121,7 @@ def _read(host: str, row: re.Match[str], about: str, made: str) -> Applied:
             change_id, host, str(document["profile"]), float(document["at"]), tuple(document["devices"]),
             tuple((str(setting), str(value)) for setting, value in document["settings"]), changes,
             {str(key): original for key, _, _, original in document["changes"]}, moved, _STATES[state],
-            int(left), int(armed_at),
+            int(left), int(armed_at), {str(key): str(value) for key, value in document.get("spread", {}).items()},
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotAble(

@@ -87,3 +87,15 @@ def test_the_words_write_that_very_table(table: list[int], in_order: bool) -> No
 def test_whatever_ethtool_prints_gives_facts_or_none(text: str) -> None:
     """An older or newer ethtool breaks no reading."""
     assert all(key.startswith("rss/eth0/") for key in rss.parse("eth0", text))
+
+
+def test_what_somebody_chose_is_what_the_driver_would_not_have_by_itself() -> None:
+    """A table over other queues than all in turn, a key that is not the kernel's; where that is not known, no key."""
+    drawn = {"sysctl/net.core.netdev_rss_key": "ea:f9:ee:e8:26:00"}
+    facts = {"rss/eth0/table": "equal 2", **KEYS, "rss/eth1/table": "equal 1"}
+
+    assert rss.chosen({**facts, **drawn}, "eth0") == {"rss/eth0/table": "equal 2"}
+    assert rss.chosen({**drawn, "rss/eth0/table": "default", "rss/eth0/hkey": "6d:5a"}, "eth0") == {
+        "rss/eth0/hkey": "6d:5a"
+    }
+    assert rss.chosen(KEYS, "eth0") == {}

@@ -19,7 +19,7 @@ from tests.unit.bench.test_cluster import TEXT as CLUSTER
 from tests.unit.tuning import kernel
 from tuning import guard
 from tuning.applying import record, returning, verifying
-from tuning.applying.drift import drifted
+from tuning.applying.drift import drifted, of_spread
 from tuning.applying.record import Applied, State, listed
 from tuning.applying.returning import chosen, odd
 from tuning.knobs.knob import Change
@@ -59,7 +59,8 @@ def test_a_record_is_read_as_it_was_written(
     """Whatever names and values hold: line feeds, quotes, what looks like another record."""
     changes = tuple(Change("pve1", key, wanted, follows) for key, wanted, follows, _ in changed)
     one = Applied("0123456789ab", "pve1", profile, round(at, 3), devices, ((profile, profile),), changes,
-                  {key: was for key, _, _, was in changed}, moved, "confirmed", 7, 5)  # fmt: skip
+                  {key: was for key, _, _, was in changed}, moved, "confirmed", 7, 5,
+                  {"rss/eth0/table": profile})  # fmt: skip
 
     assert listed("pve1", _printed(one, "confirmed", 7)) == (one,)
     assert record.header(one).count("\n") == 0
@@ -162,6 +163,30 @@ def test_drift_is_named_with_what_may_have_caused_it(
     found = drifted([_applied(state=state)], FactSheet("pve1", facts), owners)
 
     assert [cause in each.cause for each in found] == ([True] if cause else [])
+
+
+_TABLE, _KEY, _DRAWN = "rss/eth0/table", "rss/eth0/hkey", {"sysctl/net.core.netdev_rss_key": "aa:bb:cc"}
+SPREADS = {
+    "as it was": ("weight 1 3", "cc:dd", {}, []),
+    "reset": ("default", "aa:bb", {}, ["ethtool -X eth0 weight 1 3", "ethtool -X eth0 hkey cc:dd"]),
+    "another choice": ("equal 1", "ee:ff", {}, []),
+    "by the change itself": ("default", "cc:dd", {_TABLE: ("weight 1 3", "default")}, []),
+}
+
+
+@pytest.mark.parametrize(("table", "key", "moved", "told"), SPREADS.values(), ids=SPREADS)
+def test_a_reset_that_took_a_chosen_spread_of_flows_is_told(
+    table: str, key: str, moved: dict[str, tuple[str | None, str | None]], told: list[str]
+) -> None:
+    """RSS is no setting of ours: it is told where a driver has its own again, with what sets the choice again."""
+    ring = _applied(key="ring/eth0/rx", moved=moved)
+    one = replace(ring, spread={_TABLE: "weight 1 3", _KEY: "cc:dd"})
+    now = FactSheet("pve1", {_TABLE: table, _KEY: key, **_DRAWN})
+
+    assert [each.cause.split("`")[1] for each in of_spread([one], now)] == told
+    assert all("eth0's driver was reset" in each.cause for each in of_spread([one], now))
+    assert of_spread([one, replace(ring, change_id="ba9876543210", moved={})], now) == ()
+    assert of_spread([replace(one, state="rolled back")], now) == ()
 
 
 def test_what_a_later_change_set_is_not_laid_at_one_that_was_put_back() -> None:
