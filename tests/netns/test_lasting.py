@@ -57,12 +57,16 @@ def boot(machines: Machines, was: str, number: int = 1) -> None:
 
 
 def test_a_change_that_is_kept_is_there_after_a_boot_and_taken_back_whole(booting: Machines, tmp_path: Path) -> None:
-    """Sysctl by its file, MTU by the script; history tells of the probation; rollback leaves no file behind."""
-    was = value(booting.a, RMEM)
+    """Sysctl by its file, MTU by the script; history tells of the probation; rollback leaves no file behind.
+
+    A file with a later name does not give way to ours, which says so; a boot sets ours again after all files.
+    """
+    was, late = value(booting.a, RMEM), "4096 1000 2000"
+    sh(booting, f"echo '{RMEM} = {late}' >{SYSCTLS}/zz-late.conf")
     done = kept(booting, tmp_path, **{RMEM: HELD, "mtu": "1400"})
     before_boot = changes(booting, A)[-1]["state"]
-    files = sh(booting, f"ls {SYSCTLS}"), sh(booting, f"cat {SYSCTLS}/*")
-    boot(booting, was)
+    files = sh(booting, f"ls {SYSCTLS}"), sh(booting, f"cat {SYSCTLS}/99-*")
+    boot(booting, late)
     after = value(booting.a, RMEM), mtu(booting.a)
     stands, silent = desk(booting, "verify", A), desk(booting, "verify", A, "--watch")
     waited(lambda: changes(booting, A)[-1]["state"] == "kept", 30)
@@ -73,12 +77,15 @@ def test_a_change_that_is_kept_is_there_after_a_boot_and_taken_back_whole(bootin
     assert before_boot == "on probation"
     assert files[0].startswith("99-zz-nettune-0001-")
     assert f"{RMEM} = {HELD}" in files[1]
+    assert (
+        f"# not over {SYSCTLS}/zz-late.conf:1: {RMEM} = {late}: its name is later than ours: it wins after" in files[1]
+    )
     assert after == (HELD, 1400)
     assert stands.returncode == 0, stands.stdout
     assert (silent.returncode, silent.stdout) == (0, "")
     assert back.returncode == 0, back.stderr
     assert (value(booting.a, RMEM), mtu(booting.a)) == (was, 1500)
-    assert left == f"{SYSCTLS}:"
+    assert left == f"{SYSCTLS}:\nzz-late.conf"
 
 
 def test_a_first_boot_that_does_not_go_well_is_taken_back_by_the_host(booting: Machines, tmp_path: Path) -> None:
