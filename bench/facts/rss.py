@@ -10,7 +10,7 @@ chosen a table. One that `ethtool -X` has no words for is told queue by queue, "
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from bench.hosts.command import Command
 
@@ -66,15 +66,19 @@ def writing(key: str, value: str) -> Command | None:
     return None if value.startswith(CUSTOM) else Command(("ethtool", "-X", device, *value.split()))
 
 
-def chosen(facts: Mapping[str, str], device: str) -> dict[str, str]:
-    """Of a device's facts those that somebody chose: a table that is not the driver's, a key that is not the kernel's.
+def chosen(facts: Mapping[str, str], devices: Collection[str]) -> dict[str, str]:
+    """Of these devices' facts those that somebody chose: a table that is not the driver's, a key not the kernel's.
 
     By nothing but their values: a driver that is reset has its own again.
     """
-    table, key = f"rss/{device}/table", f"rss/{device}/hkey"
-    found = {table: facts[table]} if facts.get(table, "default") != "default" else {}
-    drawn = facts.get(_DRAWN, "")
-    return found | ({key: facts[key]} if drawn and key in facts and not drawn.startswith(facts[key]) else {})
+    drawn, found = facts.get(_DRAWN, ""), {}
+    for device in devices:
+        table, key = f"rss/{device}/table", f"rss/{device}/hkey"
+        if facts.get(table, "default") != "default":
+            found[table] = facts[table]
+        if drawn and key in facts and not drawn.startswith(facts[key]):
+            found[key] = facts[key]
+    return found
 
 
 def queues(value: str) -> int:

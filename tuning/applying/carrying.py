@@ -74,7 +74,7 @@ def apply(
     guarded = replace(guarded, undo_s=min(math.ceil(_LINE_S * len(lines)), confirm_s // 2))
     applied = replace(applied, change_id=guarded.guard_id, state="armed", left_s=confirm_s)
     try:
-        moved = _moved(planned, _written(planned, guarded, standing))
+        moved = _moved(planned, _written(planned, guarded, standing, applied.spread))
         keeping.told_moved(host, applied.change_id, record.moved_text(moved))
         problems = (
             verifying.from_here(planned, looks, least_s)
@@ -101,18 +101,15 @@ def apply(
 
 def _spread(planned: Planned) -> Mapping[str, str]:
     """What somebody chose of how flows are spread over the queues of the devices that are changed."""
-    facts = planned.baseline[planned.host.name].facts
-    devices = dict.fromkeys(name for each in planned.changes if (name := device_of(each.key)))
-    return {key: value for name in devices for key, value in rss.chosen(facts, name).items()}
+    return rss.chosen(planned.baseline[planned.host.name].facts, {device_of(each.key) for each in planned.changes})
 
 
 def _spread_anew(applied: Applied, moved: Iterable[Difference]) -> list[str]:
-    """What the change has taken of that, and what sets it again."""
+    """What the change has taken of that for good: by a table without words, or a driver that takes no other."""
     return [
-        f"{applied.host}: {each.key} was {each.before!r} and is {each.after!r}: the driver began anew; "
-        f"`{command}` sets it again"
+        f"{applied.host}: {each.key} was {each.before!r} and is {each.after!r}: its driver was set up anew"
         for each in moved
-        if each.key in applied.spread and (command := rss.writing(each.key, applied.spread[each.key]))
+        if each.key in applied.spread
     ]
 
 
@@ -152,8 +149,11 @@ def _still_so(planned: Planned, guarded: Guard) -> None:
         )
 
 
-def _written(planned: Planned, guarded: Guard, before: Mapping[str, Leg]) -> Sheets:
-    """The state after the writes, in which every change holds. Raises SettingRefused."""
+def _written(planned: Planned, guarded: Guard, before: Mapping[str, Leg], spread: Mapping[str, str]) -> Sheets:
+    """The state after the writes, in which every change holds. Raises SettingRefused.
+
+    A driver that is set up anew for one of them takes its own RSS table: what somebody chose is written once more.
+    """
     host, lab = planned.host.name, Through(planned.lab, {planned.host.name: guarded})
     first, *later = planned.waves
     within = write(first, lab)
@@ -161,6 +161,10 @@ def _written(planned: Planned, guarded: Guard, before: Mapping[str, Leg]) -> She
         if down := verifying.settled(lambda: _not_back(planned, before), legs.patience_s(before)):
             raise NotWell(f"on {host}: {'; '.join(down)}: its bond's other legs were not touched")
         within = write(wave, lab)
+    lost = [key for key, value in spread.items() if within[host].facts.get(key) != value]
+    if again := [command for key in lost if (command := rss.writing(key, spread[key]))]:
+        lab.begin(host, again)()
+        within = lab.read()
     for each in planned.changes:
         actual = within[host].facts.get(each.key)
         if not owner(each.key).holds(each.wanted, actual):

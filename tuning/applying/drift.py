@@ -89,7 +89,7 @@ def of_spread(changes: Sequence[Applied], now: FactSheet) -> tuple[Drift, ...]:
     found = []
     for key, (applied, value) in wanted.items():
         device, actual = device_of(key), now.facts.get(key)
-        if actual is None or key in rss.chosen(now.facts, device):
+        if actual is None or key in rss.chosen(now.facts, (device,)):
             continue
         again = f"`{command}` sets it again" if (command := rss.writing(key, value)) else "set it again"
         cause = f"{device}'s driver was reset, its channels were changed, or the host was booted: {again}"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from bench.facts import irqs
+from bench.facts import irqs, rss
 from bench.facts.riding import Riding
 from bench.facts.scope import device_of
 from bench.facts.sheet import Difference, FactSheet, Sheets, differences
@@ -115,9 +115,13 @@ def take_back(
     own = {each.key for each in changes}
     known = {key for key, (_, after) in applied.known.items()
              if not applied.kept or key in own or _same(key, after, now.facts.get(key))}  # fmt: skip
-    seen = {(host.name, key): value for key in known if (value := now.facts.get(key)) is not None}
+    # A driver that is set up anew for it takes its own RSS table: what somebody has chosen stays.
+    spread = rss.chosen(now.facts, {device_of(each.key) for each in changes})
+    stays = {key: value for key, value in spread.items() if key not in applied.known and rss.writing(key, value)}
+    known |= stays.keys()
     was = record.before(applied)
-    before = replace(was, facts={key: value for key, value in was.facts.items() if key in known})
+    before = replace(was, facts={key: value for key, value in was.facts.items() if key in known} | stays)
+    seen = {(host.name, key): value for key in known if (value := now.facts.get(key)) is not None}
     intent = Intent(1, changes, {host.name: before}, seen)
     left = ""
     if applied.state != "armed":

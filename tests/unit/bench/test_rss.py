@@ -94,8 +94,8 @@ def test_what_somebody_chose_is_what_the_driver_would_not_have_by_itself() -> No
     drawn = {"sysctl/net.core.netdev_rss_key": "ea:f9:ee:e8:26:00"}
     facts = {"rss/eth0/table": "equal 2", **KEYS, "rss/eth1/table": "equal 1"}
 
-    assert rss.chosen({**facts, **drawn}, "eth0") == {"rss/eth0/table": "equal 2"}
-    assert rss.chosen({**drawn, "rss/eth0/table": "default", "rss/eth0/hkey": "6d:5a"}, "eth0") == {
+    assert rss.chosen({**facts, **drawn}, ["eth0"]) == {"rss/eth0/table": "equal 2"}
+    assert rss.chosen({**drawn, "rss/eth0/table": "default", "rss/eth0/hkey": "6d:5a"}, ["eth0", "eth1"]) == {
         "rss/eth0/hkey": "6d:5a"
     }
-    assert rss.chosen(KEYS, "eth0") == {}
+    assert rss.chosen(KEYS, ["eth0"]) == {}
