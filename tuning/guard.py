@@ -43,6 +43,12 @@ trap '[ "$?" = 0 ] || gone 2>/dev/null' EXIT
 cat /proc/sys/kernel/random/boot_id >"$folder/boot"
 cat >"$folder/restore"
 [ "$(wc -c <"$folder/restore")" -eq "$size" ]
+turn=0 # changes are counted: by its clock, which may be set meanwhile, the last one would not be the last
+for other in "$root"/*/turn; do
+  one=; { read -r one <"$other"; } 2>/dev/null || true
+  if [ "${one:-0}" -gt "$turn" ]; then turn=$one; fi
+done
+echo "$((turn + 1))" >"$folder/turn"
 read -r now rest </proc/uptime
 echo "$((${now%.*} + seconds))" >"$folder/deadline"
 sync "$folder/restore" "$folder/boot" "$folder/deadline" "$folder" "$root"

@@ -239,6 +239,23 @@ def test_what_somebody_else_set_since_is_not_overwritten(untouched: Machines, tm
     assert value(untouched.a, RMEM) == was
 
 
+def test_the_last_change_is_the_last_whatever_the_hosts_clock_says(untouched: Machines, tmp_path: Path) -> None:
+    """It was set back before the second one, as by a boot whose battery is empty: that one is taken back first."""
+    was, more = value(untouched.a, RMEM), HELD.replace("67108864", "134217728")
+    done = [desk(untouched, "apply", profile(tmp_path, **{RMEM: each}), "--host", A) for each in (HELD, more)]
+    second = changes(untouched, A)[-1]["change"]
+    untouched.a.run(Command(("touch", "-d", "@86400", f"{ROOT}/{second}/restore"))).require()
+    last = changes(untouched, A)[-1]["change"]
+    back = desk(untouched, "rollback", A)
+    between = value(untouched.a, RMEM)
+    again = desk(untouched, "rollback", A)
+
+    assert [each.returncode for each in done] == [0, 0]
+    assert last == second
+    assert (back.returncode, between) == (0, HELD), back.stderr
+    assert (again.returncode, value(untouched.a, RMEM)) == (0, was), again.stderr
+
+
 def test_two_operators_at_once_and_what_is_wrong_are_told(untouched: Machines, tmp_path: Path) -> None:
     """While a change waits no other begins; unknown hosts, devices and roles; a profile for other machines."""
     mine = profile(tmp_path, **{RMEM: HELD})

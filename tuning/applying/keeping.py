@@ -36,8 +36,8 @@ _STANDS_STILL = """\
 exec 9>>"$1/lock"; flock -w 30 9 || exit 75
 [ ! -e "$1/$2/rolled-back" ] || mv "$1/$2/rolled-back" "$1/$2/confirmed" && sync "$1/$2"
 """
-# Three lines for each change: id, state, seconds left, when it was armed by the host's clock; the line about it; what
-# it moved (empty where it is not told).
+# Three lines for each change: id, state, seconds left, when it was armed by the host's clock, its number there (0 of
+# one that an earlier version armed); the line about it; what it moved (empty where it is not told).
 LIST = """\
 read -r now rest </proc/uptime
 read -r boot </proc/sys/kernel/random/boot_id
@@ -45,8 +45,9 @@ for folder in "$1"/*/; do
   folder=${folder%/}
   about=$(sed -n '/^# nettune applied: /p;3q' "$folder/restore" 2>/dev/null)
   [ -n "$about" ] || continue
-  deadline= was= state=begun
+  deadline= was= turn= state=begun
   [ ! -e "$folder/deadline" ] || { read -r deadline <"$folder/deadline"; state=armed; }
+  [ ! -e "$folder/turn" ] || read -r turn <"$folder/turn"
   [ ! -e "$folder/boot" ] || read -r was <"$folder/boot"
   [ ! -e "$folder/confirmed" ] || state=confirmed
   [ "$was" = "$boot" ] || { [ "$state" = confirmed ] && state=booted || state=restored; }
@@ -54,8 +55,8 @@ for folder in "$1"/*/; do
   [ ! -e "$folder/keep/sequence" ] || [ ! -e "$folder/keep/probation" ] || state=probation
   [ ! -e "$folder/rolled-back" ] || state=rolled-back
   [ ! -e "$folder/restored" ] || state=restored
-  printf '%s %s %s %s\\n%s\\n%s\\n' "${folder##*/}" "$state" "$((${deadline:-0} - ${now%.*}))" \\
-    "$(stat -c %Y "$folder/restore")" "$about" "$(cat "$folder/moved" 2>/dev/null)"
+  printf '%s %s %s %s %s\\n%s\\n%s\\n' "${folder##*/}" "$state" "$((${deadline:-0} - ${now%.*}))" \\
+    "$(stat -c %Y "$folder/restore")" "${turn:-0}" "$about" "$(cat "$folder/moved" 2>/dev/null)"
 done
 """
 

@@ -22,7 +22,7 @@ _STATES: Mapping[str, State] = {
     "begun": "begun", "booted": "booted since", "kept": "kept", "probation": "on probation",
 }  # fmt: skip
 Moved = Mapping[str, tuple[str | None, str | None]]  # key -> before, after; None: absent
-_ROW = re.compile(r"([0-9a-f]{12}) ([a-z-]+) (-?\d+) (\d+)")
+_ROW = re.compile(r"([0-9a-f]{12}) ([a-z-]+) (-?\d+) (-?\d+) (\d+)")
 _PASSING = re.compile(r"link/[^/]+/(operstate|flags)")  # what a link has while its driver resets it
 
 
@@ -45,7 +45,8 @@ class Applied:
     moved: Moved = field(default_factory=dict)
     state: State = "begun"
     left_s: int = 0
-    armed_at: int = 0  # seconds since the epoch, by the host's clock: the order of its changes
+    armed_at: int = 0  # seconds since the epoch, by the host's clock
+    turn: int = 0  # by which the host counts its changes, whatever its clock says; 0 of those before it did
     spread: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -104,11 +105,11 @@ def listed(host: str, text: str) -> tuple[Applied, ...]:
             continue
         about, made = next(lines, ""), next(lines, "")
         found.append(_read(host, row, about, made))
-    return tuple(sorted(found, key=lambda each: (each.armed_at, each.at)))
+    return tuple(sorted(found, key=lambda each: (each.turn, each.armed_at, each.at)))
 
 
 def _read(host: str, row: re.Match[str], about: str, made: str) -> Applied:
-    change_id, state, left, armed_at = row.groups()
+    change_id, state, left, armed_at, turn = row.groups()
     where = f"on {host}: the record of change {change_id}"
     try:
         document: dict[str, Any] = json.loads(about.removeprefix(HEADER))  # Any: JSON
@@ -121,7 +122,8 @@ def _read(host: str, row: re.Match[str], about: str, made: str) -> Applied:
             change_id, host, str(document["profile"]), float(document["at"]), tuple(document["devices"]),
             tuple((str(setting), str(value)) for setting, value in document["settings"]), changes,
             {str(key): original for key, _, _, original in document["changes"]}, moved, _STATES[state],
-            int(left), int(armed_at), {str(key): str(value) for key, value in document.get("spread", {}).items()},
+            int(left), int(armed_at), int(turn),
+            {str(key): str(value) for key, value in document.get("spread", {}).items()},
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotAble(

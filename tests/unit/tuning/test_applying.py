@@ -38,7 +38,7 @@ def _applied(change_id: str = "0123456789ab", *, state: State = "confirmed", at:
 def _printed(applied: Applied, state: str, left: int = 0) -> str:
     """As LIST prints it."""
     moved = json.dumps({key: list(values) for key, values in applied.moved.items()}) if applied.moved else ""
-    return f"{applied.change_id} {state} {left} {applied.armed_at}\n{record.header(applied)}\n{moved}\n"
+    return f"{applied.change_id} {state} {left} {applied.armed_at} {applied.turn}\n{record.header(applied)}\n{moved}\n"
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -59,7 +59,7 @@ def test_a_record_is_read_as_it_was_written(
     """Whatever names and values hold: line feeds, quotes, what looks like another record."""
     changes = tuple(Change("pve1", key, wanted, follows) for key, wanted, follows, _ in changed)
     one = Applied("0123456789ab", "pve1", profile, round(at, 3), devices, ((profile, profile),), changes,
-                  {key: was for key, _, _, was in changed}, moved, "confirmed", 7, 5,
+                  {key: was for key, _, _, was in changed}, moved, "confirmed", 7, 5, 3,
                   {"rss/eth0/table": profile})  # fmt: skip
 
     assert listed("pve1", _printed(one, "confirmed", 7)) == (one,)
@@ -95,6 +95,14 @@ def test_the_hosts_clock_orders_its_changes() -> None:
     assert listed("pve1", _printed(two, "confirmed") + _printed(one, "confirmed")) == (one, two)
 
 
+def test_a_host_whose_clock_was_set_back_counts_its_changes() -> None:
+    """What came last is last; before all that is counted what an earlier version has made."""
+    old = replace(_applied("00000000000a", at=9.0), armed_at=9)
+    one, two = (replace(_applied(f"00000000000{each}", at=2.0), armed_at=9 - each, turn=each) for each in (1, 2))
+
+    assert listed("pve1", "".join(_printed(each, "confirmed") for each in (two, one, old))) == (old, one, two)
+
+
 @pytest.mark.parametrize(
     ("about", "words"),
     [('# nettune applied: {"format": 2}', "has format 2"), ("# nettune applied: {", "is damaged"), ("", "is damaged")],
@@ -102,7 +110,7 @@ def test_the_hosts_clock_orders_its_changes() -> None:
 def test_a_record_that_cannot_be_read_is_named(about: str, words: str) -> None:
     """By host and change."""
     with pytest.raises(NotAble, match=f"on pve1: the record of change 0123456789ab {words}"):
-        listed("pve1", f"0123456789ab armed 3 1\n{about}\n\n")
+        listed("pve1", f"0123456789ab armed 3 1 1\n{about}\n\n")
 
 
 def test_changes_are_listed_oldest_first_and_other_lines_are_left_out() -> None:
