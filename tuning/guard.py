@@ -51,7 +51,7 @@ done
 echo "$((turn + 1))" >"$folder/turn"
 read -r now rest </proc/uptime
 echo "$((${now%.*} + seconds))" >"$folder/deadline"
-sync "$folder/restore" "$folder/boot" "$folder/deadline" "$folder" "$root"
+sync "$folder/restore" "$folder/boot" "$folder/turn" "$folder/deadline" "$folder" "$root"
 if [ -d /run/systemd/system ]; then
   # What a boot does not undo the next boot puts back; systemd finds the unit then, and is not told now.
   if grep -q '^if .* = boot ]' "$folder/restore"; then
@@ -263,7 +263,7 @@ def settled(host: Host) -> tuple[str, ...]:
         if state in {"armed", "begun"}:  # its watcher was killed
             log = put_back(host, guard_id)
         if state == "booted":
-            host.run(_told(_FILES, guard_id)).require()
+            _files_put_back(host, guard_id)
         if of == "change":
             host.run(_told(_CLOSED, guard_id)).require()
         else:
@@ -274,6 +274,19 @@ def settled(host: Host) -> tuple[str, ...]:
         what = "a rollback lost its way to the host" if of == "rollback" else "a run ended without undoing its changes"
         said.append(f"on {host.name}: {what} (guard {guard_id}): {how}{more}")
     return tuple(said)
+
+
+def _files_put_back(host: Host, guard_id: str) -> None:
+    """What a boot did not undo is as it was. Raises NotGuarded where it is not: it stays on the list then."""
+    outcome = host.run(_told(_FILES, guard_id))
+    if outcome.returncode == BUSY:
+        raise busy(host)
+    if not outcome.ok:
+        raise NotGuarded(
+            f"on {host.name}: guard {guard_id} was armed when it was booted, and not all that outlives a boot could be "
+            f"put back; {ROOT}/{guard_id}/log says what",
+            hint=f"has its cluster quorum? Then the same words again; to leave it so: rm -r {ROOT}/{guard_id}",
+        )
 
 
 _HOW = {

@@ -84,24 +84,31 @@ put() {{
 {}
 }}
 if [ "${{1:-}}" = files ]; then # after a boot, which has undone all else
+failed=
 put
-exit 0
+[ -z "$failed" ]
+exit
 fi
 if [ "${{1:-}}" = boot ]; then
   read -r this </proc/sys/kernel/random/boot_id
   [ "$(cat "$folder/boot")" != "$this" ] || exit 0
-  exec 9<"$root/lock" && flock -w 60 9
-  if [ ! -e "$folder/restored" ] && {{ [ -e "$folder/deadline" ] || [ -e "$folder/restoring" ]; }}; then
-    tries=0
-    while failed=; put; [ -n "$failed" ]; do
-      tries=$((tries + 1))
-      [ "$tries" -lt 12 ] || exit 1
-      sleep 5
-    done
-    : >"$folder/restored"
-    rm -f "$folder/deadline"
-    sync "$folder/restored" "$folder"
-  fi
+  tries=0
+  while :; do
+    exec 9<"$root/lock" && flock -w 60 9
+    [ ! -e "$folder/restored" ] && {{ [ -e "$folder/deadline" ] || [ -e "$folder/restoring" ]; }} || break
+    failed=
+    put
+    if [ -z "$failed" ]; then
+      : >"$folder/restored"
+      rm -f "$folder/deadline"
+      sync "$folder/restored" "$folder"
+      break
+    fi
+    exec 9>&- # what is kept over boots is set meanwhile, under the same lock
+    tries=$((tries + 1))
+    [ "$tries" -lt 12 ] || exit 1
+    sleep 5
+  done
   rm -f "$unit" "$wants"
   exit 0
 fi

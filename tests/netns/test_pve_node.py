@@ -137,6 +137,56 @@ def test_a_boot_before_the_confirmation_leaves_the_option_until_somebody_comes(n
     assert host_fw(node) == HOST_FW
 
 
+def _armed_at_boot(node: Machines, folder: Path) -> None:
+    """A change of host.fw is armed, its nettune is killed, and the machine has booted without quorum."""
+    words = ("-m", "tests.netns.cut_short", "w3", "kill", "apply", profile(folder, **{SYSCTL: WANTED}), "--host", A)
+    run_program((sys.executable, *words, "--device", "eth0", "--persist", "--confirm-within", "600"), prefix(node))
+    assert host_fw(node) == WITH
+    sh(node, "kill $(cat /var/lib/nettune/guard/*/watcher); mount -o remount,ro /etc/pve")
+
+
+def test_what_is_kept_is_set_at_a_boot_that_waits_for_quorum(node: Machines, tmp_path: Path) -> None:
+    """Beside it an armed change of host.fw tries for a minute to be put back, and is once there is quorum."""
+    was = value(node.a, RMEM)
+    assert apply(node, tmp_path, *KEPT, **{RMEM: HELD}).returncode == 0
+    _armed_at_boot(node, tmp_path)
+    identity = tmp_path / "boot-id"
+    identity.write_text("00000000-0000-4000-8000-000000000001\n", encoding="utf-8")
+    sh(node, f"sysctl -qw {RMEM}='{was}'; mount --bind {identity} /proc/sys/kernel/random/boot_id; "
+             "for each in /var/lib/nettune/guard/*/deadline; do "
+             "setsid sh ${each%/deadline}/restore boot </dev/null >/dev/null 2>&1 & done; sleep 1")  # fmt: skip
+    booted = node.a.run(Command(("sh", "/var/lib/nettune/boot", "boot"), deadline_s=60.0))
+    reads, waits = value(node.a, RMEM), (host_fw(node), changes(node, A)[-1]["state"])
+    sh(node, "mount -o remount,rw /etc/pve")
+    waited(lambda: host_fw(node) == HOST_FW, 10)
+    waited(lambda: [each["state"] for each in changes(node, A)] == ["kept", "put itself back"], 30)
+    back = desk(node, "rollback", A)
+
+    assert (booted.returncode, reads) == (0, HELD)
+    assert waits == (WITH, "begun")
+    assert back.returncode == 0, back.stderr
+    assert value(node.a, RMEM) == was
+
+
+def test_a_change_that_a_boot_did_not_undo_is_not_forgotten_without_quorum(node: Machines, tmp_path: Path) -> None:
+    """The next nettune cannot put it back either, says so and changes nothing; with quorum the same words do."""
+    was = value(node.a, RMEM)
+    _armed_at_boot(node, tmp_path)
+    boot(node, tmp_path, 1)
+    without = apply(node, tmp_path, **{RMEM: HELD})
+    between = value(node.a, RMEM), host_fw(node), changes(node, A)[-1]["state"]
+    sh(node, "mount -o remount,rw /etc/pve")
+    done = apply(node, tmp_path, **{RMEM: HELD})
+    after = host_fw(node)
+    back = desk(node, "rollback", A)
+
+    assert without.returncode == 3
+    assert "not all that outlives a boot could be put back" in " ".join(without.stderr.split())
+    assert between == (was, WITH, "begun")
+    assert (done.returncode, after) == (0, HOST_FW), done.stderr
+    assert back.returncode == 0, back.stderr
+
+
 def test_a_firewall_that_is_off_keeps_nothing(machines: Machines, tmp_path: Path) -> None:
     """Then it is a sysctl like any other: set until a boot, or by sysctl.d; host.fw is not touched."""
     before = machines.facts()

@@ -55,6 +55,8 @@ for folder in "$1"/*/; do
   [ ! -e "$folder/keep/sequence" ] || [ ! -e "$folder/keep/probation" ] || state=probation
   [ ! -e "$folder/rolled-back" ] || state=rolled-back
   [ ! -e "$folder/restored" ] || state=restored
+  # What a boot did not undo waits for quorum.
+  [ "$state" != restored ] || [ -e "$folder/restored" ] || ! grep -q '^if .* = boot ]' "$folder/restore" || state=begun
   printf '%s %s %s %s %s\\n%s\\n%s\\n' "${folder##*/}" "$state" "$((${deadline:-0} - ${now%.*}))" \\
     "$(stat -c %Y "$folder/restore")" "${turn:-0}" "$about" "$(cat "$folder/moved" 2>/dev/null)"
 done
