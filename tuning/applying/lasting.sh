@@ -158,9 +158,11 @@ at_boot() {
     applied
   done
   [ -n "$(trying)" ] || exit 0
-  # One that is killed begins again: without it the next boot, whenever that is, would take all back.
+  # One that is killed begins again: without it the next boot, whenever that is, would take all back. These signals are
+  # no failure to systemd (systemd.service(5), Restart=), and what frees memory sends SIGTERM first (earlyoom).
   [ ! -d /run/systemd/system ] || ! systemd-run --quiet --collect --unit=nettune-probation --property=Restart=on-failure \
-    --property=RestartSec=5 /bin/sh "$own" probation 9>&- || exit 0
+    --property=RestartForceExitStatus="SIGTERM SIGHUP SIGINT SIGPIPE" --property=RestartSec=5 \
+    /bin/sh "$own" probation 9>&- || exit 0
   rm -f "$root/watcher"
   setsid /bin/sh "$own" watched </dev/null >/dev/null 2>&1 9>&- &
   tries=0 # until it stands alone: whoever runs us may end all that is left of our group
