@@ -149,7 +149,7 @@ def booted(image: Image, folder: Path) -> Iterator[dict[str, Machine]]:
             at.mkdir()
             port = _free_port()
             words = (*_qemu(at), *_apart(port), *firmware(image, _cloud_init_drive(at, name)))
-            started[name] = (at, port, stack.enter_context(Local().start(Command(words, deadline_s=900.0))))
+            started[name] = (at, port, stack.enter_context(Local().start(Command(words, deadline_s=3600.0))))
         machines = {}
         for name, (at, port, qemu) in started.items():
             _awaited(name, at, port, qemu, began)
