@@ -26,6 +26,7 @@ from bench.images.disk import DISK_KIND
 from nettune.places import places
 from tests.netns import sshd
 from tests.netns.nettune_command import nettune, run_program
+from tests.netns.pve_node import _DAEMON, ESTABLISHED, HOST_FW, SYSCTL
 from tests.netns.standing_hosts import waited
 from tests.netns.test_apply import HELD, profile
 from tests.vm import qmp
@@ -87,13 +88,13 @@ class Node:
         """Nettune as it is typed there."""
         return nettune(*words, prefix=self.prefix)
 
-    def apply(self, mine: str, *words: str, cut_at: str | None = None) -> Any:  # Any: CompletedProcess
+    def apply(self, mine: str, *words: str, cut_at: str | None = None, how: str = "off") -> Any:  # Any: as above
         """The profile on bond, legs and bridge, all that rides there being known."""
         named = [word for device in DEVICES for word in ("--device", device)]
         typed = ("apply", mine, "--host", self.word, *named, *_KNOWN, "--disruption", "d4", *words)
         if cut_at is None:
             return self.desk(*typed)
-        return run_program((sys.executable, "-m", "tests.netns.cut_short", cut_at, "off", *typed), self.prefix)
+        return run_program((sys.executable, "-m", "tests.netns.cut_short", cut_at, how, *typed), self.prefix)
 
     def told(self, line: str) -> str:
         """What a line of shell prints there."""
@@ -268,3 +269,111 @@ def test_a_power_failure_at_any_step_leaves_it_kept_whole_or_not_at_all(node: No
     assert not [each for each in known if each["state"] in {"armed", "confirmed"}]
     assert differences({"node": before}, {"node": node.facts()}) == ()
     assert node.files() ^ files == set()
+
+
+# What a node of Proxmox VE has for `apply`: the tree, of which pmxcfs takes nothing for a while after a boot (no quorum
+# yet), the firewall that is on, and the unit that starts guests, which notes what it finds.
+_PVE = {
+    "/usr/local/bin/pveversion": "#!/bin/sh\necho 'pve-manager/8.4.1/2a5fa54a (running kernel: 6.8.12-9-pve)'\n",
+    "/usr/local/bin/nt-firewall": _DAEMON,
+    "/etc/modules-load.d/nt-conntrack.conf": "nf_conntrack\n",
+    "/etc/systemd/system/pve-cluster.service": """\
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'mount --bind /etc/pve /etc/pve && mount -o remount,bind,ro /etc/pve && \\
+  systemd-run --quiet --on-active=12 mount -o remount,bind,rw /etc/pve'
+[Install]
+WantedBy=multi-user.target
+""",
+    "/etc/systemd/system/pve-firewall.service": f"""\
+[Unit]
+After=pve-cluster.service
+[Service]
+ExecStart=/bin/sh /usr/local/bin/nt-firewall {ESTABLISHED}
+[Install]
+WantedBy=multi-user.target
+""",
+    "/etc/systemd/system/pve-guests.service": """\
+[Unit]
+After=pve-cluster.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'cat /etc/pve/local/host.fw /proc/sys/net/ipv4/tcp_rmem >/run/nt-at-guests'
+[Install]
+WantedBy=multi-user.target
+""",
+    "/etc/pve/firewall/cluster.fw": "[OPTIONS]\nenable: 1\n",
+    "/etc/pve/nodes/pve1/host.fw": HOST_FW,
+}
+_UNITS = "pve-cluster pve-firewall pve-guests"
+
+
+@pytest.fixture
+def pve(node: Node) -> Iterator[Node]:
+    """It is a node of Proxmox VE meanwhile."""
+    with connected("node", node.login) as host:
+        for path, text in _PVE.items():
+            host.run(Command(("mkdir", "-p", str(Path(path).parent)))).require()
+            host.run(Command(("tee", path), stdin=text)).require()
+    node.told(
+        "chmod +x /usr/local/bin/pveversion; ln -s nodes/pve1 /etc/pve/local; modprobe nf_conntrack; "
+        f"systemctl daemon-reload; systemctl enable {_UNITS}; systemctl start pve-firewall; sync"
+    )
+    yield node
+    node.told(
+        f"systemctl disable --now {_UNITS}; umount /etc/pve; rm -rf /etc/pve {' '.join(_PVE)}; "
+        "systemctl daemon-reload; modprobe -r nf_conntrack; sync"
+    )
+
+
+# $1 a signal: it ends the process that watches, and prints how that was spared, and how often it was started again.
+_ENDED = """\
+old=$(systemctl show -P MainPID nettune-probation)
+cat "/proc/$old/oom_score_adj"
+kill -s "$1" "$old"
+tries=0 new=$old
+while { [ "$new" = "$old" ] || [ "$new" = 0 ]; } && [ "$tries" -lt 20 ]; do
+  sleep 1; tries=$((tries + 1)); new=$(systemctl show -P MainPID nettune-probation)
+done
+systemctl show -P NRestarts nettune-probation"""
+
+
+@pytest.mark.sampled(1)
+def test_a_boot_in_the_middle_of_a_change_takes_that_back_and_sets_what_is_kept(pve: Node, tmp_path: Path) -> None:
+    """Of one in host.fw that waits for its confirmation when the power fails: by its unit, before guests start.
+
+    What is kept beside it is on probation at that boot, which goes on though its process is killed, twice.
+    """
+    before, files, boot = pve.facts(), pve.files(), pve.boot_id()
+    kept = pve.apply(
+        profile(tmp_path, **{"net.ipv4.tcp_rmem": HELD, "txqueuelen": "900"}), "--persist", "--probation", "600"
+    )
+    change = pve.changes()[-1]["change"]
+    of_fw = profile(tmp_path, **{SYSCTL: "86400"})
+    pve.apply(of_fw, "--persist", "--confirm-within", "900", cut_at="w3", how="kill")
+    armed = (
+        pve.changes()[-1]["state"],
+        pve.told("cat /etc/pve/local/host.fw; sync /etc/pve/local/host.fw /etc/pve/local/"),
+    )
+    pve.booted("reset", boot)
+    at_guests = pve.told("cat /run/nt-at-guests").split("\n")
+    host_fw, states = pve.told("cat /etc/pve/local/host.fw"), [each["state"] for each in pve.changes()]
+    failed = pve.told("systemctl --failed --plain --no-legend; find /etc/systemd -name 'nettune-guard-*'")
+    tries = pve.told("journalctl -b -o cat -u 'nettune-guard-*-boot.service' -u nettune-boot")
+    killed = pve.told(f"set -- KILL\n{_ENDED}")
+    pve.told(f"echo 15 >{ROOT}/{change}/keep/probation")
+    ended = pve.told(f"set -- TERM\n{_ENDED}")
+    waited(lambda: pve.changes()[-2]["state"] == "kept", 180)
+    verified, back = pve.desk("verify", pve.word), pve.desk("rollback", pve.word, *_KNOWN)
+
+    assert kept.returncode == 0, kept.stderr
+    assert (armed[0], f"{ESTABLISHED}: 86400" in armed[1]) == ("armed", True)
+    assert "\n".join(at_guests[:-1]) == HOST_FW.strip(), tries
+    assert at_guests[-1].split() == HELD.split(), tries
+    assert (host_fw, states, failed) == (HOST_FW.strip(), ["on probation", "put itself back"], ""), tries
+    assert (killed, ended) == ("-900\n1", "-900\n2")
+    assert (verified.returncode, back.returncode) == (0, 0), verified.stdout + back.stderr
+    assert differences({"node": before}, {"node": pve.facts()}) == ()
+    assert pve.files() ^ files == set()
