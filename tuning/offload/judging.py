@@ -23,6 +23,8 @@ from tuning.offload.inventory import Nic
 _MERGED_LEAST = 0.5
 _ON_LEAST, OFF_MOST = 0.9, 0.05  # of bytes or packets: TSO of tools/testing/selftests/drivers/net/hw/tso.py
 _PACKETS_LEAST = 10
+# It hands on as large as it gets (VIRTIO_NET_F_GUEST_TSO4): what is to be merged, others must have.
+_MERGES_NOTHING = ("virtio_net",)
 _SIGNS: Mapping[features.Sign, str] = {
     "super": "of bytes in packets above the MTU",
     "partial": "of packets with their checksum left to the device",
@@ -33,7 +35,7 @@ _SIGNS: Mapping[features.Sign, str] = {
 VERDICTS: Mapping[Word, Verdict] = {"ok": "works", "corrupts": "corrupts", "hangs": "hangs", "drops": "drops"}
 
 
-def engaged(feature: str, observed: Sequence[Observed], nic_end: str) -> tuple[Verdict | str, str]:
+def engaged(feature: str, observed: Sequence[Observed], nic_end: str, driver: str = "") -> tuple[Verdict | str, str]:
     """Whether packets show the feature at work while on, and not while off: "ok", or a verdict; with the evidence."""
     shown = features.SHOWN.get(feature)
     if shown is None:
@@ -51,9 +53,8 @@ def engaged(feature: str, observed: Sequence[Observed], nic_end: str) -> tuple[V
     if shown_off >= OFF_MOST and (why := _shown_anyway(feature, off, nic_end)):
         return "can't be judged here", f"{said}; {why}"
     word = _engaged(feature, shown_on, shown_off)
-    if shown.sign == "valid" and word == "claimed but not engaged":
-        # CHECKSUM_COMPLETE (mlx5, and others): the device gives the sum, and the kernel compares it later.
-        return "can't be judged here", f"{said}; a device that gives the sum alone shows nothing else"
+    if word == "claimed but not engaged" and (why := _unshown_anyway(feature, on, nic_end, driver)):
+        return "can't be judged here", f"{said}; {why}"
     return word, said
 
 
@@ -63,6 +64,17 @@ def _shown_anyway(feature: str, off: Observed, nic_end: str) -> str:
         return "the kernel computes one too, for RPS or, where no wire is, at the other end"
     sent = feature in features.BY_DEVICE and _sent_large(off, feature, features.SHOWN[feature], nic_end)
     return "the other end sends them so, and no wire cuts them up" if sent else ""
+
+
+def _unshown_anyway(feature: str, on: Observed, nic_end: str, driver: str) -> str:
+    """Why packets need not show a feature that is at work; "" where they must."""
+    shown = features.SHOWN[feature]
+    if shown.sign == "valid":
+        # CHECKSUM_COMPLETE (mlx5, and others): the device gives the sum, and the kernel compares it later.
+        return "a device that gives the sum alone shows nothing else"
+    hands_on = driver in _MERGES_NOTHING and feature in features.BY_DEVICE
+    none = hands_on and not _sent_large(on, feature, shown, nic_end)
+    return f"the other end sends none, and {driver} merges nothing itself" if none else ""
 
 
 def _unloaded(observed: Sequence[Observed], case: str) -> str:
@@ -152,7 +164,7 @@ def verdict(
         said["function"] = ill or _sent(observed, arm, nic_end)
         word = word or ("can't be judged here" if ill else None)
     if "engaged" in asked:
-        found, why = engaged(feature, observed, nic_end)
+        found, why = engaged(feature, observed, nic_end, nic.driver)
         said["engaged"] = why
         if word is None and found not in {"ok", "can't be judged here"}:
             word = found  # type: ignore[assignment] # one of Verdict

@@ -147,6 +147,17 @@ def test_a_device_that_takes_packets_as_large_as_they_were_sent_is_at_work(
     assert (found, said in why) == (word, True)
 
 
+@pytest.mark.parametrize(("sent", "word"), [(PLAIN, "can't be judged here"), (SUPER, "claimed but not engaged")])
+def test_a_device_that_merges_nothing_itself_is_accused_only_of_what_was_sent_large(
+    sent: dict[str, int], word: str
+) -> None:
+    """A guest whose partner cuts up by itself gets nothing that virtio could hand on."""
+    came = {("in", "tcp4"): {"watched": PLAIN}}
+    arms = [observed(arm, came, watched=sent) for arm in (Arm("handed"), Arm("handed", "rx-gro-hw", "off"))]
+
+    assert judging.engaged("rx-gro-hw", arms, "a", "virtio_net")[0] == word
+
+
 @pytest.mark.parametrize(
     ("on", "off", "word"), [(100, 0, "ok"), (0, 0, "claimed but not engaged"), (100, 100, "can't be judged here")]
 )
