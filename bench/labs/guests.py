@@ -27,8 +27,8 @@ USUAL_MTU = 9000  # the least that a guest's NIC can be set to: host_mtu caps wh
 QUEUES_MOST = 16
 RINGS = (256, 1024)  # receive entries that QEMU takes, a power of two; transmit ones stay 256 (hw/net/virtio-net.c)
 # What QEMU's virtio-net offers its driver and can be told not to (virtio_net_properties in hw/net/virtio-net.c).
-WITHHELD = ("csum", "guest_csum", "gso", "guest_tso4", "guest_tso6", "guest_ecn", "host_tso4", "host_tso6", "host_ecn",
-            "mrg_rxbuf", "event_idx")  # fmt: skip
+WITHHELD = ("csum", "guest_csum", "gso", "guest_tso4", "guest_tso6", "guest_ecn", "guest_ufo", "host_tso4", "host_tso6",
+            "host_ecn", "host_ufo", "ctrl_guest_offloads", "ctrl_vlan", "mrg_rxbuf", "event_idx")  # fmt: skip
 RING = 256  # receive entries where nothing is said
 FOR_EVER_S = 1e9
 # Settings of a plan that QEMU takes at its start alone, and the option of ours behind each.

@@ -7,7 +7,7 @@ import pytest
 from bench.facts.sheet import Sheets, differences
 from bench.hosts.command import Command
 from bench.labs import qemu
-from bench.labs.guests import Guests
+from bench.labs.guests import WITHHELD, Guests
 from bench.labs.lab import Endpoint, Lab
 from bench.labs.topology import Topology
 from bench.probes.path_mtu import addresses
@@ -23,6 +23,7 @@ from tuning.offload.validating import Wanted, concluded, observe
 SMALL = Guests(memory_mb=384)
 DRIVERS = {"virtio-net": "virtio_net", "rtl8139": "8139cp"}
 TSO, SUMS = "tx-tcp-segmentation", "tx-checksum-ip-generic"
+TSO6, ECN, MERGED, FILTER = "tx-tcp6-segmentation", "tx-tcp-ecn-segmentation", "rx-gro-hw", "rx-vlan-filter"
 # What QEMU does not offer, and what must be said of the guest's features then. On the way to the host's stack nothing
 # looks at a checksum that is left to the device, and nothing is on a wire: rx-checksum cannot be judged.
 KINDS: dict[str, tuple[Guests, dict[str, Verdict]]] = {
@@ -56,6 +57,31 @@ KINDS: dict[str, tuple[Guests, dict[str, Verdict]]] = {
         {TSO: "works", "tx-checksum-ipv4": "works", SUMS: "not present", "tx-vlan-hw-insert": "hangs"},
     ),
     "of two queues": (Guests(memory_mb=384, cpus=2, queues=2), {TSO: "works", "tx-ipxip4-segmentation": "not present"}),
+}
+# A NIC from which nothing is withheld, by what a guest is told of its own.
+OFFERED: dict[str, Verdict] = {
+    TSO: "works", TSO6: "works", ECN: "can't be judged here", SUMS: "works", MERGED: "works",
+    "rx-checksum": "can't be judged here", FILTER: "can't be judged here",
+}  # fmt: skip
+# The bit of each word of QEMU's (linux/virtio_net.h, virtio_ring.h), and what of the above is otherwise without it.
+# Linux has one feature for what comes merged of both families, seen by IPv4, and goes on claiming it without the
+# checksums that it rests on. It has none any more for UFO, and none for ECN that comes merged, for buffers and events.
+WORDS: dict[str, tuple[int, dict[str, Verdict]]] = {
+    "csum": (0, {**dict.fromkeys((TSO, TSO6, ECN, SUMS), "not present"), MERGED: "can't be judged here"}),
+    "guest_csum": (1, {MERGED: "claimed but not engaged"}),
+    "ctrl_guest_offloads": (2, {MERGED: "can't be judged here"}),  # on, and the driver cannot have it otherwise
+    "gso": (6, {}),  # of devices before virtio 1.0
+    "guest_tso4": (7, {MERGED: "claimed but not engaged"}),
+    "guest_tso6": (8, {}),
+    "guest_ecn": (9, {}),
+    "guest_ufo": (10, {}),
+    "host_tso4": (11, {TSO: "not present", MERGED: "can't be judged here"}),  # its partner sends none large
+    "host_tso6": (12, {TSO6: "not present"}),
+    "host_ecn": (13, {ECN: "not present"}),
+    "host_ufo": (14, {}),
+    "mrg_rxbuf": (15, {}),
+    "ctrl_vlan": (19, {FILTER: "not present"}),
+    "event_idx": (29, {}),
 }
 
 
@@ -99,6 +125,25 @@ def test_what_a_guest_s_nic_can_do_is_found(tmp_path: Path, guests: Guests, verd
     assert {each.level: each.outcome for each in found.levels}["restored"] == "ok"
     assert [each for each in found.notes if "no hardware" in each or "virtual machine" in each]
     assert found.nic.driver == DRIVERS.get(guests.nic, guests.nic)
+
+
+@pytest.mark.sampled(1, "words of QEMU")
+@pytest.mark.parametrize("word", WITHHELD)
+def test_what_qemu_withholds_is_missing_and_nothing_else(tmp_path: Path, word: str) -> None:
+    """Of all that a guest's NIC has, by negotiation and by packets; payload is whole, and all is put back."""
+    bit, otherwise = WORDS[word]
+    guests = kit(Guests(memory_mb=384, nic_off=(word,)))
+    with qemu.standing(Topology("bridge"), guests, leases_folder=leases(tmp_path)) as lab:
+        bits = lab.a.host.run(Command(("cat", "/sys/class/net/eth0/device/features"))).stdout
+        with kept(tmp_path / "journal.jsonl") as journal:
+            found = concluded(observe(lab, Wanted(features=tuple(OFFERED), bulk_bytes=1_000_000), journal), {})
+    rows = {row.feature: row for row in found.features}
+    told = {name: rows[name].verdict for name in OFFERED}
+
+    assert bits[bit] == "0"
+    assert told == OFFERED | otherwise, {name: rows[name].evidence for name in OFFERED}
+    assert rows["payload"].verdict == "works", rows["payload"].evidence
+    assert {each.level: each.outcome for each in found.levels}["restored"] == "ok"
 
 
 @pytest.mark.sampled(1)
