@@ -1,5 +1,6 @@
 """Offload validation between guests: real drivers with real feature bits, some of which QEMU withholds."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from bench.labs.guests import WITHHELD, Guests
 from bench.labs.lab import Endpoint, Lab
 from bench.labs.topology import Topology
 from bench.probes.path_mtu import addresses
+from tests.netns.nettune_command import nettune
 from tests.vm.kit import kit, leases
 from tuning.journal import kept
 from tuning.offload import cases, exchange
@@ -144,6 +146,33 @@ def test_what_qemu_withholds_is_missing_and_nothing_else(tmp_path: Path, word: s
     assert told == OFFERED | otherwise, {name: rows[name].evidence for name in OFFERED}
     assert rows["payload"].verdict == "works", rows["payload"].evidence
     assert {each.level: each.outcome for each in found.levels}["restored"] == "ok"
+
+
+def test_a_pair_of_guests_is_validated_whole_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Levels 1 to 5 and 7 of one feature, on the path and by the run that its benefit takes; nothing is left."""
+    monkeypatch.setenv("NETTUNE_STATE", str(tmp_path / "state"))
+    sets = ("lab={provider: qemu, memory_mb: 384}", "topologies=[bridge]", "blocks=2",
+            "probes=[{kind: tcp, duration_s: 0.5, warmup_s: 0.2}]")  # fmt: skip
+    done = nettune("offload", "validate", *(word for each in sets for word in ("--set", each)), "--features", TSO,
+                   "--require", TSO, "--payload-mb", "1", "--seed", "1", "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    rows = {(row["feature"], row["direction"]): row for row in found["features"]}
+    (run,) = json.loads(nettune("runs", "--json").stdout)
+
+    assert found["nic"]["identity"]["driver"] == "virtio_net"
+    assert {each["level"]: each["outcome"] for each in found["levels"]} == {
+        "inventory": "ok", "negotiation": "ok", "function": "ok", "engaged": "ok", "benefit": "ok",
+        "stability": "not asked", "restored": "ok",
+    }  # fmt: skip
+    assert (rows["payload", "tx"]["verdict"], rows["payload", "rx"]["verdict"]) == ("works", "works")
+    assert rows[TSO, "tx"]["verdict"].startswith("works")
+    assert "tcp.goodput with it off: " in rows[TSO, "tx"]["evidence"]["benefit"]
+    assert found["run_id"] == run["run_id"]
+    assert not list((tmp_path / "state" / "journals").glob("*"))
+    assert not list((tmp_path / "state" / "leases").glob("*.jsonl"))
 
 
 @pytest.mark.sampled(1)
