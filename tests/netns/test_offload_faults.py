@@ -85,7 +85,7 @@ def _ends(lab: Lab) -> Sheets:
     return {name: sheet for name, sheet in lab.read().items() if name in {"a", "b"}}
 
 
-def _named(found: Validation, planted: Planted) -> None:
+def named(found: Validation, planted: Planted) -> None:
     """The fault is where it must be, in the words that it must have, and nobody else is blamed."""
     row = next(row for row in found.features if (row.feature, row.direction) == planted.of)
     said = row.evidence["engaged" if planted.verdict == "engaged though off" else planted.level]
@@ -105,7 +105,7 @@ def test_what_a_nic_does_to_packets_is_named(state: Path, tmp_path: Path, plante
         found = _seen(lab, tmp_path, wanted)
 
         assert differences(before, _ends(lab)) == ()
-    _named(found, planted)
+    named(found, planted)
     outcomes = {each.level: each.outcome for each in found.levels}
     assert (outcomes[planted.level], outcomes["restored"]) == ("failed", "ok")
 
@@ -121,7 +121,7 @@ def test_what_a_driver_makes_of_a_toggle_is_named(state: Path, tmp_path: Path, p
         found = _seen(lab, tmp_path, wanted)
 
         assert differences(before, lab.read()) == ()
-    _named(found, planted)
+    named(found, planted)
     assert {each.outcome for each in found.levels if each.level == "restored"} == {"ok"}
 
 
