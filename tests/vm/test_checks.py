@@ -20,6 +20,7 @@ NODES = Guests(nodes=True, memory_mb=384)
 HOLD_S = 2.0
 
 
+@pytest.mark.sampled(1)
 def test_a_bond_fails_over_where_it_sees_the_carrier_and_stays_cut_where_it_does_not(tmp_path: Path) -> None:
     """Active-backup looks every 100 ms (miimon); a leg that keeps its carrier is cut as long as nothing passes."""
     bond = Topology("bond", bond_mode="active-backup", legs=2)
@@ -40,6 +41,7 @@ def test_a_bond_fails_over_where_it_sees_the_carrier_and_stays_cut_where_it_does
     assert differences(before, after) == ()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("trunk", [True], ids=["trunk"])  # both of its bridges do what one alone does
 def test_vlans_of_a_bridge_keep_every_kind_of_frame_apart(tmp_path: Path, *, trunk: bool) -> None:
     """Each with its twin, which passed; and the ends' whole MTU passes within a VLAN."""

@@ -33,6 +33,7 @@ from tests.vm import qmp
 from tests.vm.proxmox import ADDRESS, CONTROL, DATA, GATEWAY, Machine, answers, rebooting
 from tuning.guard import ROOT
 
+AFTER = pytest.mark.sampled(1)  # each takes minutes, the boots of an emulated machine above all
 DEVICES = ("eth0", "eth1", "bond0", "vmbr0")
 _KNOWN = tuple(word for role in ("ssh", "guests", "default-route") for word in ("--allow", role))
 _NETWORKD = "/etc/systemd/network"
@@ -218,6 +219,7 @@ done'
 """
 
 
+@AFTER
 def test_a_setting_that_takes_the_bond_down_is_put_back(node: Node, tmp_path: Path) -> None:
     """By the host alone, in its time or before it: ten seconds without the gateway are enough."""
     before, planted = node.facts(), node.told(_DOWN)
@@ -235,6 +237,7 @@ def test_a_setting_that_takes_the_bond_down_is_put_back(node: Node, tmp_path: Pa
     assert differences({"node": before}, {"node": after}) == ()
 
 
+@AFTER
 def test_a_kept_file_that_cuts_the_network_at_boot_is_taken_back_by_the_host(node: Node, tmp_path: Path) -> None:
     """It is valid, and drops every packet: in its probation the host is out of reach, and then it is as it was."""
     before, files, boot = node.facts(), node.files(), node.boot_id()
@@ -251,7 +254,7 @@ def test_a_kept_file_that_cuts_the_network_at_boot_is_taken_back_by_the_host(nod
     assert node.files() ^ files == set()
 
 
-@pytest.mark.sampled(1)
+@AFTER
 @pytest.mark.parametrize("step", range(1, 35, 2))  # from the arming on, of about 33
 def test_a_power_failure_at_any_step_leaves_it_kept_whole_or_not_at_all(node: Node, tmp_path: Path, step: int) -> None:
     """After the boot the state is that of a boot without us, or the change stands; taken back, nothing is left."""
@@ -340,7 +343,7 @@ done
 systemctl show -P NRestarts nettune-probation"""
 
 
-@pytest.mark.sampled(1)
+@AFTER
 def test_a_boot_in_the_middle_of_a_change_takes_that_back_and_sets_what_is_kept(pve: Node, tmp_path: Path) -> None:
     """Of one in host.fw that waits for its confirmation when the power fails: by its unit, before guests start.
 
