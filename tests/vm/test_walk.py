@@ -127,7 +127,7 @@ class Node:
             self.told("systemctl reboot")
         if how == "reset":
             qmp.told(self.machine.folder / "qmp", "system_reset")
-        waited(lambda: self._there(before), 240)
+        waited(lambda: self._there(before), 600)
 
     def boot_id(self) -> str:
         """Of this boot."""
