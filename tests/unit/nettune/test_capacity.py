@@ -285,7 +285,7 @@ def test_profiles_that_are_applied_are_a_fact_of_the_run() -> None:
     """Those that stand on its machines; what cannot be asked is told and ends nothing."""
     of = Applied("0123456789ab", "pve1", "mine", 1.0, (), (), (), {})
     states = ("confirmed", "rolled-back", "kept")
-    text = "".join(f"{n:012x} {state} 0 {n}\n{header(of)}\n\n" for n, state in enumerate(states))
+    text = "".join(f"{n:012x} {state} 0 {n} {n}\n{header(of)}\n\n" for n, state in enumerate(states))
     hosts = (FakeHost("pve1", lambda _: (0, text)), FakeHost("pve2"), FakeHost("pve3", lambda _: (1, "no such")))
 
     assert profiles_applied(hosts[:2]) == "pve1: mine, mine"
