@@ -75,12 +75,13 @@ def _repeated(faults: Iterable[Planted]) -> list[object]:
     ]
 
 
-def _seen(lab: Lab, folder: Path, wanted: Wanted) -> Validation:
+def seen(lab: Lab, folder: Path, wanted: Wanted) -> Validation:
+    """What a validation of these levels says, without a run of what it is worth."""
     with kept(folder / "journal.jsonl") as journal:
         return concluded(observe(lab, wanted, journal), {})
 
 
-def _ends(lab: Lab) -> Sheets:
+def ends(lab: Lab) -> Sheets:
     """Both ends' state: the node's bridge loses its carrier a moment after its ports."""
     return {name: sheet for name, sheet in lab.read().items() if name in {"a", "b"}}
 
@@ -95,19 +96,24 @@ def named(found: Validation, planted: Planted) -> None:
     assert accused <= {planted.of[0]}
 
 
-@pytest.mark.parametrize("planted", _repeated(ON_THE_WAY))
-def test_what_a_nic_does_to_packets_is_named(state: Path, tmp_path: Path, planted: Planted) -> None:
-    """A relay in place of the wire corrupts, drops, hangs, strips; the pair is as it was afterwards."""
-    levels = frozenset({planted.level, "restored"})
-    wanted = Wanted(levels=levels, features=planted.features, bulk_bytes=BULK_BYTES)
-    with standing(Topology("bridge"), leases_folder=state) as lab, relaying(lab, planted.kind):
-        before = _ends(lab)
-        found = _seen(lab, tmp_path, wanted)
+def named_on_the_way(lab: Lab, folder: Path, planted: Planted, bulk_bytes: int) -> None:
+    """A relay with that fault on a lab's bridge: named by the level that must catch it, and the ends are as before."""
+    wanted = Wanted(levels=frozenset({planted.level, "restored"}), features=planted.features, bulk_bytes=bulk_bytes)
+    with relaying(lab, planted.kind):
+        before = ends(lab)
+        found = seen(lab, folder, wanted)
 
-        assert differences(before, _ends(lab)) == ()
+        assert differences(before, ends(lab)) == ()
     named(found, planted)
     outcomes = {each.level: each.outcome for each in found.levels}
     assert (outcomes[planted.level], outcomes["restored"]) == ("failed", "ok")
+
+
+@pytest.mark.parametrize("planted", _repeated(ON_THE_WAY))
+def test_what_a_nic_does_to_packets_is_named(state: Path, tmp_path: Path, planted: Planted) -> None:
+    """A relay in place of the wire corrupts, drops, hangs, strips; the pair is as it was afterwards."""
+    with standing(Topology("bridge"), leases_folder=state) as lab:
+        named_on_the_way(lab, tmp_path, planted, BULK_BYTES)
 
 
 @pytest.mark.parametrize("planted", _repeated(BY_THE_DRIVER))
@@ -118,7 +124,7 @@ def test_what_a_driver_makes_of_a_toggle_is_named(state: Path, tmp_path: Path, p
     with standing(Topology("direct"), leases_folder=state) as lab:
         before = lab.read()
         offload_driver.install(lab.a.host, tmp_path / "driver", planted.kind)
-        found = _seen(lab, tmp_path, wanted)
+        found = seen(lab, tmp_path, wanted)
 
         assert differences(before, lab.read()) == ()
     named(found, planted)
@@ -130,7 +136,7 @@ def test_a_driver_that_does_not_go_back_is_told_and_nothing_more_is_toggled(stat
     wanted = Wanted(features=(TSO, "tx-scatter-gather"))
     with standing(Topology("direct"), leases_folder=state) as lab:
         offload_driver.install(lab.a.host, tmp_path / "driver", "one way")
-        found = _seen(lab, tmp_path, wanted)
+        found = seen(lab, tmp_path, wanted)
     levels = {each.level: each for each in found.levels}
     rows = {row.feature: row for row in found.features}
 
@@ -143,7 +149,7 @@ def test_a_nic_that_claims_tso_and_is_given_no_segments_is_told(state: Path, tmp
     """`gso_max_segs 1`: the bit reads on, and no packet above the MTU is ever sent."""
     with standing(Topology("direct"), leases_folder=state) as lab:
         lab.a.host.run(Command(("ip", "link", "set", "eth0", "gso_max_segs", "1"))).require()
-        found = _seen(lab, tmp_path, Wanted(levels=frozenset({"engaged"}), features=(TSO,)))
+        found = seen(lab, tmp_path, Wanted(levels=frozenset({"engaged"}), features=(TSO,)))
 
     assert {row.verdict for row in found.features if row.feature == TSO} == {"claimed but not engaged"}
 
@@ -151,7 +157,7 @@ def test_a_nic_that_claims_tso_and_is_given_no_segments_is_told(state: Path, tmp
 def test_a_path_that_stalls_after_a_while_fails_its_soak(state: Path, tmp_path: Path) -> None:
     """For some seconds all passes, then nothing: the soak ends at once, and says when and what was under way."""
     with standing(Topology("bridge"), leases_folder=state) as lab, relaying(lab, "stalls"):
-        found = _seen(lab, tmp_path, Wanted(levels=frozenset({"stability"}), soak_s=15, bulk_bytes=1_000_000))
+        found = seen(lab, tmp_path, Wanted(levels=frozenset({"stability"}), soak_s=15, bulk_bytes=1_000_000))
     level = next(each for each in found.levels if each.level == "stability")
 
     assert level.outcome == "failed"
@@ -167,7 +173,7 @@ def test_a_queue_that_stands_still_is_named(state: Path, tmp_path: Path) -> None
     while len(told) < 4 and not any("all that left by queue 1, which stands still" in each for each in told):
         with standing(Topology("bridge", queues=2), leases_folder=state) as lab, relaying(lab, "queue stands"):
             wanted = Wanted(levels=frozenset({"stability"}), soak_s=15, bulk_bytes=1_000_000)
-            found = _seen(lab, tmp_path / str(len(told)), wanted)
+            found = seen(lab, tmp_path / str(len(told)), wanted)
         level = next(each for each in found.levels if each.level == "stability")
         assert level.outcome == "failed"
         assert "spread out: hangs" in level.evidence[0]
@@ -181,7 +187,7 @@ def test_connections_are_shared_over_all_queues(state: Path, tmp_path: Path) -> 
     rows = {}
     for queues in (4, 1):
         with standing(Topology("direct", queues=queues), leases_folder=state) as lab:
-            found = _seen(lab, tmp_path, Wanted(levels=frozenset({"engaged"}), features=("tx-nocache-copy",)))
+            found = seen(lab, tmp_path, Wanted(levels=frozenset({"engaged"}), features=("tx-nocache-copy",)))
         rows[queues] = {row.direction: row for row in found.features if row.feature == "queues"}
 
     assert {way: row.verdict for way, row in rows[4].items()} == {"tx": "works", "rx": "works"}
@@ -211,7 +217,7 @@ def test_of_a_clean_pair_nothing_wrong_is_said(state: Path, tmp_path: Path, end:
     """Levels 1 to 4 and 7 of either end: every feature that can be seen works, and all is as it was."""
     with standing(Topology("direct"), leases_folder=state) as lab:
         before = lab.read()
-        found = _seen(lab, tmp_path, Wanted(nic_end=end, seed=turn))
+        found = seen(lab, tmp_path, Wanted(nic_end=end, seed=turn))
 
         assert differences(before, lab.read()) == ()
     verdicts: dict[tuple[str, str], Verdict] = {(row.feature, row.direction): row.verdict for row in found.features}
@@ -227,6 +233,6 @@ def test_of_a_clean_pair_nothing_wrong_is_said(state: Path, tmp_path: Path, end:
 def test_a_relay_without_a_fault_takes_no_offload_away(state: Path, tmp_path: Path) -> None:
     """What stands in for bad NICs is itself none: with it the pair is as clean as without."""
     with standing(Topology("bridge"), leases_folder=state) as lab, relaying(lab, "nothing"):
-        found = _seen(lab, tmp_path, Wanted(levels=frozenset({"function", "engaged"}), features=(TSO, USO)))
+        found = seen(lab, tmp_path, Wanted(levels=frozenset({"function", "engaged"}), features=(TSO, USO)))
 
     assert {row.verdict for row in found.features if row.feature != "queues"} == {"works"}

@@ -9,17 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.facts.sheet import Sheets, differences
 from bench.labs import qemu
 from bench.labs.guests import Guests
 from bench.labs.lab import Lab
 from bench.labs.topology import Topology
 from tests.netns.offload_relay import relaying
-from tests.netns.test_offload_faults import ON_THE_WAY, TSO, Planted, named
+from tests.netns.test_offload_faults import ON_THE_WAY, TSO, Planted, named_on_the_way, seen
 from tests.vm.kit import kit, leases
-from tuning.journal import kept
-from tuning.offload.evidence import Validation
-from tuning.offload.validating import Wanted, concluded, observe
+from tuning.offload.validating import Wanted
 
 BULK_BYTES = 1_000_000
 # What virtio-net has nothing of: QEMU 7.2 cuts up no datagrams, and no NIC of its segments in a tunnel.
@@ -46,37 +43,18 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield lab
 
 
-def _ends(lab: Lab) -> Sheets:
-    """Both guests' state: that of the taps is the relay's business."""
-    return {name: sheet for name, sheet in lab.read().items() if name in {"a", "b"}}
-
-
-def _seen(lab: Lab, folder: Path, wanted: Wanted) -> Validation:
-    with kept(folder / "journal.jsonl") as journal:
-        return concluded(observe(lab, wanted, journal), {})
-
-
 @pytest.mark.sampled(1, "fault")
 @pytest.mark.parametrize("planted", BETWEEN, ids=[each.kind for each in BETWEEN])
 def test_what_befalls_a_guest_s_packets_is_named(pair: Lab, tmp_path: Path, planted: Planted) -> None:
     """By the level that must catch it; the guests are as they were afterwards."""
-    levels = frozenset({planted.level, "restored"})
-    wanted = Wanted(levels=levels, features=planted.features, bulk_bytes=BULK_BYTES)
-    with relaying(pair, planted.kind):
-        before = _ends(pair)
-        found = _seen(pair, tmp_path, wanted)
-
-        assert differences(before, _ends(pair)) == ()
-    named(found, planted)
-    outcomes = {each.level: each.outcome for each in found.levels}
-    assert (outcomes[planted.level], outcomes["restored"]) == ("failed", "ok")
+    named_on_the_way(pair, tmp_path, planted, BULK_BYTES)
 
 
 @pytest.mark.sampled(1, "fault")
 def test_guests_whose_path_stalls_after_a_while_fail_their_soak(pair: Lab, tmp_path: Path) -> None:
     """Some payload passes, then nothing: the soak ends long before its time."""
     with relaying(pair, "stalls"):
-        found = _seen(pair, tmp_path, Wanted(levels=frozenset({"stability"}), soak_s=120, bulk_bytes=BULK_BYTES))
+        found = seen(pair, tmp_path, Wanted(levels=frozenset({"stability"}), soak_s=120, bulk_bytes=BULK_BYTES))
     level = next(each for each in found.levels if each.level == "stability")
 
     assert level.outcome == "failed"
@@ -88,7 +66,7 @@ def test_a_relay_between_guests_takes_no_offload_away(pair: Lab, tmp_path: Path)
     """Without a fault all of it works: segments come as large as they were sent."""
     wanted = Wanted(levels=frozenset({"function", "engaged"}), features=(TSO, "rx-gro-hw"), bulk_bytes=BULK_BYTES)
     with relaying(pair, "nothing"):
-        found = _seen(pair, tmp_path, wanted)
+        found = seen(pair, tmp_path, wanted)
     told = {row.feature: row.verdict for row in found.features if row.feature != "queues"}
 
     assert told == dict.fromkeys(("payload", TSO, "rx-gro-hw"), "works"), found.features
