@@ -1,12 +1,19 @@
 # What needs both CPUs runs first, alone. What else measures leaves most of them idle, so that two files of it run side by
-# side; whole matrices run alone. So do files with emulated guests, and those marked apart, which measure nothing: three
-# at a time fail.
+# side; whole matrices run alone. What measures nothing waits half of the time (for timers, guards, carriers): four at
+# once. Files with emulated guests, each of which keeps a CPU busy, come last: three at a time fail.
 BESIDE = -n 2 --dist loadfile --no-loadscope-reorder
-QUIET = -m "quiet"
-MEASURES = -m "(netns or chromium or postgresql) and not apart and not quiet"
-GUESTS = $(BESIDE) -m "(vm or apart or pve) and not quiet"
+MANY = -n 4 --dist worksteal
+# Where all tests are that need more than Python: five thousand others need not be collected by each process.
+REAL = tests/contract tests/netns tests/pve tests/vm tests/unit/results/test_report_in_chromium.py
+QUIET = $(REAL) -m "quiet"
+MEASURES = $(REAL) -m "(netns or chromium or postgresql) and not apart and not quiet"
+WAITS = $(MANY) $(REAL) -m "(apart or pve) and not vm and not quiet"
+GUESTS = $(BESIDE) $(REAL) -m "vm and not quiet"
 # A machine that others use fails one measurement in hundreds. What fails is tried once more and shown whole either way.
 ONCE_MORE = --reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks
+
+# Tests start nettune a thousand times, which would compile it each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check bench lock schemas
 
@@ -19,6 +26,7 @@ test:  ## every tier that this machine can run; in CI (CI=true) a missing tier i
 	$(MAKE) --no-print-directory check
 	scripts/as-root .venv/bin/python -m pytest -q --durations=12 $(ONCE_MORE) $(QUIET)
 	scripts/as-root .venv/bin/python -m pytest -q --durations=12 $(ONCE_MORE) $(BESIDE) $(MEASURES)
+	scripts/as-root .venv/bin/python -m pytest -q --durations=12 $(ONCE_MORE) $(WAITS)
 	scripts/as-root .venv/bin/python -m pytest -q --durations=12 $(ONCE_MORE) $(GUESTS)
 
 check:  ## format, lint, types, layers, unit tests: the line that CI and pre-commit run
@@ -26,12 +34,14 @@ check:  ## format, lint, types, layers, unit tests: the line that CI and pre-com
 	.venv/bin/ruff check -q .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
-	.venv/bin/python -m pytest -q -m "not netns and not chromium and not postgresql and not vm and not pve"
+	.venv/bin/python -m pytest -q -n 2 tests/contract tests/unit \
+	  -m "not netns and not chromium and not postgresql and not vm and not pve"
 
 bench:  ## all tiers with their matrices whole; then the project's own figures: overhead, agreement, false winners, power
 	scripts/set-up --tests
 	scripts/as-root .venv/bin/python -m pytest -q --whole $(QUIET)
 	scripts/as-root .venv/bin/python -m pytest -q --whole $(MEASURES)
+	scripts/as-root .venv/bin/python -m pytest -q --whole $(WAITS)
 	scripts/as-root .venv/bin/python -m pytest -q --whole $(GUESTS)
 	scripts/as-root .venv/bin/python -m benchmarks
 

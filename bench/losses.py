@@ -1,6 +1,6 @@
 """Where datagrams were lost: from the kernel's counters around a probe. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bench.facts.counters import Counters, grown
@@ -27,9 +27,14 @@ class Losses:
 def dropped_at(each: PathDevice, before: Mapping[str, Counters], after: Mapping[str, Counters]) -> int:
     """Packets that a device or its queue dropped, either way."""
     name = each.host.name
-    seen = grown(before[name].devices[each.device], after[name].devices[each.device])
     queue = grown(before[name].queues, after[name].queues).get(each.device, 0)
-    return max(0, seen["rx_dropped"]) + max(0, seen["tx_dropped"]) + max(0, queue)
+    return device_dropped(before[name], after[name], each.device) + max(0, queue)
+
+
+def device_dropped(before: Counters, after: Counters, device: str) -> int:
+    """Packets that a device itself dropped, either way; one that was not there before had dropped none."""
+    seen = grown(before.devices.get(device, {}), after.devices[device])
+    return max(0, seen["rx_dropped"]) + max(0, seen["tx_dropped"])
 
 
 def stack_grown(host: Host, name: str, before: Mapping[str, Counters], after: Mapping[str, Counters]) -> int:
@@ -37,9 +42,9 @@ def stack_grown(host: Host, name: str, before: Mapping[str, Counters], after: Ma
     return max(0, grown(before[host.name].stack, after[host.name].stack).get(name, 0))
 
 
-def softnet_dropped(lab: Lab, before: Mapping[str, Counters], after: Mapping[str, Counters]) -> int:
-    """Packets that backlogs dropped: softnet_stat is a whole kernel's, so each is asked once."""
-    names = [host.name for host in lab.own_kernels]
+def softnet_dropped(kernels: Iterable[Host], before: Mapping[str, Counters], after: Mapping[str, Counters]) -> int:
+    """Packets that backlogs dropped: softnet_stat is a whole kernel's, so of each one host is asked."""
+    names = [host.name for host in kernels]
     return sum(max(0, grown(before[name].softnet, after[name].softnet).get("dropped", 0)) for name in names)
 
 
@@ -52,7 +57,7 @@ def placed(lab: Lab, datagrams: Datagrams, before: Mapping[str, Counters], after
             at_sender += dropped_at(each, before, after)
         else:
             between += dropped_at(each, before, after)
-    between += softnet_dropped(lab, before, after)
+    between += softnet_dropped(lab.own_kernels, before, after)
     family = "6" if ":" in receiver.address else "."  # "Udp.InErrors", "Udp6InErrors"
     at_socket = stack_grown(receiver.host, f"Udp{family}InErrors", before, after)
     lost = max(0, datagrams.sent - datagrams.received)

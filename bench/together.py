@@ -102,6 +102,10 @@ class Armed:
                     raise HostFault(f"on {host.name}: what is armed there could not be released")
                 time.sleep(0.002)
 
+    def over(self) -> bool:
+        """Whether all of them have ended."""
+        return all(each.finished() for each in self.running)
+
     def awaited(self) -> tuple[Came, ...]:
         """What each gave, in the order of the jobs; one that failed is among them like the others."""
         return tuple(

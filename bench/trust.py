@@ -50,7 +50,7 @@ def dropped(lab: Lab, before: Mapping[str, Counters], after: Mapping[str, Counte
             sent += max(0, seen["tx_packets"])
     sockets = [(end.host, name) for end in lab.endpoints for name in ("Udp.InErrors", "Udp6InErrors")]
     drops += sum(stack_grown(host, name, before, after) for host, name in sockets)
-    return drops + softnet_dropped(lab, before, after), sent
+    return drops + softnet_dropped(lab.own_kernels, before, after), sent
 
 
 def treatment_explains(treatment: Treatment, baseline: Sheets, within: Sheets) -> None:

@@ -22,13 +22,20 @@ from tuning import guard
 def check(plan: Plan, local: Local) -> None:
     """Raise NotAble, naming what this machine lacks, before anything is made."""
     if plan.elsewhere:
-        if machine.in_user_namespace(local):
-            # A new run is never here (unprivileged.elsewhere), but --resume names no plan.
-            raise NotAble("a run without root has no network that leads to other machines", hint="run it with sudo")
+        check_way(local)
         return
     ready.check_machine(local)
     if plan.guests is None:
         ready.check_ends(local, plan)
+
+
+def check_way(local: Local) -> None:
+    """Raise NotAble where no network leads to other machines.
+
+    A new run is never there (unprivileged.elsewhere), but --resume names no plan.
+    """
+    if machine.in_user_namespace(local):
+        raise NotAble("a run without root has no network that leads to other machines", hint="run it with sudo")
 
 
 def settled(

@@ -8,13 +8,16 @@ from nettune.places import places
 from nettune.say import Screen
 
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
-HostArgument = Annotated[str, typer.Argument(help="local, or ssh://root@pve1.", metavar="HOST")]
+HostArgument = Annotated[str, typer.Argument(help="local, ssh://root@pve1, or ssh+sudo://admin@pve1.", metavar="HOST")]
 
 
 def apply(
     profile: Annotated[str, typer.Argument(help="A profile's name (see `profile list`) or a file.", metavar="PROFILE")],
     *,
-    host: Annotated[list[str], typer.Option(help="local, or ssh://root@pve1; one after the other.", metavar="HOST")],
+    host: Annotated[
+        list[str],
+        typer.Option(help="local, ssh://root@pve1, ssh+sudo://admin@pve1; one after the other.", metavar="HOST"),
+    ],
     device: Annotated[list[str] | None, typer.Option(help="A device of the hosts; their NICs when not given.")] = None,
     vm: Annotated[
         list[int] | None, typer.Option(min=100, help="A VM on the hosts, whose NICs take the profile's vm- settings.")
@@ -95,6 +98,9 @@ def rollback(
     allow: Annotated[
         list[str] | None, typer.Option(help="A role that may ride on a device whose NIC it resets.", metavar="ROLE")
     ] = None,
+    unclaimed: Annotated[
+        bool, typer.Option("--unclaimed", help="Though another node of its cluster is changed, or without quorum.")
+    ] = False,
 ) -> None:
     """Take a change back: everything that it moved is as it was before, or it says what is not.
 
@@ -102,7 +108,7 @@ def rollback(
     """
     from nettune import changes
 
-    changes.taken_back(Screen(), host, to, _roles(allow), anyway=anyway)
+    changes.taken_back(Screen(), host, to, _roles(allow), anyway=anyway, unclaimed=unclaimed)
 
 
 def verify(
@@ -134,6 +140,7 @@ def history(host: HostArgument, as_json: JsonOption = False) -> None:
     known = changes.history(screen, host)
     if as_json:
         screen.document([{"change": each.change_id, "at": each.at, "profile": each.profile, "state": each.state,
-                          "devices": list(each.devices), "settings": [list(one) for one in each.settings],
+                          "unreadable": each.unreadable or None, "devices": list(each.devices),
+                          "settings": [list(one) for one in each.settings], "overwrote": dict(each.overwrote),
                           "moved": {key: list(values) for key, values in each.moved.items()}}
                          for each in known])  # fmt: skip

@@ -74,7 +74,7 @@ def _one(screen: Screen, profile: Profile, word: str, wish: Wish) -> dict[str, o
     with _ready(screen, word, reading=wish.dry_run) as host:
         if wish.persist:
             lasting.able(host)
-        plan = _planned(host, profile, wish)
+        plan = _planned(screen, host, profile, wish)
         file = ifupdown.asked(host) if wish.persist else None
         if wish.persist:
             changes.keepable(host, plan.riding.stack, [row.change.key for row in plan.rows], file)
@@ -164,16 +164,20 @@ def _kept(
 @contextmanager
 def _ready(screen: Screen, word: str, *, reading: bool) -> Iterator[Host]:
     """The host, able, with nothing of dead runs left on it; where it is only read, those are left alone."""
-    with opened(word) as host:
-        riding.able(host)
+    with changes.ours(word) as host:
         for line in () if reading else guard.settled(host):
             screen.line(line)
         yield host
 
 
-def _planned(host: Host, profile: Profile, wish: Wish) -> Planned:
+def _planned(screen: Screen, host: Host, profile: Profile, wish: Wish) -> Planned:
     told = asked.of(host, wish.devices)
     answers = fits.answers(profile.fits, told.facts, told.devices)
+    for each in answers:
+        if each.word == "cannot be told":
+            screen.line(
+                f"{host.name}: whether {profile.name} is for it cannot be told: {each.rule}: {each.why}", "bold"
+            )
     unfit = [each for each in answers if each.word == "does not fit"]
     if unfit and not wish.unfit:
         why = "; ".join(f"{each.rule}: {each.why}" for each in unfit)

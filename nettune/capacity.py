@@ -1,21 +1,23 @@
 """Joins a density plan, its pairs and the store into a run, and a run into an answer."""
 
 import contextlib
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench import ready
-from bench.capacity import connections, dense, density
+from bench.capacity import connections, dense, density, settings
 from bench.capacity import plan as plans
 from bench.capacity.ceiling import Busy, Ceiling
 from bench.capacity.dense import Dense
-from bench.capacity.findings import IDLE, of_density
+from bench.capacity.findings import IDLE, LINE, of_density
 from bench.capacity.plan import DensityPlan
 from bench.capacity.safety import NO_CARE, Safety, check_here
 from bench.document import from_plain
 from bench.facts import counters, machine
+from bench.facts.sheet import FactSheet
 from bench.hosts.command import Command
 from bench.hosts.host import Host
 from bench.hosts.local import Local
@@ -23,10 +25,10 @@ from bench.labs import capability, lease
 from bench.labs.namespaces import TRANSFER
 from bench.probes.probe import checked_version
 from bench.run import FactsMoved, Progress
-from nettune import unprivileged
+from nettune import able, unprivileged
 from nettune.places import Places
 from nettune.wiring import ended_in, revision
-from results.errors import NotAble, WrongInput
+from results.errors import NotAble, WrongInput, first_of
 from results.records import Run
 from results.scaling.arms import PROFILES
 from results.store import Store
@@ -34,7 +36,9 @@ from tuning.applying import keeping
 
 _IDLE_S = 1.0  # measured before the first trial
 _TOOLS = (Command(("iperf3", "--version")), Command(("irtt", "version")))
-_SAME = ("kernel", "iperf3", "irtt", "cpus")
+_SAME = ("kernel", "iperf3", "irtt", "cpus", PROFILES)
+_NAMED = 4
+_STANDS = "its finished trials stand: --from answers of them; start a new run for this machine as it is now"
 # Beside the answer for those who carry it over to other machines.
 _NOTES = (
     "Cores per 10 Gbit/s: busy CPU in the window, less what was busy before the run, generators included.",
@@ -44,22 +48,23 @@ _NOTES = (
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A new run, or the rest of `resumes`."""
+    """A new run, or the rest of `resumes`; `line_bps`: goodput that its link is known to carry, kept with it."""
 
     plan: DensityPlan
     seed: int
     resumes: Run | None = None
     label: str = ""
     safety: Safety = NO_CARE
+    line_bps: float = math.inf
 
 
-def resumed(store: Store, name: str) -> Order:
-    """The rest of a density run. Raises WrongInput for one that is over, or of another kind."""
+def resumed(store: Store, name: str, safety: Safety = NO_CARE) -> Order:
+    """The rest of a density run, as careful as it began. Raises WrongInput for one that is over, or of another kind."""
     run = of_density(store, name)
     if run.status == "complete":
         raise WrongInput(f"run {run.run_id} is complete; there is nothing to resume", hint=f"--from {run.run_id}")
     plan = plans.parse(from_plain(dict(run.plan), "the run's plan"))
-    return Order(plan, run.seed, run, run.label)
+    return Order(plan, run.seed, run, run.label, safety.going_on(run))
 
 
 def carry_out(
@@ -77,22 +82,30 @@ def carry_out(
     local, plan = Local(), order.plan
     run_id = order.resumes.run_id if order.resumes else time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
     with lease.only_run(places.state, f"capacity {run_id}"):
-        if plan.vms is None:
+        if plan.vms is not None:
+            able.check_way(local)
+        else:
             check_here(local, order.safety)
             _check(plan, local, places)
         with _goes_on(run_id) if order.resumes else contextlib.nullcontext(), _standing(order, places, say) as lab:
             end = lab.clients[0].host if plan.vms or plan.guests else local
             if end is not local:
                 _check_ends(plan, end)
+            machines = (local,) if lab.machines is None or plan.guests else lab.machines
+            sheets = settings.read(machines)
             if order.resumes:
-                same_machine(order.resumes, machine.read(end))
+                same_machine(order.resumes, {**machine.read(end), **_profiles(machines)})
+                same_settings(order.resumes, store, sheets)
                 store.end_run(run_id, "running")
             else:
-                store.begin_run(_run(order, run_id, lab, end))
+                store.begin_run(_run(order, run_id, lab, end, _profiles(machines)))
+            for sheet in sheets.values():
+                store.keep_facts(sheet.digest, sheet.host, sheet.facts)
             climbs = bool(order.safety.cpu_most or order.safety.shared_host or plan.vms)
             with _goes_on(run_id) if not order.resumes else contextlib.nullcontext(), ended_in(store, run_id):
                 base_s = density.idle_rtt_s(lab, order.seed)
-                density.measure(density.Density(run_id, plan, order.seed, lab, local, store, watch, climbs, base_s))
+                density.measure(density.Density(run_id, plan, order.seed, lab, local, store, watch, climbs, base_s,
+                                                {name: sheet.digest for name, sheet in sheets.items()}))  # fmt: skip
     return run_id
 
 
@@ -102,7 +115,9 @@ def _standing(order: Order, places: Places, say: Callable[[str], None]) -> Itera
     if plan.vms is not None:
         from bench.capacity import vms  # noqa: PLC0415 - requests and paramiko, which namespaces need not pay
 
-        with vms.standing(plan.vms, leases_folder=places.leases, safety=order.safety, say=say) as lab:
+        with vms.standing(
+            plan.vms, (plan.warmup_s, plan.duration_s), leases_folder=places.leases, safety=order.safety, say=say
+        ) as lab:
             yield lab
         return
     if plan.guests is not None:
@@ -126,13 +141,16 @@ def _watched(lab: Dense, order: Order) -> Dense:
 
 
 def same_machine(run: Run, now: Mapping[str, str]) -> None:
-    """Raise FactsMoved where a run would go on with another kernel or tool than it began with."""
+    """Raise FactsMoved where a run would go on with another kernel, tool or profile than it began with."""
     for name in _SAME:
-        if (was := run.machine.get(name, now[name])) != now[name]:
-            raise FactsMoved(
-                f"run {run.run_id} cannot go on: {name} was {was!r} and is {now[name]!r}",
-                hint="its finished trials stand: --from answers of them; start a new run for this machine as it is now",
-            )
+        if (was := run.machine.get(name)) and (found := now.get(name, was)) != was:
+            raise FactsMoved(f"run {run.run_id} cannot go on: {name} was {was!r} and is {found!r}", hint=_STANDS)
+
+
+def same_settings(run: Run, store: Store, now: Mapping[str, FactSheet]) -> None:
+    """Raise FactsMoved where sysctls or NICs are set otherwise than before the run's first trial."""
+    if found := settings.moved(store.baseline(run.run_id, run.design.topologies[0], arm=""), now):
+        raise FactsMoved(f"run {run.run_id} cannot go on: {first_of(found, _NAMED)}", hint=_STANDS)
 
 
 @contextlib.contextmanager
@@ -209,11 +227,14 @@ def profiles_applied(hosts: Sequence[Host]) -> str:
     return "; ".join(found) or "none"
 
 
-def _run(order: Order, run_id: str, lab: Dense, end: Host) -> Run:
+def _profiles(machines: Sequence[Host]) -> Mapping[str, str]:
+    return {PROFILES: profiles_applied(machines)} if machines else {}
+
+
+def _run(order: Order, run_id: str, lab: Dense, end: Host, applied: Mapping[str, str]) -> Run:
     """Of its machine: of this one, or of a guest, the nodes' own being told beside it."""
     plan, local = order.plan, Local()
     machines = (local,) if lab.machines is None else lab.machines
-    applied = {PROFILES: profiles_applied(machines)} if machines else {}
     return Run(
         run_id=run_id,
         plan_name=plan.name,
@@ -225,7 +246,14 @@ def _run(order: Order, run_id: str, lab: Dense, end: Host) -> Run:
         ended_at=None,
         revision=revision(local),
         skipped=(),
-        machine={**machine.read(end), IDLE: f"{_idle(machines):.2f}", **applied, **lab.told, **order.safety.told},
+        machine={
+            **machine.read(end),
+            IDLE: f"{_idle(machines):.2f}",
+            **applied,
+            **lab.told,
+            **order.safety.told,
+            **({LINE: f"{order.line_bps:.0f} bit/s"} if math.isfinite(order.line_bps) else {}),
+        },
         notes=_notes(plan, lab, local),
         label=order.label,
     )

@@ -11,10 +11,14 @@ from nettune.places import places
 from nettune.say import Screen, duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.capacity.safety import Safety
     from nettune.capacity import Order
     from nettune.places import Places
-    from results.scaling.page import Findings
     from results.store import Store
+
+_VMS_MOST = 1_000_000
 
 
 def capacity(
@@ -27,8 +31,12 @@ def capacity(
     of: Annotated[str, typer.Option("--from", help="Answer from a run; measure nothing.", metavar="RUN")] = "",
     beside: Annotated[list[str] | None, typer.Option(help="A run to show beside it.", metavar="RUN")] = None,
     line_rate: Annotated[
-        str, typer.Option(help="Goodput that the link carries, if known: 9.4Gbit of 10.", metavar="RATE")
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            help="Goodput that the link carries, if known: 9.4Gbit of 10; of one beside: RUN=RATE.", metavar="RATE"
+        ),
+    ] = None,
+    vms: Annotated[str, typer.Option(help="Numbers of VMs that the table has, too: 8,10,11.", metavar="N,…")] = "",
     label: Annotated[str, typer.Option(help="A name for this run.", metavar="NAME")] = "",
     max_host_cpu: Annotated[
         str, typer.Option(help="Busy share of a machine where load ends: 70%.", metavar="SHARE")
@@ -37,48 +45,58 @@ def capacity(
         bool, typer.Option("--shared-host", help="Nodes that carry guests of others; they are watched.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; do nothing.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for capacity.html, capacity.csv, capacity.json.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for capacity.html, .csv, .json and capacity-nodes.csv.")
+    ] = None,
     store: Annotated[str, typer.Option("--store", help="Results: a file or database URL (or NETTUNE_STORE).")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Measure 1 … N pairs at once, model the curve, say how many VMs fit a service level."""
-    from bench.capacity.safety import Safety, share
     from nettune import unprivileged
-    from results.errors import WrongInput
-    from results.scaling.slo import parse, rate_bps
+    from results.scaling.slo import parse
 
     terms = parse(slo) if slo else ()  # before anything is measured
-    safety = Safety(share(max_host_cpu), shared_host)
-    if of and safety.told:
-        raise WrongInput("--from measures nothing, so no load need end", hint="leave out --max-host-cpu, --shared-host")
-    line_bps = rate_bps(line_rate) if line_rate else math.inf
+    safety = _care(max_host_cpu, of, shared_host=shared_host)
+    lines, asked = _line_rates(line_rate or (), beside or ()), _asked(vms)
     screen, where = Screen(quiet=as_json), places(store)
     if not (dry_run or of or unprivileged.elsewhere(plan)):
         unprivileged.enter(where)
     from bench.capacity.findings import findings
+    from nettune import capacity_shown as shown
     from results.store import opened
 
     with opened(":memory:" if dry_run and not (resume or of) else where.store) as kept:
         run_id = of
         if not of:
-            order = replace(_order(kept, plan, sets or (), resume, seed, label), safety=safety)
+            order = replace(_order(kept, plan, sets or (), resume, seed, label, safety), line_bps=lines[""])
+            _within(asked, max(order.plan.pairs))
             _announce(screen, order)
             if dry_run:
                 _dry_run(screen, order)
                 return
             run_id = _measured(screen, order, where, kept)
-        found = findings(kept, run_id, terms, line_bps=line_bps)
-        others = [findings(kept, each, terms, line_bps=line_bps) for each in beside or ()]
-        _tell(screen, found, others)
-        if out is not None:
-            screen.line("  ".join(str(path) for path in _written(found, others, out)))
-        if as_json:
-            screen.document(_document(found, others))
+        found = findings(kept, run_id, terms, line_bps=lines[""], asked=asked)
+        if of:
+            _within(asked, found.answer.measured)
+        others = [findings(kept, each, terms, line_bps=lines.get(each, math.inf), asked=asked) for each in beside or ()]
+        shown.everywhere(screen, found, others, out, as_json=as_json)
+
+
+def _care(max_host_cpu: str, of: str, *, shared_host: bool) -> "Safety":
+    """What a run may do to others. Raises WrongInput, also where nothing is run."""
+    from bench.capacity.safety import Safety, share
+    from results.errors import WrongInput
+
+    safety = Safety(share(max_host_cpu), shared_host)
+    if of and safety.told:
+        raise WrongInput("--from measures nothing, so no load need end", hint="leave out --max-host-cpu, --shared-host")
+    return safety
 
 
 def _order(
-    kept: "Store", plan: str, sets: "list[str] | tuple[()]", resume: str, seed: int | None, label: str
-) -> "Order":
+    kept: "Store", plan: str, sets: "list[str] | tuple[()]", resume: str, seed: int | None, label: str,
+    safety: "Safety",
+) -> "Order":  # fmt: skip
     from bench.capacity.plan import load
     from nettune import labels
     from nettune.capacity import Order, resumed
@@ -91,8 +109,45 @@ def _order(
             raise WrongInput(
                 "--resume goes on with a run as it was ordered", hint="leave out --set, --seed and --label"
             )
-        return resumed(kept, resume)
-    return Order(load(plan, sets), dealt() if seed is None else seed, label=label)
+        return resumed(kept, resume, safety)
+    return Order(load(plan, sets), dealt() if seed is None else seed, label=label, safety=safety)
+
+
+def _asked(written: str) -> list[int]:
+    """The numbers of `--vms`. Raises WrongInput."""
+    from results.errors import WrongInput
+
+    words = [each.strip() for each in written.split(",")] if written else []
+    if wrong := [each for each in words if not each.isdecimal() or not 1 <= int(each) <= _VMS_MOST]:
+        raise WrongInput(f"--vms {written}: {wrong[0]!r} is no number of VMs", hint="--vms 8,10,11")
+    return [int(each) for each in words]
+
+
+def _within(asked: "Sequence[int]", most: int) -> None:
+    """Raise WrongInput for a number of which nothing may be said where so many are measured."""
+    from results.errors import WrongInput
+    from results.scaling.curve import REACH
+
+    if far := [n for n in asked if n > REACH * most]:
+        raise WrongInput(f"--vms {far[0]}: no forecast goes beyond {REACH} times the {most} that are measured",
+                         hint=f"measure up to {math.ceil(far[0] / REACH)} pairs or more")  # fmt: skip
+
+
+def _line_rates(written: "Sequence[str]", beside: "Sequence[str]") -> dict[str, float]:
+    """Goodput of a line in bit/s by the name of a run beside, "" being the run itself (infinite: not said here).
+
+    Raises WrongInput.
+    """
+    from results.errors import WrongInput
+    from results.scaling.slo import rate_bps
+
+    found = {"": math.inf}
+    for each in written:
+        name, _, rate = each.rpartition("=")
+        if name and name not in beside:
+            raise WrongInput(f"--line-rate {each}: no run {name} is beside", hint=f"--beside {name}, or the rate alone")
+        found[name] = rate_bps(rate)
+    return found
 
 
 def _measured(screen: Screen, order: "Order", where: "Places", kept: "Store") -> str:
@@ -110,12 +165,16 @@ def _measured(screen: Screen, order: "Order", where: "Places", kept: "Store") ->
 
 
 def _announce(screen: Screen, order: "Order") -> None:
+    from results.scaling.curve import too_few
+
     plan = order.plan
     screen.line(f"{plan.name}: {plan.about}".rstrip(": "), "bold")
     screen.line(
         f"{plan.repeats} blocks × {len(plan.pairs)} numbers of pairs (up to {max(plan.pairs)}), "
         f"{duration(plan.estimate_s)}, seed {order.seed}"
     )
+    if why := too_few(dict.fromkeys(plan.pairs, plan.repeats)):
+        screen.line(f"No model will be made of it, and so no forecast: {why}", "yellow")
 
 
 def _dry_run(screen: Screen, order: "Order") -> None:
@@ -142,77 +201,3 @@ def _dry_run(screen: Screen, order: "Order") -> None:
         for host, command in each:
             for line in command.stdin.splitlines():
                 screen.line(f"  {host}: {command.argv[0]} {line}")
-
-
-def _tell(screen: Screen, found: "Findings", others: "list[Findings]") -> None:
-    from bench.capacity.step import STOPPED
-    from results.scaling import beside, told
-
-    headings, rows = told.table(found.answer, found.counted.costs)
-    screen.table("", [f"#{each}" for each in headings], rows)
-    headings, rows = told.split_table(found.counted.splits)
-    if rows:
-        screen.table("CPU in cores, of all machines; packets that queues dropped; the least pair",
-                     [f"#{each}" for each in headings], rows)  # fmt: skip
-    headings, rows = told.tcp_table(found.counted.transfers)
-    if rows:
-        screen.table("TCP by RFC 6349", [f"#{each}" for each in headings], rows)
-    for line in told.curve_lines(found.answer):
-        screen.line(line)
-    for each in found.answer.allowed:
-        screen.line(f"  {told.bound(each, found.answer.measured)}")
-    for line in found.symptoms:
-        screen.line(f"With {found.symptoms_at} pairs: {line}")
-    for n, why in found.lost:
-        if why.startswith(STOPPED):
-            continue
-        screen.line(f"{n} pairs, a trial without a number: {why}", "yellow")
-    for line in _ended(found):
-        screen.line(line, "yellow")
-    if others:
-        screen.table("side by side", *beside.table((found, *others)))
-    if down := told.down(found.down, found.outages):
-        screen.line(down)
-    screen.line(beside.sentence(found, others), "bold")
-
-
-def _ended(found: "Findings") -> list[str]:
-    """Where load was ended before its time, and what was left out for that."""
-    from bench.capacity.step import STOPPED
-
-    return [f"Load was ended at {n} pairs, and no step with as many was begun after it: {why.removeprefix(STOPPED)}"
-            for n, why in found.lost if why.startswith(STOPPED)]  # fmt: skip
-
-
-def _document(found: "Findings", others: "list[Findings]") -> dict[str, object]:
-    """With what was put beside it as documents of their own."""
-    from results.scaling import beside, told
-    from results.scaling.counted import Counted
-
-    lost = [{"pairs": n, "cause": why} for n, why in found.lost]
-    down = (
-        None if found.down is None else {**told.document(found.down, Counted(), ()), "outages_s": list(found.outages)}
-    )
-    own = told.document(found.answer, found.counted, found.symptoms, found.symptoms_at)
-    own |= {
-        "answer": beside.sentence(found, others),
-        "run_id": found.run.run_id,
-        "plan": found.run.plan_name,
-        "label": found.run.label,
-    }
-    return {**own, "one_leg_down": down, "lost": lost, "load_ended": _ended(found),
-            "beside": [_document(each, []) for each in others]}  # fmt: skip
-
-
-def _written(found: "Findings", others: "list[Findings]", folder: Path) -> tuple[Path, ...]:
-    import json
-
-    from nettune.files import write
-    from results.scaling import told
-    from results.scaling.page import page
-
-    html, table, shown = (folder / f"capacity.{ending}" for ending in ("html", "csv", "json"))
-    write(html, page(found, others))
-    write(table, told.spreadsheet(found.answer, found.counted))
-    write(shown, json.dumps(_document(found, others), indent=1, ensure_ascii=False) + "\n")
-    return html, table, shown

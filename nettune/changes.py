@@ -1,7 +1,8 @@
 """Changes of machines that stand, afterwards: confirmed, kept, taken back, verified, told. What it prints too."""
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from bench.facts import hardware, riding, vm_nics
@@ -12,12 +13,20 @@ from bench.hosts.host import Host
 from bench.hosts.opened import opened
 from bench.labs.lab import Lab
 from nettune.say import Screen
-from results.errors import NotAble, WrongInput
-from tuning.applying import clusters, defaults, drift, ifupdown, keeping, lasting, others, planning, returning
+from results.errors import NotAble
+from tuning.applying import defaults, drift, ifupdown, keeping, lasting, others, planning, returning
 from tuning.applying.ifupdown import File
 from tuning.applying.record import Applied
 from tuning.exports import interfaces
 from tuning.knobs import presence
+
+
+@contextmanager
+def ours(word: str) -> Iterator[Host]:
+    """The host of that name. Raises NotAble where we are not root: what lies there is root's, and would look empty."""
+    with opened(word) as host:
+        riding.able(host)
+        yield host
 
 
 def keepable(host: Host, stack: Stack, keys: Iterable[str], file: File | None) -> None:
@@ -58,31 +67,27 @@ def lab_of(host: Host, devices: Sequence[str], changes: Sequence[Applied], ridde
 
 def confirmed(screen: Screen, word: str, *, persist: bool = False) -> None:
     """The change that is armed on a host stays. Raises WrongInput where none is."""
-    with opened(word) as host:
+    with ours(word) as host:
         if persist:
             lasting.able(host)
-        armed = [each for each in keeping.changes(host) if each.state == "armed"]
-        if not armed:
-            raise WrongInput(f"on {host.name}: no change waits for a confirmation", hint=f"nettune history {word}")
+        armed = keeping.waiting(host, word)
         if persist:
-            keys = [each.key for each in armed[-1].changes]
-            keepable(host, riding.asked(host).stack, keys, ifupdown.asked(host))
-        keeping.confirm(host, armed[-1].change_id)
-        screen.line(f"{host.name}: change {armed[-1].change_id} ({armed[-1].profile}) is confirmed")
+            keepable(host, riding.asked(host).stack, [each.key for each in armed.changes], ifupdown.asked(host))
+        keeping.confirm(host, armed.change_id)
+        screen.line(f"{host.name}: change {armed.change_id} ({armed.profile}) is confirmed")
         if persist:
-            kept(screen, host, word, armed[-1], lasting.PROBATION_S)
+            kept(screen, host, word, armed, lasting.PROBATION_S)
 
 
-def taken_back(screen: Screen, word: str, change_id: str, allow: Collection[str], *, anyway: bool) -> None:
+def taken_back(
+    screen: Screen, word: str, change_id: str, allow: Collection[str], *, anyway: bool, unclaimed: bool
+) -> None:
     """A change is undone, the last that stands where none is named."""
-    with opened(word) as host:
-        riding.able(host)
+    with ours(word) as host:
         found = returning.chosen(host.name, keeping.changes(host), change_id)
         told = riding.asked(host)
         lab = _lab(host, found.devices, [found], told)
-        left = returning.take_back(host, lab, found, told, allow=allow, anyway=anyway)
-        if found.state == "armed":
-            clusters.release(host)
+        left = returning.take_back(host, lab, found, told, allow=allow, anyway=anyway, unclaimed=unclaimed)
         screen.line(
             f"{host.name}: change {found.change_id} ({found.profile}) is taken back; all that it moved is as it was"
         )
@@ -92,11 +97,12 @@ def taken_back(screen: Screen, word: str, change_id: str, allow: Collection[str]
 
 def verified(screen: Screen, word: str, *, watch: bool = False) -> tuple[drift.Drift, ...]:
     """What is no longer as it was applied; with `watch` nothing is said where all stands."""
-    with opened(word) as host:
+    with ours(word) as host:
         known = keeping.changes(host)
         now = _lab(host, _devices(known), known).read()[host.name]
         files = lasting.standing(host)
         found = (
+            *drift.outstanding(known, now),
             *drift.drifted(known, now, presence.owners(host), others.asked(host, _devices(known))),
             *drift.of_spread(known, now),
             *drift.of_files(known, files),
@@ -106,11 +112,9 @@ def verified(screen: Screen, word: str, *, watch: bool = False) -> tuple[drift.D
         later = defaults.above(host, [each for each in known if each.change_id in elsewhere], now)
         found += tuple(each for each in later if each.key not in told)
         for each in found:
-            reads = f"reads {each.actual!r}" if each.actual is not None else "is gone"
-            ours = each.applied.state != "put itself back" and each.key not in each.applied.spread
-            was = "applied" if ours else "before"
-            said = each.cause if each.key == drift.FILES else f"{reads}, {was} was {each.wanted!r}: {each.cause}"
-            screen.line(f"{host.name}: {each.key}: {said}")
+            screen.line(f"{host.name}: {each.words}")
+        for line in () if watch else drift.overwritten(known, now):
+            screen.line(f"{host.name}: {line}", "dim")
         for note in files:
             if note.newer and not watch:
                 screen.line(f"{host.name}: change {note.change_id} was made on another kernel ({note.newer}): what it "
@@ -129,12 +133,12 @@ def _devices(changes: Sequence[Applied]) -> tuple[str, ...]:
 
 def history(screen: Screen, word: str) -> tuple[Applied, ...]:
     """Every change that a host knows of."""
-    with opened(word) as host:
+    with ours(word) as host:
         known = keeping.changes(host)
     rows = [
         (each.change_id, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.at)), each.profile,
          ", ".join(f"{setting} {value}" for setting, value in each.settings),
-         each.state + (f", {each.left_s} s left" if each.state == "armed" else ""))
+         each.state_words)
         for each in known
     ]  # fmt: skip
     screen.table(f"changes of {word}", ("change", "at", "profile", "settings", "state"), rows)

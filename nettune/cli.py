@@ -39,6 +39,25 @@ RunArgument = Annotated[str, typer.Argument(help="A run's id, its beginning, or 
 OutFile = Annotated[Path, typer.Option("-o", "--output", help="The file to write.")]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from bench.hosts.local import Local
+        from nettune.wiring import revision
+
+        typer.echo(f"nettune {revision(Local())}")
+        raise typer.Exit
+
+
+@app.callback()
+def first(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Which nettune this is.")
+    ] = False,
+) -> None:
+    """What stands before the verb."""
+    del version
+
+
 @app.command()
 def run(
     plan: Annotated[str, typer.Argument(help="A plan that ships (see `plans`) or a YAML file.")] = "quick",

@@ -3,7 +3,6 @@
 import contextlib
 import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 
 from bench import ready
@@ -23,9 +22,11 @@ from tuning import guard
 from tuning.journal import kept
 from tuning.network_guards import NetworkGuards
 from tuning.offload import benefit, cases, validating
-from tuning.offload.evidence import Benefit, Validation
+from tuning.offload.evidence import Benefit, Level, Validation
 from tuning.offload.validating import Seen
 
+_LOADS: frozenset[Level] = frozenset({"function", "engaged", "benefit", "stability"})
+_CONSOLE = "another NIC; or --i-have-a-console, where somebody can reach the machine without it"
 _TOGGLE_S = 10.0  # the longest that a toggle may take, for the guard of a machine that stands
 
 
@@ -46,12 +47,14 @@ def validated(asked: Wish, places: Places, store: Store, screen: Screen) -> Vali
             for end in (lab.a, lab.b):
                 ready.check_ends(end.host, plan)
         seen = validating.observe(_allowed(lab, asked), asked.wanted, journal, say=screen.progress)
-    worth, run_id = _worth(asked, seen, places, store, screen) if "benefit" in asked.wanted.levels else ({}, "")
+    worth, run_id, why = dict[str, Benefit](), "", ""
+    if "benefit" in asked.wanted.levels:
+        worth, run_id, why = _worth(asked, seen, places, store, screen)
     if run_id and plan.inventory is not None and "restored" in asked.wanted.levels:
         with lease.only_run(places.state, name), contextlib.ExitStack() as stack:  # benefit's run has set the same NIC
             (lab,) = _standing(asked, stack, places, screen)[0].values()
             seen = replace(seen, left=validating.left(lab, seen))
-    return replace(validating.concluded(seen, worth), run_id=run_id)
+    return replace(validating.concluded(seen, worth, why), run_id=run_id)
 
 
 def _standing(
@@ -70,6 +73,7 @@ def _standing(
         say=screen.line,
         share_pct=share_pct,
         guards=NetworkGuards(),
+        instead="" if asked.wanted.levels.isdisjoint(_LOADS) else _CONSOLE,
     )
     return ready.standing(stack, plan, provider, local=local, leases_folder=places.leases)
 
@@ -82,20 +86,23 @@ def _allowed(lab: Lab, asked: Wish) -> Lab:
     if not asked.console:
         raise NotAble(
             f"a toggle may hang a NIC, and {ridden[0]}",
-            hint="another NIC; or --i-have-a-console, where somebody can reach the machine without it",
+            hint=_CONSOLE,
         )
     return replace(lab, roles={})
 
 
-def _worth(asked: Wish, seen: Seen, places: Places, store: Store, screen: Screen) -> tuple[Mapping[str, Benefit], str]:
-    """What each feature without fault is worth, by a run of its own, and that run's id.
+def _worth(
+    asked: Wish, seen: Seen, places: Places, store: Store, screen: Screen
+) -> tuple[dict[str, Benefit], str, str]:
+    """What each feature without fault is worth, by a run of its own; that run's id; else why nothing was measured.
 
-    Nothing is measured of a NIC that could not be put back, or whose payload goes wrong whatever is set.
+    Nothing is measured of a NIC that could not be put back, failed its soak, or whose payload goes wrong as found.
     """
-    broken = seen.left or any(each.restored for each in seen.observed)
-    arms = {} if broken else benefit.treatments(seen.nic, seen.other, asked.wanted.features, without=seen.not_loaded)
+    if seen.unfit:
+        return {}, "", seen.unfit
+    arms = benefit.treatments(seen.nic, seen.other, asked.wanted.features, without=seen.not_loaded)
     if not arms:
-        return {}, ""
+        return {}, "", "no feature without fault that a TCP connection feels can be changed at both ends"
     plan = stored_plan({**asked.plan.document, "treatments": arms})
     watch = Watch(screen, plan.design.block_s)
     try:
@@ -105,4 +112,4 @@ def _worth(asked: Wish, seen: Seen, places: Places, store: Store, screen: Screen
         watch.close()
     run, _, judgement = outputs.judged(store, run_id, whole=True)
     skipped = {cell.rpartition("/")[2]: why for cell, why in run.skipped}
-    return benefit.judged(seen.nic, judgement, skipped), run_id
+    return benefit.judged(seen.nic, judgement, skipped), run_id, ""

@@ -61,12 +61,12 @@ def wish(
         end,
         devices,
         _levels(levels, soak=bool(soak_s)),
-        _features(only, "--features"),
+        features.named(_words(only, "--features")),
         payload_mb * 1_000_000 if payload_mb else cases.BULK_BYTES,
         soak_s,
         seeds.dealt() if seed is None else seed,
     )
-    return Wish(plan, wanted, _features(required, "--require"), console)
+    return Wish(plan, wanted, features.required(_words(required, "--require")), console)
 
 
 def _ends(plan: Plan) -> dict[str, str]:
@@ -113,12 +113,13 @@ def _levels(text: str, *, soak: bool) -> frozenset[Level]:
     return frozenset(found)
 
 
-def _features(text: str, option: str) -> tuple[str, ...]:
-    found, unknown = features.named([word.strip() for word in text.split(",") if word.strip()])
-    if unknown:
+def _words(text: str, option: str) -> tuple[str, ...]:
+    """The features and ethtool's names of an option. Raises WrongInput for any other word."""
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    if unknown := features.unknown(words):
         raise WrongInput(
             f"{option} {unknown[0]!r} is no feature that a kernel up to 6.18 knows",
             hint=document.nearest(unknown[0], (*feature.KERNEL, *feature.SHORT))
             or "ethtool's short names, or the kernel's strings: `ethtool -k DEVICE`",
         )
-    return found
+    return words

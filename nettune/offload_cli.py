@@ -74,11 +74,12 @@ def compare(
     other: Annotated[Path, typer.Argument(help="That of another NIC, driver, firmware or kernel.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Two validations side by side: what differs in the NICs, and in the verdicts."""
+    """Two validations side by side: what differs in the NICs, their partners and paths, and in what was found."""
     from nettune import offload_said
+    from tuning.offload.comparing import comparison
 
     screen = Screen(quiet=as_json)
     sides = (offload_said.loaded(one), offload_said.loaded(other))
     offload_said.compared(screen, *sides)
     if as_json:
-        screen.document(offload_said.comparison(*sides))
+        screen.document(comparison(*sides))

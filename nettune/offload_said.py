@@ -1,7 +1,7 @@
 """What a validation looks like on the screen and in files; two of them side by side."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nettune import files
@@ -9,7 +9,8 @@ from nettune.say import Screen
 from results.errors import WrongInput
 from results.records import Run
 from tuning.offload.cases import FAULTS
-from tuning.offload.document import document, failed, read
+from tuning.offload.comparing import TITLES, comparison
+from tuning.offload.document import document, failed, read, required_words
 from tuning.offload.evidence import BAD, GOOD, FeatureVerdict, Validation
 from tuning.offload.weighing import another, weighed
 from tuning.recommend import Advice
@@ -41,6 +42,8 @@ def told(screen: Screen, found: Validation, required: Sequence[str]) -> None:
         screen.line(f"known of this driver: {line}", "yellow")
     for line in found.notes:
         screen.line(line, "yellow")
+    for line in required_words(found, required):
+        screen.line(line)
     against = failed(found, required)
     for line in against:
         screen.line(f"✘ {line}", "red")
@@ -112,34 +115,10 @@ def weigher(path: Path) -> Callable[[Run, Advice], Advice]:
     return weigh
 
 
-def comparison(one: Validation, other: Validation) -> dict[str, object]:
-    """What differs, for machines: of the NICs {fact: [one, other]}, of the verdicts {feature way: [one, other]}."""
-    facts = _pairs(one.nic.identity.items(), other.nic.identity.items())
-    verdicts = _pairs(
-        *(((f"{row.feature} {row.direction}", row.verdict) for row in each.features) for each in (one, other))
-    )
-    bits = _pairs(one.nic.features.items(), other.nic.features.items())
-    return {"nic": _differing(facts), "features": _differing(bits), "verdicts": _differing(verdicts),
-            "verdicts alike": sorted(name for name, (a, b) in verdicts.items() if a == b)}  # fmt: skip
-
-
-def _pairs(one: Iterable[tuple[str, str]], other: Iterable[tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    a, b = dict(one), dict(other)
-    return {name: (a.get(name, "absent"), b.get(name, "absent")) for name in dict.fromkeys((*a, *b))}
-
-
-def _differing(pairs: dict[str, tuple[str, str]]) -> dict[str, list[str]]:
-    return {name: [a, b] for name, (a, b) in pairs.items() if a != b}
-
-
 def compared(screen: Screen, one: Validation, other: Validation) -> None:
-    """The same for people."""
+    """What differs between two, for people."""
     found = comparison(one, other)
-    for title, key in (
-        ("what differs in the NICs", "nic"),
-        ("in their features", "features"),
-        ("in the verdicts", "verdicts"),
-    ):
+    for key, title in TITLES.items():
         rows = found[key]
         if isinstance(rows, dict) and rows:
             screen.table(title, ("", "one", "other"), [(name, a, b) for name, (a, b) in rows.items()])

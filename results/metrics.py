@@ -94,7 +94,14 @@ METRICS: Mapping[str, Metric] = {
         Metric("pdr_high", "1/s", "higher", "a rate of frames of which more are lost: PDR's upper bound", "PDR, upper"),
         Metric("pdr_goodput", "bit/s", "higher", "payload sent at PDR's lower bound", "payload at PDR"),
         Metric("goodput_least", "bit/s", "higher", "goodput of the pair that had the least", "least pair's goodput"),
-        Metric("dropped_packets", "1", "lower", "packets that the nodes' queues dropped in the window", "dropped"),
+        Metric(
+            "dropped_packets",
+            "1",
+            "lower",
+            "packets that the nodes' queues, the pairs' devices there and the kernels' backlogs dropped in the window",
+            "dropped",
+        ),
+        Metric("connections_failed", "1", "lower", "pairs that could open no connections", "failed connecting"),
         Metric("tcp_efficiency", "1", "higher", "share of the bytes sent that were not sent again", "TCP efficiency"),
         Metric(
             "tcp_rtt", "s", "lower", "mean round trip of the streams, by TCP_INFO, over the whole test", "TCP's RTT"

@@ -343,13 +343,13 @@ class Store:
             ).all()
         return [(row[0], row[1], row[2], row[3]) for row in rows]
 
-    def baseline(self, run_id: str, topology: str) -> dict[str, dict[str, str]]:
-        """The facts before the run's first trial of current on a topology, by host; {} when there was none."""
+    def baseline(self, run_id: str, topology: str, arm: str = "current") -> dict[str, dict[str, str]]:
+        """The facts before the run's first trial of an arm ("": of any) on a topology, by host; {}: there is none."""
         table = schema.trials
         with self._begin() as connection:
             digests = connection.execute(
                 sql.select(table.c.facts_before)
-                .where(table.c.run_id == run_id, table.c.topology == topology, table.c.arm == "current",
+                .where(table.c.run_id == run_id, table.c.topology == topology, *((table.c.arm == arm,) if arm else ()),
                        table.c.status.in_(("done", "orphan")))
                 .order_by(table.c.trial_id)
             ).scalars()  # fmt: skip

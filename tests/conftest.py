@@ -5,7 +5,7 @@ A matrix that runs whole goes on where it was cut short: what has passed at this
 """
 
 import random
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,12 +23,10 @@ settings.register_profile("nettune", deadline=None, max_examples=60)
 settings.load_profile("nettune")
 
 Case = TypeVar("Case")
-# Files that take minutes, begun first where several run side by side: the last one would keep the others waiting. And
-# those of many short tests, begun last: a process is given its next file when two tests of one are left.
+# Files that take minutes, begun first where several run side by side: the last one would keep the others waiting.
 _LONG = ("vm/test_walk.py", "vm/test_plans.py", "vm/test_suite_inside.py", "vm/test_pve_guests.py",
-         "netns/test_apply_matrix.py", "netns/test_lasting.py", "netns/test_offload_faults.py", "netns/test_run.py",
-         "netns/test_offload.py", "netns/test_tune.py", "netns/test_tune_study.py")  # fmt: skip
-_SHORT = ("pve/test_machines.py", "pve/test_preflight.py", "pve/test_client.py", "test_report_in_chromium.py")
+         "netns/test_offload_faults.py", "netns/test_run.py", "netns/test_offload.py", "netns/test_tune.py",
+         "netns/test_tune_study.py")  # fmt: skip
 _KEPT = ("/etc", "/usr/local/bin", "/var/lib")  # of the machine: tests have their own, or leave them as they found them
 _FOUND = pytest.StashKey[frozenset[Path]]()
 _ROOT = Path(__file__).resolve().parent.parent
@@ -49,13 +47,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
     """Of a file's tests that are marked `sampled(n)` n are left, dealt by the commit; of those chosen by name all.
 
-    Dealt before `-m` has its turn, which parts a file's tests between runs. Afterwards long files come first, and those
-    of guests, which keep a CPU busy, spread among the others, which wait.
+    Dealt before `-m` has its turn, which parts a file's tests between runs. Afterwards long files come first.
     """
     _deal(config, items)
     yield
-    ranks = _ranks({item.path for item in items})
-    items.sort(key=lambda item: ranks[item.path])
+    items.sort(key=lambda item: (_place(item.path), item.path))
 
 
 def _deal(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -74,18 +70,8 @@ def _deal(config: pytest.Config, items: list[pytest.Item]) -> None:
     _leave_out(config, items, out)
 
 
-def _ranks(files: Collection[Path]) -> dict[Path, float]:
-    guests = {each for each in files if each.parent.name == "vm"}
-    ranks = {}
-    for kind in (guests, set(files) - guests):
-        listed = sorted(kind, key=lambda each: (_place(each), each))
-        ranks.update({each: (number + 0.5) / len(listed) for number, each in enumerate(listed)})
-    return ranks
-
-
 def _place(file: Path) -> int:
-    long = next((number for number, each in enumerate(_LONG) if str(file).endswith(each)), len(_LONG))
-    return long + str(file).endswith(_SHORT)
+    return next((number for number, each in enumerate(_LONG) if str(file).endswith(each)), len(_LONG))
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item], out: set[pytest.Item]) -> None:

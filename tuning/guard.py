@@ -135,7 +135,8 @@ for folder in "$1"/*/; do
   [ -e "$folder/restore" ] || [ -e "$folder/boot" ] || continue
   of=trial
   ! grep -qs '^# nettune rollback: ' "$folder/restore" || of=rollback
-  if grep -qs '^# nettune applied: ' "$folder/restore"; then
+  # Or by what else lies there, where a disk has damaged its line: nobody may take away what was confirmed.
+  if grep -qs '^# nettune applied: ' "$folder/restore" || [ -e "$folder/moved" ] || [ -e "$folder/confirmed" ]; then
     of=change
     [ ! -e "$folder/confirmed" ] && [ ! -e "$folder/rolled-back" ] && [ ! -e "$folder/restored" ] || continue
   fi
@@ -274,6 +275,12 @@ def settled(host: Host) -> tuple[str, ...]:
         what = "a rollback lost its way to the host" if of == "rollback" else "a run ended without undoing its changes"
         said.append(f"on {host.name}: {what} (guard {guard_id}): {how}{more}")
     return tuple(said)
+
+
+def left_by_a_boot(host: Host, guard_id: str) -> None:
+    """What a boot left of a change is as it was, and its guard is closed. Raises NotGuarded where it is not."""
+    _files_put_back(host, guard_id)
+    host.run(_told(_CLOSED, guard_id)).require()
 
 
 def _files_put_back(host: Host, guard_id: str) -> None:

@@ -36,18 +36,23 @@ differs() {
   [ "$*" != "$wanted" ]
 }
 sized() { ip -d link show dev "$1" | grep -Eq " $2 $3"'( |$)'; }
-# Before a leg of a bond is touched, the others that carried at first carry again: a driver that starts its NIC anew
-# takes seconds, an LACP partner longer. A leg that does not come back is waited for 30 s, and the log says so.
+# Before a leg of a bond is touched, the others that carried at first carry again, which takes seconds, with LACP more.
+# A leg that does not come back is waited for 30 s, and the log says so.
 carries() {
   [ "$(cat "/sys/class/net/$1/carrier" 2>/dev/null)" = 1 ] || return 1
-  [ "$(cat "/sys/class/net/$1/bonding_slave/mii_status" 2>/dev/null)" = up ] || return 1
+  mii=$(cat "/sys/class/net/$1/bonding_slave/mii_status" 2>/dev/null)
+  [ -n "$mii" ] || { ovs-appctl --timeout=5 bond/show 2>/dev/null | grep -Eq "^(member|slave) $1: enabled"; return; }
+  [ "$mii" = up ] || return 1
   port=$(cat "/sys/class/net/$1/bonding_slave/ad_actor_oper_port_state" 2>/dev/null)
-  case $port in ''|*[!0-9]*) return 0 ;; esac # no LACP
-  [ "$((port & 48))" = 48 ] # collecting and distributing
+  case $port in ''|*[!0-9]*) ;; *) [ "$((port & 48))" = 48 ] ;; esac # with LACP: collecting and distributing
+}
+legs_of() { # of the bond that $1 is a leg of: Open vSwitch's is no device of the kernel
+  bond=/sys/class/net/$1/master
+  case $(readlink "$bond") in ''|*/ovs-system) ;; *) cat "$bond/bonding/slaves" 2>/dev/null; return ;; esac
+  ovs-appctl --timeout=5 bond/list 2>/dev/null | sed 's/.*\t/ /; s/,//g; s/$/ /' | grep -F " $1 "
 }
 apart() {
-  bond=$(readlink "/sys/class/net/$1/master") || return 0
-  legs=$(cat "/sys/class/net/${bond##*/}/bonding/slaves" 2>/dev/null) || return 0
+  legs=$(legs_of "$1") || return 0
   for leg in $legs; do
     case " $known_legs " in *" $leg "*) continue ;; esac
     known_legs="$known_legs $leg"

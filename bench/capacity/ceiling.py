@@ -8,7 +8,7 @@ from bench.facts import counters
 from bench.facts.counters import Counters
 from bench.hosts.host import Host
 
-_LOOKS = 2  # in a row: one may fall on a moment that is no load of ours
+LOOKS = 2  # in a row: one may fall on a moment that is no load of ours
 _APART_S = 5.0  # looks further apart are of two steps
 Reading = Callable[[], Mapping[str, float]]  # name of a machine -> share of its CPUs that is busy
 
@@ -50,7 +50,7 @@ class Ceiling:
         for read in self.readings:
             for name, share in read().items():
                 self._above[name] = self._above.get(name, 0) + 1 if share > self.share else 0
-                if self._above[name] >= _LOOKS:
+                if self._above[name] >= LOOKS:
                     return (f"the CPUs of {name} were {100 * share:.0f} % busy, and --max-host-cpu allows "
                             f"{100 * self.share:.0f} %")  # fmt: skip
         return ""

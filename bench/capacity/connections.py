@@ -7,19 +7,23 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from bench.capacity.dense import Dense
 from bench.capacity.readiness import listening, longer, tcp
+from bench.capacity.watching import LoadStopped, apart_s, look, watched
 from bench.probes.probe import Pair, ProbeFailed
 from bench.probes.requests import Requests
 from bench.together import Job, armed
 from results.errors import NotAble
 from results.records import Sample
+from results.scaling.kept import FAILED
 
 METRIC = "connections"
+_LATE_S = 1.0  # by which wrk may end after its time
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Samples of each pair and, where none failed, one of all; raw output by pair, and what was noted."""
+    """Samples of each pair and of all: their rate, or how many failed; raw output by pair, and what was noted."""
 
     samples: tuple[Sample, ...]
     raw: dict[tuple[str, str], str]
@@ -31,15 +35,20 @@ def probe(name: str, seconds: float, at_a_time: int) -> Requests:
     return Requests(name, "crr", seconds, at_a_time, 1)
 
 
-def opened(pairs: Sequence[Pair], asked: Requests) -> Opened:
-    """What all pairs open at once. A pair that fails is told, and all of them together have no rate then."""
+def opened(pairs: Sequence[Pair], asked: Requests, lab: Dense) -> Opened:
+    """What all pairs open at once. A pair that fails is told, and all of them together have no rate then.
+
+    Raises LoadStopped.
+    """
     try:
-        return _opened(pairs, asked)
+        return _opened(pairs, asked, lab)
+    except LoadStopped:
+        raise
     except NotAble as error:
         return Opened((), {}, (f"connections: {error}",))
 
 
-def _opened(pairs: Sequence[Pair], asked: Requests) -> Opened:
+def _opened(pairs: Sequence[Pair], asked: Requests, lab: Dense) -> Opened:
     n = len(pairs)
     with ExitStack() as stack:
         for pair in pairs:
@@ -48,24 +57,28 @@ def _opened(pairs: Sequence[Pair], asked: Requests) -> Opened:
         listening([pair.server.host for pair in pairs], ports, "haproxy")
         jobs = [Job(pair.client.host, longer(asked.client_command(pair), n)) for pair in pairs]
         waiting = stack.enter_context(armed(jobs))
+        look(lab)
         waiting.release()
+        watched(asked.duration_s + _LATE_S, lab, apart_s(lab, asked.duration_s), waiting.over)
         came = waiting.awaited()
     found: list[Sample] = []
     raw: dict[tuple[str, str], str] = {}
     flags: list[str] = []
-    failed = False
+    failed = 0
     for pair, each in zip(pairs, came, strict=True):
         way = f"{pair.client.host.name}>{pair.server.host.name}"
         raw[way, METRIC] = each.outcome.stdout
         try:
             measured = asked.measured(each.outcome, pair)
         except ProbeFailed as error:
-            failed = True
+            failed += 1
             flags.append(f"{way}: {error}")
             continue
         found += [replace(sample, direction=way) for sample in measured.samples if sample.metric == METRIC]
         flags += [f"{way}: {flag}" for flag in measured.flags]
-    if found and not failed:
+    if failed:
+        found.insert(0, Sample(asked.name, FAILED, float(failed), "1", "all", "-", asked.duration_s))
+    elif found:
         total, window_s = sum(each.value for each in found), min(each.interval_s for each in found)
         found.insert(0, Sample(asked.name, METRIC, total, "1/s", "all", "-", window_s))
     return Opened(tuple(found), raw, tuple(flags))

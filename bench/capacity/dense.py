@@ -29,14 +29,36 @@ LENGTH = 15  # RFC 2544's prefix, whole
 # is not shared (measured at 32 pairs), and as much again for what a busy kernel keeps in socket buffers.
 PAIR_BYTES, KEPT_BYTES = 46 << 20, 512 << 20
 
+# What is available, and what each memory cgroup over this program allows, has in use, and could drop of that: those of
+# v2 and of v1. $1 is before /proc and /sys.
+_FREE = """\
+grep -m1 '^MemAvailable:' "$1/proc/meminfo"
+while IFS=: read -r number kinds path; do
+case $number:,$kinds, in
+0:,,) at=$1/sys/fs/cgroup most=memory.max used=memory.current cache=inactive_file ;;
+*,memory,*) at=$1/sys/fs/cgroup/memory most=memory.limit_in_bytes used=memory.usage_in_bytes
+cache=total_inactive_file ;;
+*) continue ;;
+esac
+while :; do
+[ -r "$at$path/$most" ] && echo cgroup "$(cat "$at$path/$most")" "$(cat "$at$path/$used")" \
+"$(sed -n "s/^$cache //p" "$at$path/memory.stat")"
+[ -n "$path" ] || break
+path=${path%/*}
+done
+done <"$1/proc/self/cgroup"
+:"""
+
 
 @dataclass(frozen=True, slots=True)
 class Dense:
     """What stands. Client n sends to server n; traffic passes `nodes`, whose queues may drop.
 
     machines  whose CPUs carry it, as far as they are seen; None: this machine's
-    beside    what a node is asked beside its counters: the threads that carry its guests' packets
+    devices   by node or machine a pattern of the devices there that are the pairs' own, whose drops count
+    beside    what one is asked beside its counters: the threads that carry its guests' packets
     trouble   what a watch sees now, in words, for which all load is to end; "" nothing
+    look_s    seconds in which the watch has nothing new to see
     notes     what a reader must know of it
     told      what a run keeps of it beside the machine's own facts
     """
@@ -45,8 +67,10 @@ class Dense:
     servers: tuple[Endpoint, ...]
     nodes: tuple[Host, ...]
     machines: tuple[Host, ...] | None = None
+    devices: Mapping[Host, str] = field(default_factory=dict)
     beside: Mapping[Host, Sequence[Command]] = field(default_factory=dict)
     trouble: Callable[[], str] = str
+    look_s: float = 0.0
     told: Mapping[str, str] = field(default_factory=dict)
     legs: int = 1
     notes: tuple[str, ...] = ()
@@ -164,10 +188,12 @@ def standing(pairs: int, *, layout: Layout, uplink_mbit: float, leases_folder: P
             for (outcome,) in told.values():
                 outcome.require(HINT)
         ends = {name: Endpoint(hosts[name], "eth0", address(name)) for name in every[: 2 * pairs]}
+        nodes = tuple(hosts[name] for name in every[2 * pairs :])
         yield Dense(
             clients=tuple(ends[f"c{number}"] for number in range(1, pairs + 1)),
             servers=tuple(ends[f"s{number}"] for number in range(1, pairs + 1)),
-            nodes=tuple(hosts[name] for name in every[2 * pairs :]),
+            nodes=nodes,
+            devices=dict.fromkeys(nodes, rf"port-.*|{UPLINK}.*"),
             legs=legs,
         )
 
@@ -182,19 +208,31 @@ def check_memory(pairs: int, local: Host) -> None:
     check_fit(pairs, PAIR_BYTES, KEPT_BYTES, local)
 
 
-def check_fit(pairs: int, each_bytes: int, kept_bytes: int, local: Host) -> None:
-    """The same of pairs that take `each_bytes`."""
-    told = local.run(Command(("grep", "-m1", "MemAvailable", "/proc/meminfo"))).stdout.split()
-    if len(told) < 2 or not told[1].isdecimal():
-        return  # a kernel that does not tell: the lab will
-    free = int(told[1]) << 10
+def check_fit(pairs: int, each_bytes: int, kept_bytes: int, local: Host, root: str = "") -> None:
+    """The same of pairs that take `each_bytes`; `root`: where the machine's /proc and /sys are."""
+    told = local.run(Command(("sh", "-c", _FREE, "sh", root))).stdout
+    free, where = _free(told)
     fit = fitting(free, each_bytes, kept_bytes)
     if pairs > fit:
         raise NotAble(
-            f"{pairs} pairs need about {_gib(kept_bytes + pairs * each_bytes)} of memory and {_gib(free)} are free: "
-            f"{fit} pairs fit",
+            f"{pairs} pairs need about {_gib(kept_bytes + pairs * each_bytes)} of memory and {_gib(free)} are free"
+            f"{where}: {fit} pairs fit",
             hint=f"pairs up to {fit}" if fit else "smaller ones, or end something else first",
         )
+
+
+def _free(told: str) -> tuple[int, str]:
+    """Bytes, and where so few are left, in words; a kernel that does not tell has enough: the lab will show it."""
+    free, where = 1 << 62, ""
+    for line in told.splitlines():
+        word, *numbers = line.split()
+        if word == "MemAvailable:":
+            free = min(free, int(numbers[0]) << 10)
+        elif len(numbers) == 3 and all(each.isdecimal() for each in numbers):  # cgroup v2 has no number for no limit
+            most, used, cache = map(int, numbers)
+            if (left := max(0, most - max(0, used - cache))) < free:
+                free, where = left, " in this program's memory cgroup"
+    return free, where
 
 
 def _gib(size_bytes: int) -> str:

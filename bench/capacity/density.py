@@ -3,14 +3,15 @@
 As in `bench.run`: a block that is cut short is measured afresh, complete blocks never again.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from bench import schedule
 from bench.capacity import baseline, step
 from bench.capacity.dense import Dense
 from bench.capacity.plan import PROBES_PER_S, DensityPlan
 from bench.capacity.step import Ports
+from bench.capacity.watching import STOPPED
 from bench.hosts.host import Host
 from bench.probes.probe import Pair
 from bench.probes.trips import P99_SAMPLES
@@ -67,6 +68,7 @@ class Density:
     watch: Callable[[Progress], None]
     climbs: bool = False
     base_rtt_s: float | None = None  # of the idle path, kept with every trial
+    facts: Mapping[str, str] = field(default_factory=dict)  # host -> digest of what it is set to, kept as well
 
 
 class Full(NotAble):
@@ -106,10 +108,10 @@ def measure(run: Density) -> None:
             if run.base_rtt_s is not None:
                 base = Sample(PROBE, "base_rtt", run.base_rtt_s, "s", "sender", "-", plan.duration_s)
                 ended = replace(ended, samples=(*ended.samples, base))
-            run.store.end_trial(trial_id, ended)
+            run.store.end_trial(trial_id, replace(ended, facts_before=run.facts))
             note = "" if ended.status == "done" else f"{name}: {ended.status}: {ended.cause}"
             done += 1
-            if ended.cause.startswith(step.STOPPED):
+            if ended.cause.startswith(STOPPED):
                 allowed = tuple(n for n in allowed if n < pairs(name))
                 if not allowed:
                     raise Full(

@@ -15,7 +15,7 @@ from results.scaling.slo import Term
 from results.scaling.transfers import transfers
 from results.store import Store
 
-IDLE = "idle CPU cores"  # a fact of the run's machine
+IDLE, LINE = "idle CPU cores", "line rate"  # facts of the run's machine
 
 
 def of_density(store: Store, name: str) -> Run:
@@ -26,15 +26,23 @@ def of_density(store: Store, name: str) -> Run:
     return run
 
 
-def findings(store: Store, name: str, terms: Sequence[Term], *, line_bps: float = math.inf) -> Findings:
-    """What a run says of a service level. Raises WrongInput for a run of another kind or without a trial."""
+def findings(
+    store: Store, name: str, terms: Sequence[Term], *, line_bps: float = math.inf, asked: Sequence[int] = ()
+) -> Findings:
+    """What a run says of a service level. Raises WrongInput for a run of another kind or without a trial.
+
+    `line_bps`: goodput that its link carries; where it is not told, as the run's own user told it. `asked`: numbers of
+    pairs that have rows, too.
+    """
     run = of_density(store, name)
+    line_bps = line_bps if math.isfinite(line_bps) else float(run.machine.get(LINE, "inf").partition(" ")[0])
     trials = store.trials(run.run_id, histograms=False)
     known = kept.loaded(trials)
     if not known:
         why = next((why for _, why in kept.lost(trials)), "none was finished")
         raise WrongInput(f"run {run.run_id} has no trial to answer from: {why}", hint=f"--resume {run.run_id}")
-    answer = answered(terms, known, line_rate=line_bps)
+    failed = kept.failing(trials)
+    answer = answered(terms, known, line_rate=line_bps, failed=failed, asked=asked)
     counted = Counted(
         kept.costs(trials, float(run.machine.get(IDLE, "0"))),
         transfers(trials, pace_bps=_mbit(run, "rate_mbit") * 1e6, line_bps=_line_bps(run, line_bps)),
@@ -46,7 +54,8 @@ def findings(store: Store, name: str, terms: Sequence[Term], *, line_bps: float 
     return Findings(
         run, known, tuple(terms), answer, counted, _symptoms(store, run, trials, at, line_bps), at, kept.lost(trials),
         [pause for each in trials if (pause := each.value(f"{arms.DOWN}.outage")) is not None],
-        answered(terms, down, line_rate=line_bps * (legs - 1) / legs) if down else None,
+        answered(terms, down, line_rate=line_bps * (legs - 1) / legs, failed=failed) if down else None,
+        kept.noted(trials),
     )  # fmt: skip
 
 

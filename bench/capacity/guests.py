@@ -1,6 +1,7 @@
 """Pairs of QEMU guests of this machine, all on one bridge: what moves a guest's packets is in what they carry."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from bench.hosts.host import Host
 from bench.labs import deploying, provider
 from bench.labs.guests import Guests
 from bench.labs.kit import prepared
-from bench.labs.lab import ENDS
+from bench.labs.lab import ENDS, Lab
 from bench.labs.provider import Qemu
 from bench.labs.topology import Topology
 
@@ -36,7 +37,12 @@ def read(members: Mapping[str, Node], layout: str, most: int) -> Guests:
 
 def check_memory(of: Guests, pairs: int, local: Host) -> None:
     """Raise NotAble where the machine has no memory for so many pairs of them, saying how many fit."""
-    check_fit(pairs, 2 * ((of.memory_mb << 20) + _QEMU_BYTES), KEPT_BYTES, local)
+    each = (of.memory_mb << 20) + _QEMU_BYTES
+    check_fit(pairs, 2 * each, KEPT_BYTES + each * of.nodes, local)  # the bridge's node may be a guest, too
+
+
+def _devices(lab: Lab, node: Host) -> str:
+    return "|".join(re.escape(each.device) for each in lab.path if each.host is node)
 
 
 def commands(of: Guests, pairs: int) -> list[tuple[str, str]]:
@@ -55,12 +61,13 @@ def standing(
     """So many pairs, removed on leaving; the image is built where it is not there. Raises NotAble, LabBroken."""
     made = Qemu(prepared(of, cache=cache, local=local, say=say))
     with made.standing(_path(pairs), leases_folder=leases_folder) as lab:
-        machine = lab.machine or local
+        machine = lab.machine or local  # where the guests' taps are: the node, or the room of cables between guests
         yield Dense(
             clients=lab.endpoints[::2],
             servers=lab.endpoints[1::2],
             nodes=lab.nodes,
             machines=(machine,),
+            devices={machine: "(?!lo$).+", **{node: _devices(lab, node) for node in lab.nodes}},
             beside={machine: (carriers.question(lab.pid_files),)},
             told=made.facts,
             notes=made.notes,

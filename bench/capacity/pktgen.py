@@ -1,7 +1,9 @@
 """Frames by the kernel's own generator, pktgen, where it is loaded: no socket, no copy.
 
 It hands frames to the sender's device itself, past that end's own queue. It keeps to a rate, not to a time, so a trial
-takes as long as it takes; a generator that is too slow is seen by that. The receiver counts as it does for iperf3's.
+takes as long as it takes; a generator that is too slow is seen by that. The receiver's kernel counts them as datagrams
+to a port that nobody listens on, which others hardly send. No receiver reads their numbers: such as came twice would
+hide as many that were lost.
 """
 
 import json
@@ -9,8 +11,9 @@ import re
 import time
 from dataclasses import dataclass
 
-from bench.capacity.datagrams import begun, delivered, drained
+from bench.capacity.datagrams import begun, drained
 from bench.capacity.rates import Offered
+from bench.facts.counters import Counters, grown
 from bench.hosts.command import Command, Overdue
 from bench.hosts.host import Host
 from bench.probes.probe import Pair, ProbeFailed, ToolBroke
@@ -18,6 +21,8 @@ from bench.probes.probe import Pair, ProbeFailed, ToolBroke
 _CHECKSUM_BYTES = 4  # pktgen's sizes are without it
 _PORT = 9  # RFC 863: nobody listens there, so nothing is woken
 _SLOW = 4.0  # times the seconds of a trial that it may take
+_LISTENS = Command(("ss", "-Hlun", "sport", "=", f":{_PORT}"))
+UNNUMBERED = "no receiver reads the numbers of pktgen's frames: such as came twice would hide as many that were lost"
 _THERE = Command(("test", "-w", "/proc/net/pktgen/pgctrl"))
 # $1 device, $2 frames, $3 bytes, $4 frames a second, $5 address, $6 MAC, $7 port. Written as pktgen reads it, line by
 # line (Documentation/networking/pktgen.rst); `start` returns when all are sent, or when a signal comes.
@@ -54,7 +59,10 @@ class Pktgen:
                 hint=f"modprobe pktgen on {sender.name}; or generator: iperf3",
             )
         command = self.command(rate_fps, seconds, next_mac(self.pair))
-        before = begun((receiver,), six=False)
+        if receiver.run(_LISTENS).stdout.strip():
+            raise ToolBroke(f"on {receiver.name}: somebody listens on UDP's port {_PORT}, to which pktgen sends",
+                            hint="generator: iperf3")  # fmt: skip
+        before = begun((receiver,), six=False)[receiver.name]
         try:
             told = sender.run(command)
         except Overdue as error:
@@ -64,11 +72,9 @@ class Pktgen:
         found = _RESULT.search(told.stdout)
         if not told.ok or found is None:
             raise ToolBroke(f"on {sender.name}: pktgen: {(told.stderr or told.stdout).strip()[-200:]!r}")
-        after = drained((receiver,), lambda now: delivered(before[receiver.name], now[receiver.name], six=False))
+        after, still = drained((receiver,), lambda now: _unread(before, now[receiver.name]))
         took_s, sent = int(found[1]) / 1e6, int(found[2])
-        return Offered(
-            rate_fps, max(took_s, 1e-6), sent, delivered(before[receiver.name], after[receiver.name], six=False)
-        )
+        return Offered(rate_fps, max(took_s, 1e-6), sent, _unread(before, after[receiver.name]), moving=not still)
 
     def command(self, rate_fps: float, seconds: float, mac: str) -> Command:
         """What sends the frames of a trial."""
@@ -76,6 +82,10 @@ class Pktgen:
         words = (self.pair.client.device, str(max(1, round(rate * seconds))), str(self.frame_bytes - _CHECKSUM_BYTES),
                  str(rate), self.pair.destination, mac, str(_PORT))  # fmt: skip
         return Command(("sh", "-c", _SEND, "sh", *words), deadline_s=_SLOW * seconds + 5.0, loads=True)
+
+
+def _unread(before: Counters, after: Counters) -> int:
+    return max(0, grown(before.stack, after.stack).get("Udp.NoPorts", 0))
 
 
 def next_mac(pair: Pair) -> str:

@@ -57,6 +57,7 @@ class Offered:
     sent: int
     received: int
     disordered: int = 0  # frames that came after a later one, or twice: a receiver may not tell one from the other
+    moving: bool = False  # frames still arrived when the path should have been drained
 
     @property
     def loss(self) -> float:
@@ -73,6 +74,8 @@ class Offered:
         """Why this is no measurement of the path; "" where it is one."""
         if self.received > self.sent:
             return f"{self.received - self.sent} frames came twice: {self.received} received of {self.sent} sent"
+        if self.moving and self.received < self.sent:
+            return "frames still arrived seconds after the sender had stopped: they are not all counted"
         asked = self.rate_fps * self.seconds
         if self.short:
             return f"the generator sent {100 * self.sent / asked:.1f} % of {self.rate_fps:.0f} frames/s"
@@ -168,7 +171,9 @@ class _Judged:
         if made.received > made.sent or not made.short:
             raise NotAble(
                 f"{_AGAIN + 1} trials in a row are no measurement: {why}",
-                hint="is there a loop on the path, or does it deal one flow to several links?",
+                hint="a queue of seconds is on the path: a lower most_mbit, or a smaller queue"
+                if made.moving
+                else "is there a loop on the path, or does it deal one flow to several links?",
             )
         raise GeneratorShort(f"{_AGAIN + 1} trials in a row: {why}", rate_fps, reached)
 

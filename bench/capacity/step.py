@@ -7,17 +7,20 @@ are, and marks the trial.
 import contextlib
 import json
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from bench import losses
 from bench.capacity import baseline, connections
 from bench.capacity.connections import Opened
 from bench.capacity.dense import Dense, leg_down
 from bench.capacity.plan import SETTLING_S, DensityPlan
 from bench.capacity.readiness import listening, longer, tcp, udp
+from bench.capacity.watching import apart_s, look, watched
 from bench.facts import counters
 from bench.facts.counters import Counters
 from bench.hosts.command import Command, HostFault, Outcome
@@ -36,15 +39,7 @@ from results.store import Ended
 
 _EXCHANGE_S = 6.0
 SKEW_S = 0.2  # beyond it the trial is flagged
-_LOOK_S = 1.0  # between looks at what else the machines carry
-STOPPED = "stopped: "
-
-
-class LoadStopped(NotAble):
-    """The lab's watch saw that a machine, or others on it, had enough: all load was ended."""
-
-    def __init__(self, seen: str) -> None:
-        super().__init__(f"{STOPPED}{seen}")
+_LATE_S = 1.0  # by which streams may end after their time
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +80,7 @@ def _probe(plan: DensityPlan) -> Tcp:
 
 
 def _measured(lab: Dense, n: int, plan: DensityPlan, ports: Ports, machine: Host) -> Ended:
+    each_s = apart_s(lab, plan.duration_s)
     probe, train = _probe(plan), Train(plan.duration_s, plan.probing_s(n), 60)
     ends = list(zip(lab.clients[:n], lab.servers[:n], strict=True))
     streams = [Pair(client, server, ports.tcp, ports.client) for client, server in ends]
@@ -102,14 +98,16 @@ def _measured(lab: Dense, n: int, plan: DensityPlan, ports: Ports, machine: Host
                                               for pair in each])) for each in trains]  # fmt: skip
         sending = stack.enter_context(armed([Job(pair.client.host, longer(probe.client_command(pair), n))
                                              for pair in streams]))  # fmt: skip
+        look(lab)
         sending.release()
-        _watched(plan.warmup_s, lab)
+        watched(plan.warmup_s, lab, each_s)
         probing[0].release()
         before, after = _inside(lab, plan, machine)
         down = _leg_down(lab, n, plan, probing[1], machine) if plan.leg_down else None
+        watched(math.ceil(plan.traffic_s) - plan.traffic_s + _LATE_S, lab, each_s, sending.over)
         came, echoed = sending.awaited(), probing[0].awaited()
         told = [_told(server, each) for server, each in zip(servers, came, strict=True)]
-    made = _Made(n, plan, probe, train)
+    made = _Made(lab, plan, probe, train)
     for number, pair in enumerate(streams):
         made.stream(pair, came[number], told[number])
         made.echo(echoes[number], echoed[number])
@@ -117,7 +115,7 @@ def _measured(lab: Dense, n: int, plan: DensityPlan, ports: Ports, machine: Host
         made.leg_down(down, echoes, _machines(lab, machine))
     if plan.connections:
         asking = [Pair(client, server, ports.web, 0) for client, server in ends]
-        made.connected(connections.opened(asking, connections.probe(PROBE, plan.connections_s, plan.connections)))
+        made.connected(connections.opened(asking, connections.probe(PROBE, plan.connections_s, plan.connections), lab))
     return made.ended(before, after, _machines(lab, machine), came)
 
 
@@ -163,19 +161,10 @@ def _started(stack: ExitStack, pair: Pair, command: Command) -> Running:
 def _inside(lab: Dense, plan: DensityPlan, machine: Host) -> tuple[Mapping[str, Counters], Mapping[str, Counters]]:
     """Counters at the beginning and the end of the window. Raises LoadStopped."""
     hosts = dict.fromkeys((*_machines(lab, machine), *lab.nodes))
-    beside = {host: (counters.QUEUES, *lab.beside.get(host, ())) for host in lab.nodes}
+    beside = {host: (*([counters.QUEUES] if host in lab.nodes else []), *lab.beside.get(host, ())) for host in hosts}
     before = counters.read(hosts, beside)
-    _watched(plan.duration_s, lab)
+    watched(plan.duration_s, lab, apart_s(lab, plan.duration_s))
     return before, counters.read(hosts, beside)
-
-
-def _watched(seconds: float, lab: Dense) -> None:
-    """So long, the lab looked at meanwhile, but not right before the end: a look may take its time."""
-    until_s = time.monotonic() + seconds
-    while (left_s := until_s - time.monotonic()) > 0:
-        time.sleep(min(_LOOK_S, left_s))
-        if until_s - time.monotonic() > _LOOK_S / 2 and (seen := lab.trouble()):
-            raise LoadStopped(seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +179,8 @@ class _Stream:
 class _Made:
     """Samples, flags and raw output of a trial, pair by pair."""
 
-    def __init__(self, n: int, plan: DensityPlan, probe: Tcp, train: Train) -> None:
-        self._n, self._plan, self._probe, self._train = n, plan, probe, train
+    def __init__(self, lab: Dense, plan: DensityPlan, probe: Tcp, train: Train) -> None:
+        self._lab, self._plan, self._probe, self._train = lab, plan, probe, train
         self._streams: list[_Stream] = []
         self._times: dict[str, list[float]] = {}  # by window
         self._lost: Counter[str] = Counter()
@@ -313,12 +302,8 @@ class _Made:
     ) -> None:  # fmt: skip
         """Goodput of all, how even it is, what it took of the CPUs, what the nodes' queues dropped."""
         busy = self._cpu(before, after, machines, window)
-        drops = sum(
-            sum(max(0, each) for each in counters.grown(before[name].queues, after[name].queues).values())
-            for name in after
-        )
         if after:
-            self._all("dropped_packets", float(drops), "1", window)
+            self._all("dropped_packets", float(dropped(self._lab, machines, before, after)), "1", window)
         goodput = self._goodput(window, since_s)
         if not goodput:
             return
@@ -361,7 +346,7 @@ class _Made:
             return
         self._all("loss", lost / (len(ordered) + lost), "1", window)
         found, flags = percentiles(ordered, lost)
-        self._flags += flags
+        self._flags += [flag if window == PROBE else f"with one leg down {flag}" for flag in flags]
         for metric, value in found.items():
             self._all(metric, value, "s", window)
 
@@ -378,6 +363,17 @@ class _Made:
         """A sample of all pairs together; first of its name, so that Trial.value finds it."""
         made = Sample(window, metric, value, unit, "all", "-", self._plan.duration_s)
         self._samples.insert(0, made)
+
+
+def dropped(lab: Dense, machines: Sequence[Host], before: Mapping[str, Counters], after: Mapping[str, Counters]) -> int:
+    """Packets that the nodes' queues, the pairs' own devices there and the kernels' backlogs dropped."""
+    queues = sum(max(0, each) for name in after
+                 for each in counters.grown(before[name].queues, after[name].queues).values())  # fmt: skip
+    own = sum(losses.device_dropped(before[host.name], after[host.name], device)
+              for host, pattern in lab.devices.items() if host.name in after
+              for device in after[host.name].devices if re.fullmatch(pattern, device))  # fmt: skip
+    kernels = dict.fromkeys((*machines, *(node for node in lab.nodes if not node.local)))
+    return queues + own + losses.softnet_dropped((each for each in kernels if each.name in after), before, after)
 
 
 def pause_s(found: Sequence[Row], since_s: float) -> float:

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_interface
 from pathlib import Path
 
+from bench.capacity import ceiling
 from bench.capacity.ceiling import Busy, Ceiling, Reading
 from bench.capacity.dense import Dense
 from bench.capacity.on_nodes import OnNodes
 from bench.capacity.safety import Safety
+from bench.capacity.watching import looks
 from bench.facts import carriers
 from bench.hosts.command import Command
 from bench.hosts.host import Host, ask_everywhere
@@ -35,6 +37,7 @@ from bench.pve.wire import Https
 from results.errors import NotAble
 
 _AT_ONCE = 8  # logins; guests are made as many at a time
+_LOOK_S = 1.0  # Proxmox VE counts a node's CPU anew once a second at most, and guests of others come in bursts
 _UP_S = 30.0  # for addresses, once the guests answer
 _THROUGH = "the guests are reached through their node (jump: on)"
 _NOTE = "Measured between test VMs that Proxmox VE made for it and removed again; pairs {places}."
@@ -65,9 +68,12 @@ def notes(of: OnNodes) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def standing(
-    of: OnNodes, *, leases_folder: Path, safety: Safety, say: Callable[[str], None] = lambda _: None
-) -> Iterator[Dense]:
+    of: OnNodes, windows_s: tuple[float, ...], *, leases_folder: Path, safety: Safety,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[Dense]:  # fmt: skip
     """All pairs, gone when the block ends. `say`: what is to be known before the first is made.
+
+    `windows_s`: for how long a step's load is watched, one window after another.
 
     Raises PveFault, LabBroken, HostFault, NotAble: none is left then either.
     """
@@ -78,7 +84,7 @@ def standing(
     with keys.leased(leases_folder) as folder, contextlib.ExitStack() as stack:
         pair, key = keys.client(folder), folder / keys.CLIENT
         by = stack.enter_context(shells.opened(cluster.nodes))
-        watch = _looked_at(client, of, cluster, safety, say)
+        watch = _looked_at(client, of, cluster, safety, say, looks(windows_s, _LOOK_S))
         _all_free(of, by)
         sources = dict.fromkeys(of.nodes, of.of.source)
         if of.of.source.startswith("/"):
@@ -106,8 +112,10 @@ def standing(
         yield Dense(
             clients, servers, hosts,
             machines=hosts,
+            devices={host: _devices(made, node) for node, host in seen.items()},
             beside={host: (carriers.question(_pid_files(made, node)),) for node, host in seen.items()},
             trouble=_trouble(client, of, seen, safety, watch),
+            look_s=_LOOK_S,
             told={"Proxmox VE": str(client.get("/version").get("version", "")),
                   "guests of others": ", ".join(map(str, watch.found)) or "none seen",
                   **{name: words for each in ends for name, words in each.told.items()}},
@@ -133,14 +141,15 @@ def _named(of_pair: Sequence[Wanted], number: int) -> list[Wanted]:
 
 
 def _looked_at(
-    client: Client, of: OnNodes, cluster: Cluster, safety: Safety, say: Callable[[str], None]
+    client: Client, of: OnNodes, cluster: Cluster, safety: Safety, say: Callable[[str], None], looked: int
 ) -> strangers.Watch:
-    """Everything that can be asked before anything is made. Raises NotAble, PveFault."""
+    """Everything that can be asked before anything is made; `looked`: how often in a step. Raises NotAble, PveFault."""
     preflight.refuse(client, replace(of.of, nodes=of.nodes), of.topology, cluster.nodes)
     two.evaluated(client, of.topology)
     if unseen := [node for node in of.nodes if safety.cpu_most and node not in cluster.nodes]:
         _by_api(client, unseen)
     found = strangers.checked(client, of.nodes, shared_host=safety.shared_host)
+    _often(looked, strangers.LOOKS if found else ceiling.LOOKS if safety.cpu_most else 0)
     links = link_check.told(client, of.places, [of.topology], cluster)
     told = (*(f"{what}: {why}" for what, why in links.items()), *room.check(client, of.of, of.places))
     if safety.shared_host:
@@ -152,6 +161,15 @@ def _looked_at(
     return watch
 
 
+def _often(looked: int, least: int) -> None:
+    """Raise NotAble where a step is over before its guard could say anything."""
+    if looked < least:
+        raise NotAble(
+            f"in a step's load there is time for {looked} looks at the nodes, and it takes {least} to end it",
+            hint=f"duration_s: {least + 1} or more",
+        )
+
+
 def _trouble(
     client: Client, of: OnNodes, seen: Mapping[str, Host], safety: Safety, watch: strangers.Watch
 ) -> Callable[[], str]:
@@ -160,11 +178,11 @@ def _trouble(
     readings: list[Reading] = [*([Busy(tuple(seen.values()))] if seen else [])]
     if unseen:
         readings.append(functools.partial(_by_api, client, unseen))
-    ceiling = Ceiling(safety.cpu_most, readings) if safety.cpu_most else str
+    above = Ceiling(safety.cpu_most, readings) if safety.cpu_most else str
 
     def trouble() -> str:
         try:
-            return ceiling() or watch()
+            return above() or watch()
         except NotAble as error:  # one that does not answer under load has enough
             return f"the nodes cannot be watched any more: {error}"
 
@@ -240,3 +258,9 @@ def _meet(clients: Sequence[Endpoint], servers: Sequence[Endpoint], mtu: int) ->
 
 def _pid_files(made: Sequence[Made], node: str) -> tuple[str, ...]:
     return tuple(f"/run/qemu-server/{vm.vmid}.pid" for vm in made if vm.node == node and vm.kind == "qemu")
+
+
+def _devices(made: Sequence[Made], node: str) -> str:
+    """As QEMU's and pct's hooks name the ends of the guests' NICs on their node: tap100i0, veth100i0."""
+    ids = "|".join(str(vm.vmid) for vm in made if vm.node == node)
+    return rf"(tap|veth)({ids})i\d+"

@@ -1,10 +1,10 @@
 """What a host says of its devices: how they lie on each other, what rides on them, where its way out begins."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from bench.facts import roles, tailed
-from bench.facts.roles import Role, Stack
+from bench.facts import openvswitch, roles, tailed
+from bench.facts.roles import Link, Role, Routes, Stack
 from bench.hosts.command import Command
 from bench.hosts.host import Host
 from results.errors import NotAble
@@ -19,13 +19,15 @@ _PACKAGES = "apt-get install --no-install-recommends iproute2 ethtool util-linux
 class Riding:
     """`ridden`: every device with what rides on it; `gateways`: the neighbours that default routes lead to.
 
-    `ssh_port`: the one on which our SSH connection came in; "" for this machine itself.
+    `ssh_port`: the one on which our SSH connection came in; "" for this machine itself. `peers`: (address, device) of
+    storage and of other nodes' rings.
     """
 
     stack: Stack
     ridden: tuple[Role, ...]
     gateways: tuple[str, ...]
     ssh_port: str = ""
+    peers: tuple[tuple[str, str], ...] = ()
 
 
 def able(host: Host) -> None:
@@ -34,7 +36,9 @@ def able(host: Host) -> None:
     if words := missing.require().stdout.split():
         raise NotAble(f"on {host.name}: not installed: {', '.join(words)}", hint=_PACKAGES)
     if user.stdout.strip() != "0":
-        raise NotAble(f"on {host.name}: changes and their guard need root", hint="ssh: ssh://root@…, or sudo: on")
+        how = "ssh://root@…, or ssh+sudo://admin@… (in an inventory: sudo: on)"
+        raise NotAble(f"on {host.name}: changes and their guard need root",
+                      hint="sudo nettune …" if host.local else how)  # fmt: skip
 
 
 def asked(host: Host, ours: Collection[str] = ()) -> Riding:
@@ -51,13 +55,26 @@ def asked(host: Host, ours: Collection[str] = ()) -> Riding:
         links = roles.links(roles.rows(addresses.require().stdout))
         tables = roles.rows(four.require().stdout), roles.rows(six.stdout)
         by = roles.routes(*tables)
+        if openvswitch.there(links):
+            links = _switched(host, links, by)
         if roles.untold(links):
             links = roles.tunnelled(links, by, roles.rows(host.run(roles.TUNNELLED).require().stdout))
         stack = Stack(links)
-        begun = roles.began(stack, by, tailed.files(texts.stdout), told)
+        files = tailed.files(texts.stdout)
+        ridden = roles.resolved(stack, roles.began(stack, by, files, told), ours=ours)
         port = told[3] if told else ""
-        return Riding(stack, roles.resolved(stack, begun, ours=ours), roles.gateways(*tables), port)
+        return Riding(stack, ridden, roles.gateways(*tables), port, roles.peers(stack, by, files))
     except (ValueError, KeyError, TypeError) as error:
         raise NotAble(
             f"on {host.name}: its devices cannot be told: {error!r}", hint="iproute2 of 5.0 or later prints JSON"
         ) from error
+
+
+def _switched(host: Host, links: Sequence[Link], by: Routes) -> tuple[Link, ...]:
+    bridges = openvswitch.told(host.run(openvswitch.QUESTION))
+    if bridges is None and openvswitch.hidden(links):
+        raise NotAble(
+            f"on {host.name}: Open vSwitch does not tell which devices its bridges join, and the kernel does not know",
+            hint=f"this must answer there: {openvswitch.QUESTION}",
+        )
+    return openvswitch.joined(links, bridges, by)

@@ -39,6 +39,9 @@ QUESTIONS: tuple[Command, ...] = (
 TUNNELLED = Command(("bridge", "-j", "fdb", "show"))
 # What a guest's or container's end of a link is: tap100i0 (tun), veth100i0, fwpr100p0 (veth), vnet0 (tun).
 GUEST_KINDS = frozenset({"tun", "veth"})
+# Whose ports are legs: the kernel's, and Open vSwitch's, which is no device of the kernel (bench/facts/openvswitch.py).
+OVS_BOND = "ovs-bond"
+BONDS = frozenset({"bond", OVS_BOND})
 _BRIDGES = frozenset({"bridge", "openvswitch"})
 _PRIVATE_KINDS = frozenset({"macvlan", "macvtap", "ipvlan", "ipvtap"})
 
@@ -207,6 +210,16 @@ def began(stack: Stack, by: Routes, told: Mapping[str, str], ssh: Sequence[str])
     return tuple(dict.fromkeys(found))
 
 
+def peers(stack: Stack, by: Routes, told: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """(address, device that leads there) of servers of storage and of other nodes' rings, by the files of QUESTIONS."""
+    return tuple(
+        (address, device)
+        for address in dict.fromkeys((*_servers(told), *_rings(told)))
+        if not stack.holding(address)
+        for device in by.towards(address)
+    )
+
+
 def resolved(stack: Stack, begun: Sequence[Role], *, ours: Iterable[str] = ()) -> tuple[Role, ...]:
     """Every device with what rides on it; guests whose devices are `ours` are the ones being measured.
 
@@ -274,9 +287,13 @@ def _rings(told: Mapping[str, str]) -> Iterator[str]:
     yield from _addresses(dict.fromkeys(re.findall(r"^\s*ring\d_addr:\s*(\S+)", text, re.MULTILINE)), told)
 
 
-def _storage(stack: Stack, by: Routes, told: Mapping[str, str]) -> Iterator[Role]:
+def _servers(told: Mapping[str, str]) -> Iterator[str]:
     listed = re.findall(r"^\s*(?:server2?|monhost|portal)\s+(.+)$", told.get("/etc/pve/storage.cfg", ""), re.MULTILINE)
-    for address in _addresses(re.split(r"[\s,;]+", " ".join(listed)), told):
+    yield from _addresses(re.split(r"[\s,;]+", " ".join(listed)), told)
+
+
+def _storage(stack: Stack, by: Routes, told: Mapping[str, str]) -> Iterator[Role]:
+    for address in _servers(told):
         for device in by.towards(address):
             yield Role(device, "storage", f"the storage at {address} is reached by {device}")
     ceph = re.findall(

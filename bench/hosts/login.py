@@ -62,8 +62,8 @@ class Login:
     jump: "Login | None" = None
 
     @classmethod
-    def parse(cls, text: str) -> "Login":
-        """The Login that ssh://user@address:port names; scheme, user (root) and port (22) may be left out.
+    def parse(cls, text: str, *, user: str = "root", port: int = SSH_PORT) -> "Login":
+        """The Login that ssh://user@address:port names; scheme, user and port may be left out, and are these then.
 
         Raises WrongInput. A password in it is refused, and not repeated in the error.
         """
@@ -78,10 +78,10 @@ class Login:
                 ipaddress.IPv6Address(six)
             except ValueError as error:
                 raise WrongInput(f"{six!r} in {text!r} is no IPv6 address", hint=_HINT) from error
-        port = int(found["port"] or SSH_PORT)
+        port = int(found["port"] or port)
         if not 1 <= port <= 65535:
             raise WrongInput(f"port {port} in {text!r} is not between 1 and 65535", hint=_HINT)
-        return cls(address=six or found["name"], port=port, user=found["user"] or "root")
+        return cls(address=six or found["name"], port=port, user=found["user"] or user)
 
     def __str__(self) -> str:
         """As errors name it, and as `parse` reads it."""

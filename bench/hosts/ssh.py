@@ -2,6 +2,7 @@
 
 login.py            Login: how a machine is reached
 known_hosts.py      which host keys are accepted
+ssh_config.py       what a name is to the operator's own ssh
 ssh_connection.py   the connection (paramiko)
 ssh_shell.py        the wrapper that every command runs behind
 """

@@ -297,10 +297,19 @@ def _prefer(transport: paramiko.Transport, accepted: tuple[HostKey, ...]) -> Non
     options.key_types = tuple(sorted(options.key_types, key=lambda kind: kind not in kinds))
 
 
+def usable(path: Path) -> bool:
+    """Whether there is a private key that no passphrase locks."""
+    try:
+        _read_key(path)
+    except (HostFault, WrongInput):
+        return False
+    return True
+
+
 def _read_key(path: Path) -> paramiko.PKey:
     try:
         return paramiko.PKey.from_path(path)
-    except paramiko.PasswordRequiredException as error:
+    except (paramiko.PasswordRequiredException, TypeError) as error:  # TypeError: cryptography's word for it
         raise HostFault(f"the SSH key {path} has a passphrase", hint=f"ssh-add {path}, and name no key") from error
     except (OSError, ValueError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
         raise WrongInput(f"the SSH key {path} cannot be read: {error}", hint="is it a private key?") from error

@@ -22,14 +22,17 @@ _POLL_S = 0.02
 # Between two looks lie at most 0.5 s and the second that a silent address is given; ping asks five times in it, so that
 # one lost packet is no trouble (with -w, iputils' -c counts answers). TERM first: iperf3 then tells its other end.
 # A TERM for the whole group leaves the script itself, which waits for what the load prints last and for what the watch
-# has seen. (It is ignored, not trapped: a wait that a signal ends makes bash forget the exit code.) A watch that ended
-# by itself is trouble too: nobody would have looked. The sleep has no output: who reads the load's would wait for it.
+# has seen. (It is ignored, not trapped: a wait that a signal ends makes bash forget the exit code; trapped until both
+# have begun, which would ignore it too.) A watch that ended by itself is trouble too: nobody would have looked. One
+# that dash or busybox has only just forked loses the TERM of a load that is over already: no load ends it as TERM does.
+# The sleep has no output: who reads the load's would wait for it.
 SCRIPT = """\
 set -f
 looks=
 while [ "$1" != -- ]; do looks="$looks $1"; shift; done
 shift
 exec 3<&0 4>&2
+trap : TERM
 "$@" <&3 3<&- 4>&- & load=$!
 exec 3<&-
 stop() {
@@ -40,7 +43,7 @@ exit 97
 } 2>/dev/null
 quorate() { LC_ALL=C timeout 1 corosync-quorumtool -s 2>/dev/null | grep -q '^Quorate:[[:space:]]*Yes'; }
 watch() {
-while :; do
+while kill -0 "$load" 2>/dev/null; do
 asked=
 for look in $looks; do
 what=${look#*:}
@@ -58,6 +61,7 @@ case $each in *:quorum) stop "corosync has no quorum";; *) stop "${each#*:} does
 done
 sleep 0.5 >/dev/null 2>&1
 done
+exit 143
 }
 watch & watcher=$!
 trap '' TERM

@@ -22,6 +22,7 @@ from bench.labs.lab import Endpoint, Lab, PathDevice
 from bench.labs.standing import LabBroken
 from bench.labs.topology import Topology
 
+INSTEAD = "measure on a link of its own, or run with --shared-link: load is held to a share of it then"
 _NOTES = (
     (
         "Measured between machines that already stood. What else they do, and who else uses their links, is in the "
@@ -37,11 +38,14 @@ def notes(share_pct: float) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def standing(topology: Topology, inventory: Inventory, *, trial_s: float, share_pct: float = 0.0) -> Iterator[Lab]:
+def standing(
+    topology: Topology, inventory: Inventory, *, trial_s: float, share_pct: float = 0.0, instead: str = INSTEAD
+) -> Iterator[Lab]:
     """The Lab; nothing of it is made or removed. `trial_s` is the longest that one trial may take.
 
     With `share_pct` load may pass links that others use, at most at that share of the slowest. Raises LabBroken where
-    the path is another than the plan's, or where load on it would meet somebody else's traffic.
+    the path is another than the plan's, or where load on it would meet somebody else's traffic: `instead` is its hint,
+    "" where no load is meant.
     """
     with contextlib.ExitStack() as stack:
         bare: dict[str, Host] = {}
@@ -57,8 +61,8 @@ def standing(topology: Topology, inventory: Inventory, *, trial_s: float, share_
         up = {}
         for machine in inventory.machines:
             up[machine.name] = devices_fit(bare[machine.name], machine, topology)
-            if not share_pct:
-                _not_shared(machine, told[machine.name].stack, told[machine.name].ridden)
+            if instead and not share_pct:
+                _not_shared(machine, told[machine.name].stack, told[machine.name].ridden, instead)
         hosts, loads = _loaded(inventory, bare, told, up, share_pct)
         stacks = {name: each.stack for name, each in told.items()}
         yield Lab(
@@ -220,14 +224,14 @@ def check_route(host: Host, here: Machine, there: Machine) -> None:
         )
 
 
-def _not_shared(machine: Machine, stack: Stack, ridden: Sequence[Role]) -> None:
+def _not_shared(machine: Machine, stack: Stack, ridden: Sequence[Role], instead: str = INSTEAD) -> None:
     """No load on a link that somebody else's traffic needs. Raises LabBroken naming the device and who that is."""
     for device in passed(machine, stack):
         for role in ridden:
             if role.device == device and role.role in roles.LOADED:
                 raise LabBroken(
                     f"on {machine.name}: {device} carries somebody else's traffic ({role.role}): {role.why}",
-                    hint="measure on a link of its own, or run with --shared-link: load is held to a share of it then",
+                    hint=instead,
                 )
 
 
@@ -241,7 +245,7 @@ def passed(machine: Machine, stack: Stack) -> tuple[str, ...]:
 
 def _share_a_bond(stack: Stack, one: str, other: str) -> bool:
     master = stack.links[one].master
-    return bool(master) and master == stack.links[other].master and stack.links[master].kind == "bond"
+    return bool(master) and master == stack.links[other].master and stack.links[master].kind in roles.BONDS
 
 
 def _way(here: Machine, there: Machine) -> Command:

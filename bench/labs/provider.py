@@ -177,6 +177,7 @@ class Hosts(_Elsewhere):
     inventory: Inventory
     trial_s: float
     share_pct: float = 0.0  # of a link that others use, which load may take; 0: no load there
+    instead: str | None = None  # what to do where others use a link, None: as runs say it; "": no load is meant
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -199,7 +200,9 @@ class Hosts(_Elsewhere):
         from bench.labs import hosts  # noqa: PLC0415 - paramiko, as for Qemu
 
         del leases_folder
-        return hosts.standing(topology, self.inventory, trial_s=self.trial_s, share_pct=self.share_pct)
+        instead = hosts.INSTEAD if self.instead is None else self.instead
+        return hosts.standing(topology, self.inventory, trial_s=self.trial_s, share_pct=self.share_pct,
+                              instead=instead)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,10 +254,11 @@ def provided(
     say: Callable[[str], None],
     share_pct: float = 0.0,
     guards: Guards | None = None,
+    instead: str | None = None,
 ) -> Provider:
     """The provider of a plan; for guests the image is built here where it is not there. Raises NotAble."""
     if isinstance(of, Inventory):
-        return Hosts(of, trial_s, share_pct)
+        return Hosts(of, trial_s, share_pct, instead)
     if isinstance(of, Deployment):
         return Proxmox(of, trial_s, guards, say, share_pct)
     return Namespaces() if of is None else Qemu(prepared(of, cache=cache, local=local, say=say))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from bench import options
 from bench.capacity.datagrams import ETHERNET_BYTES, LEAST_FRAME_BYTES, Datagrams, payload_bytes
-from bench.capacity.pktgen import Pktgen
+from bench.capacity.pktgen import UNNUMBERED, Pktgen
 from bench.capacity.rates import PDR, Bounds, Effort, Found, Generator, GeneratorShort, searched
 from bench.document import Node
 from bench.hosts.command import Command
@@ -128,6 +128,7 @@ class Rate:
         flags = [f"{self.name}: {found.note}"] if found.note else []
         if found.rejected:
             flags.append(f"{self.name}: {len(found.rejected)} trials rejected: {found.rejected[0][1]}")
+        flags += [f"{self.name}: {UNNUMBERED}"] if self.generator == "pktgen" else []
         samples: list[Sample] = []
 
         def add(metric: str, value: float | None, unit: str) -> None:

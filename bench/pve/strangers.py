@@ -20,7 +20,7 @@ from results.errors import NotAble, first_of
 
 _AT_ONCE = 8
 BASELINE_S = 3.0
-_LOOKS = 3  # that a guest must suffer in a row
+LOOKS = 3  # under load that a guest must suffer in a row
 _APART_S = 5.0  # looks further apart are of two steps
 _LEFT = 0.5  # of what it had at least: below it, it suffers
 _RATE_LEAST, _CPU_LEAST = 125_000.0, 0.05  # bytes/s and share of its CPUs: what is less is noise
@@ -153,7 +153,7 @@ class Watch:
         found = running(self.client, self.nodes, self.ours)
         if not self.shared_host and found:
             return f"{found[0]} runs there now, and is not ours"
-        self._looks = {each: deque(maxlen=_LOOKS + 1) for each in found}
+        self._looks = {each: deque(maxlen=LOOKS + 1) for each in found}
         return ""
 
     def _asked(self, found: Sequence[Stranger]) -> Mapping[Stranger, Look]:
@@ -180,10 +180,10 @@ def suffers(looks: Sequence[Look], was: Usual | None) -> str:
 
     Everything must hold in every look of the last few: a single one tells of nothing.
     """
-    listed = list(looks)[-_LOOKS - 1 :]
+    listed = list(looks)[-LOOKS - 1 :]
     if listed and not listed[-1].runs:
         return "does not run any more"
-    return _short_of(listed, was) if len(listed) > _LOOKS else ""
+    return _short_of(listed, was) if len(listed) > LOOKS else ""
 
 
 def _short_of(listed: Sequence[Look], was: Usual | None) -> str:

@@ -13,9 +13,13 @@ on, where a point without a number or a forecast is one that is not held. `edge`
 `quota`: and under a CPU quota that all iperf3 share, here by cgroups v1, or in a guest by v2 (--guest, QEMU; root).
 `cost`: what a step costs beside its traffic, by number of pairs, each in a process of its own; goals: 32 pairs up in
 ≤ 6 s and begun within 0.2 s of one another, a whole `nettune capacity` of 32 ≤ 400 MB, the cost of a pair alike at
-every number (most over least ≤ 1.5; simulated to 10,000), nothing left behind. Root, as `scripts/as-root` gives it.
+every number (most over least ≤ 1.5; simulated to 10,000), seconds up and down that grow no faster than pairs^1.2,
+nothing left behind. Root, as `scripts/as-root` gives it.
 
     python -m benchmarks.capacity [PART …] [--replays N] [--guest] [--json FILE] [--kept FILE]
+
+Each goal is told as held, MISSED, or not judged where rows are too few for it; exit code 1 where one was missed. A
+trial without a number is measured again, three times at most, and counted as such.
 
 Real paths take long: with --kept each row is kept as it is made, and a second start goes on. `edge`, `quota` and
 the last three of `shaped` run when they are named.

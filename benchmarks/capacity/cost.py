@@ -15,11 +15,13 @@ from bench.hosts.command import Command
 from bench.hosts.local import Local
 from benchmarks.capacity.guest import ROOT
 from benchmarks.capacity.kept import Asked, Row
+from benchmarks.capacity.verdicts import judgement, told
 
 _REAL, _SIMULATED = (8, 16, 32, 64, 128), (100, 1_000, 10_000)
 _GOAL_PAIRS = 32  # whose endpoints are 64
 STAND_GOAL_S, SKEW_GOAL_S, MEMORY_GOAL_MB = 6.0, 0.2, 400.0
 ALIKE = 1.5  # most over least of what a pair costs
+LINEAR = 1.2  # the power of pairs by which seconds up and down grow at most
 _DEADLINE_S = 600.0
 _PLAN = """\
 name: cost
@@ -50,7 +52,7 @@ def cost(_: Asked) -> list[Row]:
     whole = _whole()
     print(f"cost: a whole `nettune capacity` of {whole['whole']} pairs: {whole['memory_mb']} MB at most", flush=True)
     for line in judged(real, simulated, whole):
-        print("  " + line)
+        told("  " + line)
     return [*real, *simulated, whole]
 
 
@@ -70,8 +72,8 @@ def _whole() -> Row:
         own = (f"PYTHONPATH={ROOT}", f"NETTUNE_STATE={folder / 'state'}", f"NETTUNE_STORE={folder / 'kept.db'}")
         verb = (sys.executable, "-P", "-m", "nettune", "capacity", str(folder / "plan.yaml"), "--out", str(folder))
         argv = ("env", *own, sys.executable, "-c", _MOST, *verb, "--slo", "goodput>=5Mbit per vm")
-        told = Local().run(Command(argv, deadline_s=_DEADLINE_S)).require().stdout
-    return {"whole": _GOAL_PAIRS, "memory_mb": round(int(told.splitlines()[-1]) / 1024)}
+        said = Local().run(Command(argv, deadline_s=_DEADLINE_S)).require().stdout
+    return {"whole": _GOAL_PAIRS, "memory_mb": round(int(said.splitlines()[-1]) / 1024)}
 
 
 def judged(real: Sequence[Row], simulated: Sequence[Row], whole: Row) -> list[str]:
@@ -88,18 +90,17 @@ def judged(real: Sequence[Row], simulated: Sequence[Row], whole: Row) -> list[st
         each = [_number(row, "ms_a_pair") for row in rows]
         lines.append(
             _goal(f"ms a pair, {word}: most over least", max(each) / min(each), ALIKE, "")
-            + f" (cost grows as pairs^{_slope(rows, key):.2f})"
+            + f" (cost grows as pairs^{_slope(rows, key, _beside(rows, key)):.2f})"
         )
-    lines.append(f"namespaces left behind: {left:.0f}: {_word(not left)}")
-    return [*lines, f"steps that ended well: {done.count('done')} of {len(done)}: {_word(set(done) == {'done'})}"]
+    for key, word in (("up_s", "up"), ("down_s", "down")):  # a part of them is the same for any number
+        grows = _slope(real, "pairs", [_number(row, key) for row in real])
+        lines.append(_goal(f"seconds {word} grow as pairs to the power of", grows, LINEAR, ""))
+    lines.append(f"namespaces left behind: {left:.0f}: {judgement(not left)}")
+    return [*lines, f"steps that ended well: {done.count('done')} of {len(done)}: {judgement(set(done) == {'done'})}"]
 
 
 def _goal(what: str, value: float, most: float, unit: str) -> str:
-    return f"{what}: {value:.3g} of {most:g} {unit}".rstrip() + f": {_word(value <= most)}"
-
-
-def _word(held: object) -> str:
-    return "held" if held else "MISSED"
+    return f"{what}: {value:.3g} of {most:g} {unit}".rstrip() + f": {judgement(value <= most)}"
 
 
 def _number(row: Row, key: str) -> float:
@@ -107,10 +108,15 @@ def _number(row: Row, key: str) -> float:
     return math.nan if row[key] is None else float(str(row[key]))
 
 
-def _slope(rows: Sequence[Row], key: str) -> float:
-    """Of the log of a step's cost over that of its pairs, least squares; 1 is linear."""
+def _beside(rows: Sequence[Row], key: str) -> list[float]:
+    """What each step costs beside its traffic, in ms."""
+    return [_number(row, "ms_a_pair") * _number(row, key) for row in rows]
+
+
+def _slope(rows: Sequence[Row], key: str, each: Sequence[float]) -> float:
+    """Of the log of what a step costs over that of its pairs, least squares; 1 is linear."""
     places = [math.log(_number(row, key)) for row in rows]
-    costs = [math.log(_number(row, "ms_a_pair")) + place for row, place in zip(rows, places, strict=True)]
+    costs = [math.log(max(value, 1e-3)) for value in each]
     middle, mean = math.fsum(places) / len(rows), math.fsum(costs) / len(rows)
     up = math.fsum((x - middle) * (y - mean) for x, y in zip(places, costs, strict=True))
     return up / math.fsum((x - middle) ** 2 for x in places)

@@ -17,9 +17,11 @@ from bench.document import from_plain
 from bench.hosts.local import Local
 from benchmarks.capacity import kept
 from benchmarks.capacity.points import HELD_OUT, Point, points, shown, word
+from benchmarks.capacity.verdicts import told as verdict
 from results.scaling.arms import PROBE
 
 _TRIALS = 3
+AGAIN = "measured again"  # trials that gave no number, which may be those in which the path was full
 EDGES = (5.0, 5.5, 6.0)  # pairs that fill the uplink, where six are the most that are measured
 
 
@@ -43,7 +45,7 @@ def edge(asked: kept.Asked) -> list[kept.Row]:
 
 def judged(part: str, rows: Sequence[kept.Row]) -> None:
     """Print each row's forecasts, and whether all of them together hold what was promised."""
-    print(f"{part}: {word(told(part, rows))}")
+    verdict(f"{part}: {word(told(part, rows))}")
 
 
 def told(part: str, rows: Sequence[kept.Row]) -> list[list[Point]]:
@@ -51,10 +53,13 @@ def told(part: str, rows: Sequence[kept.Row]) -> list[list[Point]]:
     found = [_points(row) for row in rows]
     for number, (row, each) in enumerate(zip(rows, found, strict=True)):
         planted = ", ".join(
-            f"{key} {row[key]}" for key in ("uplink", "quota", "pace", "filled by", "without a number") if key in row
+            f"{key} {row[key]}"
+            for key in ("uplink", "quota", "pace", "filled by", "without a number", AGAIN)
+            if key in row
         )
         print(f"  {number + 1}: {planted}: {row['model']}; {', '.join(map(str, each))}", flush=True)
-    print(f"{part}: {shown(found)}")
+    again = sum(int(str(row.get(AGAIN, 0))) for row in rows)
+    print(f"{part}: {shown(found)}; {again} trials without a number were measured again")
     return found
 
 
@@ -77,17 +82,21 @@ def _repeat(dice: random.Random, filled_by: float = 0.0) -> kept.Row:
     dice.shuffle(order)
     seen: dict[int, list[float]] = {}
     lost = list[int]()
+    again = 0
     with (
         tempfile.TemporaryDirectory() as folder,
         dense.standing(max(HELD_OUT), layout=plan.layout, uplink_mbit=uplink, leases_folder=Path(folder)) as lab,
     ):
         for number, n in enumerate(order):
-            if value := goodput(lab, n, plan, number):
+            value, failed = goodput(lab, n, plan, number)
+            again += failed
+            if value:
                 seen.setdefault(n, []).append(value)
             else:
                 lost.append(n)
     filled = round(filled_by, 2)
-    return {"uplink": uplink, "pace": pace, "filled by": filled, **told_of(seen), "without a number": lost}
+    return {"uplink": uplink, "pace": pace, "filled by": filled, **told_of(seen), "without a number": lost,
+            AGAIN: again}  # fmt: skip
 
 
 def told_of(seen: Mapping[int, Sequence[float]]) -> kept.Row:
@@ -96,12 +105,12 @@ def told_of(seen: Mapping[int, Sequence[float]]) -> kept.Row:
     return {"model": model, "told": [asdict(each) for each in found]}
 
 
-def goodput(lab: dense.Dense, n: int, plan: DensityPlan, number: int) -> float:
-    """Of trial `number`; one that gave no number is measured again. 0 where three in a row gave none."""
+def goodput(lab: dense.Dense, n: int, plan: DensityPlan, number: int) -> tuple[float, int]:
+    """Of trial `number`, and how many before gave no number: it is measured again. 0 where three in a row gave none."""
     for again in range(3):
         base = 20000 + 40 * number + 10 * again
         made = step.trial(lab, n, plan, step.Ports(base, base + 10000, base + 5, base + 20000), Local())
         if made.status == "done":
-            return next(each.value for each in made.samples if each.name == f"{PROBE}.goodput")
+            return next(each.value for each in made.samples if each.name == f"{PROBE}.goodput"), again
         print(f"    {n} pairs: {made.cause}", file=sys.stderr)
-    return 0.0
+    return 0.0, 3

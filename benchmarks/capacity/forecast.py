@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from benchmarks.capacity.kept import Asked, Row
 from benchmarks.capacity.points import HELD_OUT, Point, coverage, median_error, points, shown, word
+from benchmarks.capacity.verdicts import told
 
 _REPEATS = 3
 _SPREADS = (0.01, 0.03, 0.08)  # CV of single trials: a shaped path, a quiet host, a noisy one
@@ -54,7 +55,8 @@ def forecast(asked: Asked) -> list[Row]:
             rows.append(row)
             every += found
         verdicts.append(f"  CV {spread:.0%}: {shown(every)}: {word(every)}")
-    print("\n".join(verdicts))
+    for line in verdicts:
+        told(line)
     least, largest = min(_number(row, "held") for row in rows), max(_number(row, "median") for row in rows)
     print(f"  least coverage of a row {least:.1%}, largest median error {largest:.1%}")
     print("  and apart, limits at the edge of what is measured and beyond it:")
@@ -78,9 +80,9 @@ def _row(
     each_of = list[tuple[Point, ...]]()
     for _ in range(replays):
         seen = {n: [trial(n) for _ in range(_REPEATS)] for n in range(1, 7)} | {n: [trial(n)] for n in HELD_OUT}
-        model, told = points(seen)
+        model, came = points(seen)
         chosen["refused" if model.startswith("refused") else model] += 1
-        each_of.append(told)
+        each_of.append(came)
     found = [point for each in each_of for point in each]
     ordered = sorted(each.error for each in found)
     widths = [each.high / each.low for each in found if each.high and each.low]

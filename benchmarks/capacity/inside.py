@@ -92,7 +92,7 @@ def _plan(n: int, rate_mbit: float, window_s: float) -> DensityPlan:
 
 
 def main(seed: str, repeats: str, held_out: str, window_s: str, least: str) -> None:
-    """The quota and pace that are dealt, then {"n", "goodput"} of every trial in random order.
+    """The quota and pace that are dealt, then {"n", "goodput", "again"} of every trial in random order.
 
     The quota is dealt between `least` CPUs and five thirds of it.
     """
@@ -112,7 +112,7 @@ def _measured(dice: random.Random, quota: float, repeats: int, others: Sequence[
         dense.standing(max(others), layout="same", uplink_mbit=0.0, leases_folder=Path(folder)) as stood,
     ):
         lab = replace(stood, clients=_capped(stood.clients), servers=_capped(stood.servers))
-        alone = goodput(lab, 1, _plan(1, 0.0, window_s), 0)
+        alone, _ = goodput(lab, 1, _plan(1, 0.0, window_s), 0)
         if not alone:
             raise SystemExit("one pair alone gave no number")
         pace = round(alone / 1e6 / dice.uniform(2.0, 4.5), 2)
@@ -120,8 +120,8 @@ def _measured(dice: random.Random, quota: float, repeats: int, others: Sequence[
         order = [*[n for n in range(1, 7) for _ in range(repeats)], *others]
         dice.shuffle(order)
         for number, n in enumerate(order, 1):
-            value = goodput(lab, n, _plan(n, pace, window_s), number)
-            print(json.dumps({"n": n, "goodput": value}), flush=True)
+            value, again = goodput(lab, n, _plan(n, pace, window_s), number)
+            print(json.dumps({"n": n, "goodput": value, "again": again}), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.hosts.command import Command
 from bench.hosts.local import Local
 from benchmarks.capacity import guest, kept
-from benchmarks.capacity.dense import judged, told_of
+from benchmarks.capacity.dense import AGAIN, judged, told_of
 from benchmarks.capacity.points import HELD_OUT
 
 _TRIALS = 3
@@ -61,6 +61,7 @@ def _repeat(number: int, *, in_guest: bool) -> kept.Row:
         **dealt,
         **told_of(seen),
         "without a number": lost,
+        AGAIN: sum(each["again"] for each in trials),
         "seen": {str(n): values for n, values in sorted(seen.items())},
     }
 

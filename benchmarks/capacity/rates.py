@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 from bench.capacity.rates import PDR, Effort, Generator, Offered, searched
 from benchmarks.capacity import kept
+from benchmarks.capacity.verdicts import judgement, told
 
 _MOST_FPS, _TRIAL_S = 100_000.0, 1.0
 EXACT = 0.02  # of the truth
 GOAL = 0.95  # of the truths within it
+LEAST_TRUTHS = 30  # of which anything is said
 
 
 @dataclass(slots=True)
@@ -92,16 +94,20 @@ def rates(asked: kept.Asked) -> list[kept.Row]:
     ):
         for way, row in _rows(name, loss, jitter, asked.replays, bad=bad).items():
             rows.append(row)
-            told = f"  hit {row['hit']}, of which {row['hit_missed']} missed" if bad else ""
-            print(f"  {name:<40}{way:<12}{row['within']:>11.1%}{row['worst']:>8.1%}{row['seconds']:>9.1f}{told}",
+            hit = f"  hit {row['hit']}, of which {row['hit_missed']} missed" if bad else ""
+            print(f"  {name:<40}{way:<12}{row['within']:>11.1%}{row['worst']:>8.1%}{row['seconds']:>9.1f}{hit}",
                   flush=True)  # fmt: skip
     ours, theirs = ([row for row in rows if row["way"] == way] for way in WAYS)
-    word = "held" if all(float(str(row["within"])) >= GOAL for row in ours) else "MISSED"
-    print(f"  goal: within {EXACT:.0%} in ≥ {GOAL:.0%} of truths on every channel: {word}")
+    within = all(float(str(row["within"])) >= GOAL for row in ours)
+    told(f"  goal: within {EXACT:.0%} in ≥ {GOAL:.0%} of truths on every channel: {_word(within, asked.replays)}")
     pairs = zip(ours, theirs, strict=True)
     less = all(float(str(mine["seconds"])) <= float(str(other["seconds"])) for mine, other in pairs)
-    print(f"  goal: mean trial seconds no more than bisection's on every channel: {'yes' if less else 'NO'}")
+    told(f"  goal: mean trial seconds no more than bisection's on every channel: {_word(less, asked.replays)}")
     return rows
+
+
+def _word(held: object, truths: int) -> str:
+    return judgement(held, truths, least=LEAST_TRUTHS, of=" truths a row")
 
 
 def _rows(name: str, loss: float, jitter: float, replays: int, *, bad: bool) -> dict[str, kept.Row]:

@@ -26,6 +26,7 @@ from bench.labs.topology import Topology
 from bench.probes.probe import Pair
 from benchmarks.capacity import guest, kept
 from benchmarks.capacity.rates import bisected
+from benchmarks.capacity.verdicts import judgement, told
 from results.errors import NotAble
 
 _FRAME, _BURST_S = 1518, 0.004
@@ -130,8 +131,8 @@ def part(name: str) -> Callable[[kept.Asked], list[kept.Row]]:
                 else:  # which is booted once, for the first row that is not kept
                     host = host or stack.enter_context(guest.booted())
                     words = ("benchmarks.capacity.shaped", name, str(number))
-                    told = host.run(guest.module(*words, deadline_s=_DEADLINE_S)).require().stdout
-                    row = json.loads(told.splitlines()[-1])
+                    said = host.run(guest.module(*words, deadline_s=_DEADLINE_S)).require().stdout
+                    row = json.loads(said.splitlines()[-1])
                 shown = (f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
                          for key, value in row.items())  # fmt: skip
                 print(f"  {number + 1}: " + ", ".join(shown), flush=True)
@@ -139,7 +140,7 @@ def part(name: str) -> Callable[[kept.Asked], list[kept.Row]]:
 
             rows = kept.rows(name, asked, make)
         for line in judged(name, rows):
-            print(line)
+            told(line)
         return rows
 
     return made
@@ -150,13 +151,15 @@ def judged(name: str, rows: list[kept.Row]) -> list[str]:
     planted = PLANTED[name]
     if planted.loss_pct[0] > 100 * PDR.loss:
         none = sum(_number(row, "low_frames") < _TOLD_FRAMES for row in rows)
-        return [f"{name}: {none} of {len(rows)} searches found no PDR where a trial has {_TOLD_FRAMES} frames or more"]
+        right = f"{none} of {len(rows)} searches found no PDR where a trial has {_TOLD_FRAMES} frames or more"
+        return [f"{name}: {right}: {judgement(none >= GOAL * len(rows), len(rows), least=LEAST_ROWS)}"]
     within = {way: [abs(_number(row, way) - 1) <= EXACT for row in rows] for way in ("low", "bisection")}
     ours, theirs = (sum(found) for found in within.values())
     seconds = [sum(_number(row, f"{way}_s") for row in rows) / max(len(rows), 1) for way in within]
-    less = f"no more than bisection's: {'yes' if seconds[0] <= seconds[1] else 'NO'}"
+    less = f"no more than bisection's: {judgement(seconds[0] <= seconds[1], len(rows), least=LEAST_ROWS)}"
+    held = judgement(ours >= GOAL * len(rows), len(rows), least=LEAST_ROWS)
     lines = [
-        f"{name}: {ours} of {len(rows)} truths within {EXACT:.0%} (bisection {theirs}): {_word(ours, len(rows))}",
+        f"{name}: {ours} of {len(rows)} truths within {EXACT:.0%} (bisection {theirs}): {held}",
         f"  mean trial seconds of {len(rows)} searches each: {seconds[0]:.1f}, bisection {seconds[1]:.1f}: {less}",
     ]
     if planted.bad:
@@ -166,12 +169,6 @@ def judged(name: str, rows: list[kept.Row]) -> list[str]:
             lines.append(f"  {word}: the bad trial fell into {sum(map(bool, hits))} of {len(rows)} searches, "
                          f"{missed} of those missed")  # fmt: skip
     return lines
-
-
-def _word(within: int, rows: int) -> str:
-    if rows < LEAST_ROWS:
-        return f"not judged, it takes {LEAST_ROWS}"
-    return "held" if within >= GOAL * rows else "MISSED"
 
 
 def _number(row: kept.Row, key: str) -> float:

@@ -70,7 +70,7 @@ def _timed(found: Row, name: str) -> Iterator[None]:
 def simulated(n: int, plan: DensityPlan) -> Row:
     """What the controller does with the outputs of a step, all of which are there at once, each pair's its own."""
     host = Local()
-    made = step._Made(n, plan, step._probe(plan), Train(plan.duration_s, plan.interval_s, 60))  # noqa: SLF001
+    made = step._Made(dense.Dense((), (), ()), plan, step._probe(plan), Train(plan.duration_s, plan.interval_s, 60))  # noqa: SLF001
     before = counters.read((host,), {host: (counters.QUEUES,)})
     pairs = [_pair(number) for number in range(n)]
     streams, echoes = [_streamed(pair, k) for k, pair in enumerate(pairs)], list(map(_echoed, pairs, range(n)))

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from benchmarks.capacity import shaped
@@ -11,6 +12,7 @@ from benchmarks.capacity.forecast import forecast
 from benchmarks.capacity.kept import Asked
 from benchmarks.capacity.quota import quota
 from benchmarks.capacity.rates import rates
+from benchmarks.capacity.verdicts import missed
 
 # Each with the number of curves a row, truths or repeats that it takes where nobody says otherwise.
 PARTS = {
@@ -26,7 +28,7 @@ NAMED = ("edge", "quota", "shaped-bad", "shaped-loss", "shaped-none")  # only wh
 
 
 def main() -> None:
-    """The parts that are named, or all."""
+    """The parts that are named, or all. Exits with 1 where a goal was missed; one that is not judged is none."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=" ".join(PARTS))
     parser.add_argument("--replays", type=int, help="curves a row, truths or repeats; each part has its own number")
@@ -41,3 +43,6 @@ def main() -> None:
     if chosen.json:
         with chosen.json.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"benchmark": "capacity", **found}) + "\n")
+    if lines := missed():
+        print("goals that were missed:", *lines, sep="\n  ", file=sys.stderr)
+        sys.exit(1)

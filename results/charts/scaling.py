@@ -1,5 +1,6 @@
 """What many pairs at once do, over their number: every trial a point, the model a line, its interval a band."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,14 +45,22 @@ def goodput(run: Run, trials: Sequence[Loaded], answer: Answer, terms: Sequence[
 
 
 def measured(run: Run, trials: Sequence[Loaded], metric: str, terms: Sequence[Term]) -> Chart | None:
-    """One of p50, p99, loss, cpu, fairness over the number of pairs; None where all are 0 or none has it."""
-    values = [each.values[metric] for each in trials if metric in each.values]
+    """One of p50, p99, loss, cpu, fairness over the number of pairs; None where all are 0 or none has it.
+
+    A trial whose value has no end is not drawn, and told below.
+    """
+    every = [each.values[metric] for each in trials if metric in each.values]
+    values = [value for value in every if math.isfinite(value)]
+    trials = [each for each in trials if math.isfinite(each.values.get(metric, math.inf))]
     if not any(values):
         return None
     name = f"{PROBE}.{METRICS[metric]}"
     title = f"{series.metric_of(name).label} over pairs"
     bounds = [term.bound for term in terms if term.metric == metric]
-    caption = f"Each point is a trial (n = {len(values)}). Dashed: the service level. {canvas.source(run, name)}"
+    beyond = f" Of {len(every) - len(values)} trials it is one of the lost probes." if len(every) > len(values) else ""
+    caption = (
+        f"Each point is a trial (n = {len(values)}).{beyond} Dashed: the service level. {canvas.source(run, name)}"
+    )
     with canvas.styled():
         figure, axes = _figure()
         used = scale(name, series.metric_of(name).unit, [*values, *bounds])

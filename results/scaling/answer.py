@@ -2,6 +2,9 @@
 
 Goodput is forecast by a model, up to twice the largest N. No model says how latency, loss and CPU go on, so they are
 answered within what was measured, along the nearest curve that never falls (never rises, for fairness).
+
+A value may have no end: a p99 among the lost probes is later than any that came, and infinite here. So is the mean of
+such a trial with others, and whatever lies beyond it.
 """
 
 import math
@@ -20,7 +23,10 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One trial with `n` pairs at once: what KINDS has of all of them together, in base units, as far as known."""
+    """One trial with `n` pairs at once: what KINDS has of all of them together, in base units, as far as known.
+
+    What has no end, and so holds no bound, is infinite on the bad side: a time inf, a rate -inf.
+    """
 
     n: int
     values: Mapping[str, float]
@@ -71,6 +77,12 @@ class Answer:
     curve: Curve | None
     measured: int  # the largest N
     no_model: str = ""
+    failed: int = 0  # the least N whose trials all failed, which ends the count; 0: there is none
+
+    @property
+    def ended_by_failing(self) -> bool:
+        """Whether it is not a bound that ends the count, but that with one more every trial failed."""
+        return not self.limited_by and self.most is not None and 0 < self.failed == self.most.value + 1
 
     @property
     def headroom(self) -> float | None:
@@ -108,9 +120,13 @@ class _Known:
 
 
 def answered(
-    terms: Sequence[Term], trials: Sequence[Loaded], *, line_rate: float = math.inf, seed: int = SEED
-) -> Answer:
-    """The answer of these trials. Raises ValueError without trials."""
+    terms: Sequence[Term], trials: Sequence[Loaded], *, line_rate: float = math.inf, seed: int = SEED, failed: int = 0,
+    asked: Sequence[int] = (),
+) -> Answer:  # fmt: skip
+    """The answer of these trials; with `failed` pairs, and more, none holds. Raises ValueError without trials.
+
+    `asked`: numbers of pairs that are to have rows, too, as far as anything may be said of them.
+    """
     if not trials:
         raise ValueError("an answer takes trials")
     by_n: dict[int, list[Mapping[str, float]]] = {}
@@ -128,9 +144,12 @@ def answered(
         centre, drawn = _holds(term, told.centre[None], reach)[0], _holds(term, told.drawn, reach)
         ends.append((term, centre, drawn))
         allowed.append(Allowed(term, _count(centre, drawn, told.reach)))
-    most, limited = _together(ends, [known.told(each[0].metric) for each in ends]) if ends else (None, ())
-    rows = tuple(_row(n, known, terms, by_n) for n in _shown(by_n, most.value if most else 0, reach))
-    return Answer(most, tuple(allowed), limited, rows, curve, max(by_n), no_model)
+    until = min(reach, failed - 1) if failed else reach
+    most, limited = _together(ends, [known.told(each[0].metric) for each in ends], until) if ends else (None, ())
+    shown = {*_shown(by_n, most.value if most else 0, reach), *([failed] if failed else []),
+             *(n for n in asked if 1 <= n <= reach)}  # fmt: skip
+    rows = tuple(_row(n, known, terms, by_n, fails=n > until) for n in sorted(shown))
+    return Answer(most, tuple(allowed), limited, rows, curve, max(by_n), no_model, failed)
 
 
 def _curve(by_n: Mapping[int, Sequence[Mapping[str, float]]], line_rate: float, seed: int) -> tuple[Curve | None, str]:
@@ -152,21 +171,36 @@ def _by_model(curve: Curve) -> _Told:
 def _by_steps(trials: Mapping[int, Sequence[Mapping[str, float]]], metric: str, seed: int) -> _Told | None:
     """Along the nearest monotone curve through the means at each N, straight between them.
 
-    In the resamples the means lie about those of the trials, by as much more as Student's t is wider.
+    In the resamples the means lie about those of the trials, by as much more as Student's t is wider. Where a trial's
+    value has no end, their mean has none, nor has, of what can only get worse, anything beyond.
     """
     found = {n: np.array([each[metric] for each in listed if metric in each]) for n, listed in trials.items()}
     ns = [n for n, values in found.items() if len(values)]
     if not ns:
         return None
+    picked = {n: picks(n, len(found[n]), seed) for n in ns}
+    endless = np.array([[np.isinf(found[n]).any() for n in ns]])
+    endless_drawn = np.stack([np.isinf(found[n])[picked[n]].any(axis=1) for n in ns], axis=1)
+    most = max((float(value) for values in found.values() for value in values[np.isfinite(values)]), default=0.0)
+    found = {n: _finite(values, most) for n, values in found.items()}
     means = np.array([[found[n].mean() for n in ns]])
-    drawn = np.stack([resampled(found[n], picks(n, len(found[n]), seed)).mean(axis=1) for n in ns], axis=1)
+    drawn = np.stack([resampled(found[n], picked[n]).mean(axis=1) for n in ns], axis=1)
     drawn = np.maximum(means + (drawn - means) * widening(sum(len(found[n]) - 1 for n in ns)), 0.0)
     weights = np.array([len(found[n]) for n in ns], dtype=np.float64)
     rising = KINDS[metric].sense == "<="
     if metric not in RATES:
         means, drawn = (monotone(each, weights, rising=rising) for each in (means, drawn))
+        endless, endless_drawn = (np.logical_or.accumulate(each, axis=1) for each in (endless, endless_drawn))
+    means[endless] = drawn[endless_drawn] = math.inf if rising else -math.inf
     every = np.arange(1, max(ns) + 1, dtype=np.float64)
     return _Told(_between(every, ns, means)[0], _between(every, ns, drawn))
+
+
+def _finite(values: Array, most: float) -> Array:
+    """Those that have an end, in place of the others their mean; `most` where none has, which pulls nothing down."""
+    ends = np.isfinite(values)
+    filled: Array = np.where(ends, values, values[ends].mean() if ends.any() else most)
+    return filled
 
 
 def monotone(values: Array, weights: Array, *, rising: bool) -> Array:
@@ -193,7 +227,9 @@ def _between(every: Array, ns: Sequence[int], rows: Array) -> Array:
     low = np.floor(places).astype(np.int64)
     high = np.minimum(low + 1, len(ns) - 1)
     share = places - low
-    found: Array = rows[:, low] * (1 - share) + rows[:, high] * share
+    with np.errstate(invalid="ignore"):  # 0 times what has no end
+        line = rows[:, low] * (1 - share) + rows[:, high] * share
+    found: Array = np.where(share > 0, line, rows[:, low])
     return found
 
 
@@ -228,12 +264,15 @@ def _count(centre: Flags, drawn: Flags, reach: int) -> Count:
 
 
 def _together(
-    ends: Sequence[tuple[Term, Flags, Flags]], told: Sequence[_Told | None]
+    ends: Sequence[tuple[Term, Flags, Flags]], told: Sequence[_Told | None], until: int
 ) -> tuple[Count, tuple[Term, ...]]:
-    centre = np.logical_and.reduce([each for _, each, _ in ends])
-    drawn = np.logical_and.reduce([each for _, _, each in ends])
+    """The count of all bounds, `until` at most, and the terms that end it."""
+    within = np.arange(1, ends[0][1].size + 1) <= until
+    centre = np.logical_and.reduce([within, *(each for _, each, _ in ends)])
+    drawn = np.logical_and.reduce([np.broadcast_to(within, ends[0][2].shape), *(each for _, _, each in ends)])
     known = min(each.reach for each in told if each is not None)
-    most = _count(centre, drawn, known)
+    edge = known if known < until or within.all() else len(within) + 1  # where it fails beyond, nothing is open
+    most = _count(centre, drawn, edge)
     # The place of one more; where no N will do, that at which all of them together have what is asked, and the first.
     places = {most.value}
     if not most.value:
@@ -254,10 +293,12 @@ def _shown(by_n: Mapping[int, object], most: int, reach: int) -> list[int]:
     return sorted({*by_n, *others})
 
 
-def _row(n: int, known: _Known, terms: Sequence[Term], by_n: Mapping[int, Sequence[Mapping[str, float]]]) -> Row:
+def _row(
+    n: int, known: _Known, terms: Sequence[Term], by_n: Mapping[int, Sequence[Mapping[str, float]]], *, fails: bool
+) -> Row:
     values = {}
     for metric in KINDS:
-        told = known.told(metric) if metric != "goodput" else None
+        told = known.told(metric) if metric != "goodput" and (n in by_n or not fails) else None
         if told is not None and n <= told.reach:
             values[metric] = float(told.centre[n - 1])
     found: list[bool | None] = []
@@ -265,7 +306,7 @@ def _row(n: int, known: _Known, terms: Sequence[Term], by_n: Mapping[int, Sequen
         told = known.told(term.metric)
         value = None if told is None or n > told.reach else float(told.centre[n - 1]) / (n if term.each else 1)
         found.append(None if value is None else term.holds(value))
-    holds = False if False in found else None if None in found or not found else True
+    holds = False if fails or False in found else None if None in found or not found else True
     seen = [each["goodput"] for each in by_n.get(n, ()) if "goodput" in each]
     mean = math.fsum(seen) / len(seen) if seen else None
     return Row(n, mean, _goodput(known, n), values, holds, _headroom(terms, known, n))

@@ -58,7 +58,7 @@ def _by_n(runs: Sequence[Findings]) -> list[tuple[str, ...]]:
         found.append((f"goodput of {n}", *words))
         p99 = [each[n].values.get("p99") for each in rows]
         if None not in p99:
-            found.append((f"p99 of {n}", *(quantity("rtt_p99", "s", value) for value in p99)))
+            found.append((f"p99 of {n}", *(told.value_of("p99", value) for value in p99)))
         costs = [each.counted.costs.get(n) for each in runs]
         if None not in costs:
             found.append((f"cores/10G of {n}", *(digits(cost) for cost in costs if cost is not None)))

@@ -261,19 +261,23 @@ def _first_full(values: Array) -> Array:
     return first
 
 
+def too_few(trials: Mapping[int, int]) -> str:
+    """Why so many trials by number of pairs carry no model, "" where they do."""
+    counted = [n for n, count in trials.items() if count >= LEAST_TRIALS]
+    if len(counted) >= LEAST_NS:
+        return ""
+    short = [str(n) for n in sorted(trials) if n not in counted]
+    also = f"; fewer than {LEAST_TRIALS} trials at {', '.join(short)} pairs" if short else ""
+    return f"{len(counted)} numbers of pairs are too few: it takes {LEAST_NS}, with {LEAST_TRIALS} trials each{also}"
+
+
 def _check(steps: Sequence[Step], line_rate: float) -> None:
-    counted = [step for step in steps if len(step.values) >= LEAST_TRIALS]
     if len({step.n for step in steps}) != len(steps):
         raise ValueError("two steps of one N")
     if any(not (math.isfinite(value) and value > 0) for step in steps for value in step.values):
         raise ValueError("throughputs must be above 0")
-    if len(counted) < LEAST_NS:
-        short = [str(step.n) for step in steps if len(step.values) < LEAST_TRIALS]
-        also = f"; fewer than {LEAST_TRIALS} trials at {', '.join(short)} pairs" if short else ""
-        raise NoModel(
-            f"{len(counted)} numbers of pairs are too few: it takes {LEAST_NS}, with {LEAST_TRIALS} trials each{also}",
-            hint="more values under `pairs:`, or more `repeats:`; what was measured stands",
-        )
+    if why := too_few({step.n: len(step.values) for step in steps}):
+        raise NoModel(why, hint="more values under `pairs:`, or more `repeats:`; what was measured stands")
     most = max(steps, key=lambda step: float(np.mean(step.values)))
     if (reached := float(np.mean(most.values))) > _ABOVE * line_rate:
         raise NoModel(

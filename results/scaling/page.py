@@ -9,9 +9,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from results.records import Run
-from results.scaling import told
+from results.scaling import nodes, told
 from results.scaling.answer import Answer, Loaded
 from results.scaling.counted import Counted
+from results.scaling.kept import Noted
 from results.scaling.slo import Term
 from results.series import Chart
 from results.summary import plain
@@ -35,6 +36,7 @@ class Findings:
     lost: Sequence[tuple[int, str]]
     outages: Sequence[float] = ()  # s, the longest of a pair in each trial whose leg was taken
     down: Answer | None = None  # the same question to the windows with one leg down
+    noted: Sequence[Noted] = ()
 
 
 def page(found: Findings, others: Sequence[Findings] = ()) -> str:
@@ -60,12 +62,14 @@ def page(found: Findings, others: Sequence[Findings] = ()) -> str:
         symptoms=found.symptoms,
         symptoms_at=found.symptoms_at,
         lost=found.lost,
+        noted=[told.noted(each) for each in found.noted],
         curve=told.curve_lines(found.answer),
         pictures=[_picture(chart) for chart in _charts(found)],
         headings=headings,
         rows=rows,
         split=told.split_table(found.counted.splits),
         tcp=told.tcp_table(found.counted.transfers),
+        nodes=nodes.table(nodes.spared(found.answer)),
         beside=beside.table((found, *others)) if others else None,
         plan=yaml.safe_dump(plain(found.run.plan), sort_keys=False, allow_unicode=True),
     )

@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from results.errors import first_of
 from results.scaling.answer import Allowed, Answer, Count, Row
 from results.scaling.counted import Counted, Split
 from results.scaling.curve import Between, Candidate, Curve
+from results.scaling.kept import Noted
 from results.scaling.transfers import Transfer
 from results.units import DASH, Scale, digits, quantity, scale
 
@@ -19,11 +21,12 @@ _MODELS = {
     "linear-ceiling": "a straight line up to a ceiling",
     "amdahl-ceiling": "Amdahl's law up to a ceiling",
 }
+_NAMED = 4
 _PLACES = {"saturation": "95 % of the most is reached at", "knee": "The knee is at", "peak": "The peak is at"}
-_SHOWN = (("p50", "density.rtt_p50", "s"), ("p99", "density.rtt_p99", "s"), ("loss", "density.loss", "1"),
-          ("cpu", "density.cpu_share", "1"))  # fmt: skip
+_SHOWN: Mapping[str, tuple[str, str]] = {"p50": ("density.rtt_p50", "s"), "p99": ("density.rtt_p99", "s"),
+                                         "loss": ("density.loss", "1"), "cpu": ("density.cpu_share", "1")}  # fmt: skip
 _COLUMNS = ("pairs", "measured", "goodput_bps", "goodput_forecast_bps", "forecast_low_bps", "forecast_high_bps",
-            "goodput_per_pair_bps", "p50_s", "p99_s", "loss", "cpu", "fairness", "cores_per_10gbit",
+            "goodput_per_pair_bps", "p50_s", "p99_s", "loss", "cpu", "fairness", "beyond", "cores_per_10gbit",
             "connections_per_s", "transfer_time_ratio", "tcp_efficiency", "buffer_delay", "cpu_softirq_cores",
             "cpu_vhost_cores", "cpu_system_cores", "cpu_user_cores", "cpu_guest_cores", "cpu_steal_cores",
             "dropped_packets", "goodput_least_bps", "headroom", "level_holds")  # fmt: skip
@@ -50,6 +53,9 @@ def _ending(answer: Answer, most: Count, symptoms: Sequence[str], at: int) -> st
         bounds = " and ".join(term.text for term in answer.limited_by)
         why = f"; with {at} {'pairs' if at != 1 else 'pair'} {symptoms[0]}" if symptoms and at > most.value else ""
         return f"{count(most, answer.measured)}, limited by {bounds}{why}"
+    if answer.ended_by_failing:
+        each = f"{answer.failed} pair{'s' if answer.failed > 1 else ''}"
+        return f"{count(most, answer.measured)}, limited by pairs that fail: no trial with {each} succeeded"
     if most.value > answer.measured:
         return f"{_vms(answer.measured)} were measured and no bound was reached; {_going_on(most)}"
     return f"{count(most, answer.measured)}, and no bound was reached: more pairs would have to be measured"
@@ -105,6 +111,13 @@ def model(found: Candidate) -> str:
     told += [f"κ {found.kappa:.2g}"] if found.name == "usl" else []
     told += [f"ceiling {quantity('goodput', 'bit/s', found.ceiling)}"] if math.isfinite(found.ceiling) else []
     return f"{_MODELS[found.name]} ({', '.join(told)})"
+
+
+def noted(each: Noted) -> str:
+    """`6 pairs: nothing arrived in the window (c2>s2, c5>s5), in 2 of 3 trials`."""
+    of = f" ({first_of(each.ways, _NAMED)})" if each.ways else ""
+    n = f"{each.n} pair{'s' if each.n != 1 else ''}"
+    return f"{n}: {each.text}{of}, in {each.trials} of {each.of} trials"
 
 
 def down(answer: Answer | None, outages: Sequence[float] = ()) -> str:
@@ -164,7 +177,7 @@ def _cells(row: Row, cost: float | None, used: Scale, *, opened: bool) -> tuple[
     def rate(number: float | None) -> str:
         return DASH if number is None else f"{mark}{digits(number / used.factor)}"
 
-    shown = [quantity(name, unit, row.values[word]) if word in row.values else DASH for word, name, unit in _SHOWN]
+    shown = [value_of(word, row.values.get(word)) for word in _SHOWN]
     fairness = f"{row.values['fairness']:.2f}" if "fairness" in row.values else DASH
     found = row.goodput
     spread = DASH if found is None else f"{digits(found.low / used.factor)}–{digits(found.high / used.factor)}"
@@ -177,10 +190,19 @@ def _cells(row: Row, cost: float | None, used: Scale, *, opened: bool) -> tuple[
         rate(each),
         *shown,
         fairness,
-        *((digits(row.values["connections"]) if "connections" in row.values else DASH,) if opened else ()),
+        *((_rate(row.values.get("connections")),) if opened else ()),
         DASH if cost is None else digits(cost),
         level,
     )
+
+
+def value_of(word: str, value: float | None) -> str:
+    """p50, p99, loss or CPU as a cell; `lost` where a percentile is one of the lost probes."""
+    return "lost" if value == math.inf else quantity(*_SHOWN[word], value)
+
+
+def _rate(connections: float | None) -> str:
+    return DASH if connections is None else digits(connections) if math.isfinite(connections) else "failed"
 
 
 def spreadsheet(answer: Answer, counted: Counted) -> str:
@@ -195,8 +217,9 @@ def spreadsheet(answer: Answer, counted: Counted) -> str:
 
 
 def as_mapping(row: Row, counted: Counted) -> dict[str, object]:
-    """A row by column, for machines."""
+    """A row by column, for machines; `beyond` names what has no end, and is null: JSON knows no infinity."""
     tcp, split = counted.transfers.get(row.n, Transfer()), counted.splits.get(row.n, Split())
+    ended = {word: value for word, value in row.values.items() if math.isfinite(value)}
     found, goodput = row.goodput, row.seen if row.seen is not None else row.goodput.value if row.goodput else None
     return {
         "pairs": row.n,
@@ -206,10 +229,11 @@ def as_mapping(row: Row, counted: Counted) -> dict[str, object]:
         "forecast_low_bps": found.low if found else None,
         "forecast_high_bps": found.high if found else None,
         "goodput_per_pair_bps": goodput / row.n if goodput is not None else None,
-        **{f"{word}_s" if word.startswith("p") else word: row.values.get(word)
+        **{f"{word}_s" if word.startswith("p") else word: ended.get(word)
            for word in ("p50", "p99", "loss", "cpu", "fairness")},
+        "beyond": " ".join(word for word in row.values if word not in ended),
         "cores_per_10gbit": counted.costs.get(row.n),
-        "connections_per_s": row.values.get("connections"),
+        "connections_per_s": ended.get("connections"),
         "transfer_time_ratio": tcp.ratio,
         "tcp_efficiency": tcp.efficiency,
         "buffer_delay": tcp.buffer_delay,

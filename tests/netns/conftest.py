@@ -19,7 +19,7 @@ from tests.netns.standing_hosts import Machines
 # Namespaces of their own names, no labs that another test would count, and no figure that a busy machine moves.
 _APART = {"test_ansible", "test_apply", "test_apply_faults", "test_apply_matrix", "test_apply_refusals",
           "test_clusters", "test_exports", "test_full_disk", "test_hosts_lab", "test_lasting", "test_looks",
-          "test_offload_refusals", "test_pve_node", "test_pve_vnics", "test_ssh"}  # fmt: skip
+          "test_offload_refusals", "test_own_ssh", "test_pve_node", "test_pve_vnics", "test_ssh"}  # fmt: skip
 _TOOLS = ("iperf3", "irtt", "ethtool", "ip", "nsenter", "ss", "tc", "bridge", "ping", "tcpdump")
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from bench.hosts.host import Host
 from nettune import applying, changes
 from nettune.__main__ import main
+from tuning.applying.keeping import LIST
 from tuning.guard import LEFT
 
 counts = sys.argv[1].rstrip("0123456789")
@@ -61,7 +62,7 @@ def words_of(commands: Any) -> list[str]:  # Any: as Host's
 def strike(*commands: Any) -> None:  # Any: as Host's
     """One more command; the last one, where its number has come."""
     global sent  # noqa: PLW0603 - one program, one count
-    words = set(words_of(commands)) - {LEFT}  # that takes the lock, and reads
+    words = set(words_of(commands)) - {LEFT, LIST}  # which take the lock, and read
     writes = any(each in word for word in words for each in ("flock -", "keep.next"))
     if not writes and (counts == "w" or (counts == "g" and sent == 0)):
         return

@@ -31,6 +31,11 @@ FAULTS = {
 [ -n "$wanted" ] && { "$real" "$@"; exec ip link set eth0 $to; }""",
     "resets": '[ "$wanted" = off ] && ip link set eth0 txqueuelen 500',
     "couples": '[ "$wanted" = off ] && set -- "$@" tx-udp-segmentation off',
+    "inserts tags": """\
+case " $* " in
+*" tx-vlan-hw-insert off "*) : >"$seen" ;;
+*" tx-vlan-hw-insert on "*) rm -f "$seen" ;;
+esac""",
     "one way": """\
 [ "$wanted" = off ] && : >"$seen"
 [ "$wanted" = on ] && [ -e "$seen" ] && { echo "netlink error: Input/output error" >&2; exit 1; }""",

@@ -1,9 +1,9 @@
 """A bad NIC: takes every frame from one port to the other with its virtio-net header, and does one thing wrong.
 
-Run as a program in the node's namespace: `offload_relay.py FAULT PORT_A PORT_B`; prints "ready". Its ports are veths or
-the taps of guests: the kernel makes the same header for either. That keeps what a wire would have had a NIC do
-(segments to cut, checksums to fill in), so that the relay itself takes no offload away. What goes wrong does so from a
-to b only.
+Run as a program in the node's namespace: `offload_relay.py FAULT FLAG PORT_A PORT_B`; prints "ready". Its ports are
+veths or the taps of guests: the kernel makes the same header for either. That keeps what a wire would have had a NIC
+do (segments to cut, checksums to fill in), so that the relay itself takes no offload away. What goes wrong does so from
+a to b only.
 """
 
 import array
@@ -15,6 +15,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from bench.hosts.command import Command
 from bench.hosts.host import Host
@@ -25,6 +26,7 @@ SOL_PACKET, AUXDATA, VNET_HDR, IGNORE_OUTGOING = 263, 8, 15, 23  # linux/if_pack
 NEEDS_CSUM, UDP_L4 = 1, 5  # linux/virtio_net.h
 HEADER = struct.Struct("<BBHHHH")  # flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
 STALLS_S = 1.0  # after its first payload: guests take their time until then
+DIES_AFTER = 300  # of 2900 in 4 MB without TSO; with it a few
 PAUSES_AT_S = 1.3  # for 1.2 s: what was lost is sent again after 1.4 s (0.2, 0.4 and 0.8 s after one another)
 
 
@@ -118,6 +120,12 @@ def _stalls(frame: Frame) -> list[Frame]:
     return [] if _LOADED and time.monotonic() - _LOADED[0] > STALLS_S else [frame]
 
 
+def _dies(frame: Frame) -> list[Frame]:
+    """Once it was sent some hundred full segments that nobody left it to cut up, nothing passes any more."""
+    _COUNT["seen"] += frame.protocol == 6 and frame.carries > 1400 and not frame.gso_type
+    return [] if _COUNT["seen"] > DIES_AFTER else [frame]
+
+
 def _pauses(frame: Frame) -> list[Frame]:
     """More than a second in each two and a half no payload of TCP passes; then it does again."""
     silent = (time.monotonic() - _BEGAN) % 2.5 > PAUSES_AT_S
@@ -170,7 +178,7 @@ FAULTS: dict[str, Callable[[Frame], list[Frame]]] = {
     "pauses": _pauses,
     "missizes": _missizes, "scrambles gso": _scrambles_gso, "drops gso": _drops_gso, "trusts": _trusts,
     "doubles": _doubles, "loses": _loses, "strips tags": _nothing, "wrong tags": _nothing,
-    "drops tunnels": _nothing, "queue stands": _nothing,
+    "drops tunnels": _nothing, "queue stands": _nothing, "dies": _dies, "loses tags": _nothing,
 }  # fmt: skip
 
 
@@ -202,7 +210,7 @@ def _tag(aux: list[tuple[int, int, bytes]]) -> bytes:
 
 def main() -> None:
     """Until it is ended."""
-    fault, *names = sys.argv[1:]
+    fault, flag, *names = sys.argv[1:]
     ports = [_port(name, fault if name == names[0] else "") for name in names]
     room = bytearray(HEADER.size + 70000)
     sys.stdout.write("ready\n")
@@ -217,6 +225,8 @@ def main() -> None:
             frame = Frame(room[:size])
             bad = port is ports[0]
             if tag := _tag(aux):
+                if bad and fault == "loses tags" and not Path(flag).exists():
+                    continue
                 tag = (
                     b""
                     if bad and fault == "strips tags"
@@ -225,14 +235,17 @@ def main() -> None:
                     else tag
                 )
                 frame.data[12:12] = tag
-            for each in FAULTS[fault](frame) if bad or fault == "stalls" else [frame]:
+            for each in FAULTS[fault](frame) if bad or fault in {"stalls", "dies"} else [frame]:
                 with contextlib.suppress(OSError):  # a port that is down, or full
                     other.send(each.bytes())
 
 
 @contextlib.contextmanager
-def relaying(lab: Lab, fault: str) -> Iterator[None]:
-    """The lab's bridge replaced by a relay with that fault, for as long as the lab stands."""
+def relaying(lab: Lab, fault: str, flag: Path = Path("/no/such")) -> Iterator[None]:
+    """The lab's bridge replaced by a relay with that fault, for as long as the lab stands.
+
+    "loses tags" takes a driver that makes the file `flag` while the fault is off.
+    """
     node: Host = lab.nodes[0]
     lines = "".join(f"link set {name} nomaster\n" for name in ("port-a", "port-b"))
     node.run(Command(("ip", "-batch", "-"), stdin=lines)).require()
@@ -240,7 +253,7 @@ def relaying(lab: Lab, fault: str) -> Iterator[None]:
         lab.b.host.run(Command(("ethtool", "-K", "eth0", "tx-udp_tnl-segmentation", "off"))).require()
     command = Command(
         ("env", f"PYTHONPATH={os.pathsep.join(sys.path)}", sys.executable, "-m", "tests.netns.offload_relay", fault,
-         "port-a", "port-b"), deadline_s=900)  # fmt: skip
+         str(flag), "port-a", "port-b"), deadline_s=900)  # fmt: skip
     with node.start(command) as job:
         waited(lambda: "ready" in job.output() or job.finished(), 20)
         assert not job.finished(), job.stop().stderr

@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench import schedule
@@ -39,6 +39,7 @@ class Machines:
     node: Namespace
     desk: Namespace
     folder: Path
+    servers: Mapping[str, sshd.Server] = field(default_factory=dict)
 
     @property
     def both(self) -> tuple[Namespace, Namespace]:
@@ -156,14 +157,14 @@ def standing(folder: Path) -> Iterator[Machines]:
     with contextlib.ExitStack() as stack:
         a, b, node, desk = (stack.enter_context(sshd.namespace()) for _ in range(4))
         _wired(a, b, node, desk)
-        known = []
+        known, servers = [], {}
         for name, host in (("a", a), ("b", b), ("node", node)):
             host.run(Command(("sh", "-c", _OWN))).require()
             config = f"ListenAddress {CONTROL[name]}\n"
-            server = stack.enter_context(sshd.serving(host, folder / name, config=config))
-            known.append(f"[{CONTROL[name]}]:{sshd.PORT} {server.login.pinned}")
+            servers[name] = stack.enter_context(sshd.serving(host, folder / name, config=config))
+            known.append(f"[{CONTROL[name]}]:{sshd.PORT} {servers[name].login.pinned}")
         (folder / "known_hosts").write_text("".join(known), encoding="utf-8")
-        yield Machines(a, b, node, desk, folder)
+        yield Machines(a, b, node, desk, folder, servers)
 
 
 def _wired(a: Namespace, b: Namespace, node: Namespace, desk: Namespace) -> None:

@@ -14,10 +14,13 @@ import pytest
 from bench.facts.sheet import differences
 from bench.hosts.command import Command
 from bench.hosts.local import Local
+from bench.hosts.login import Login
 from tests.netns.nettune_command import SOONER, nettune, run_program, started
 from tests.netns.sshd import PORT
 from tests.netns.standing_hosts import CONTROL, RMEM, Machines, mtu, value, waited
 from tests.netns.test_apply import HELD, A, changes, desk, prefix, profile
+from tuning.exports.ansible import role
+from tuning.profile import Profile, ProfileSetting
 
 B, NODE = (A.replace(CONTROL["a"], CONTROL[name]) for name in ("b", "node"))
 BOTH: Mapping[str, str] = {RMEM: HELD, "tso": "off"}
@@ -97,6 +100,36 @@ def test_a_role_applies_verifies_and_does_nothing_a_second_time(machines: Machin
     assert held == (HELD, HELD)
     assert [[each["state"] for each in told] for told in known] == [["confirmed"], ["confirmed"]]
     assert differences(before, machines.facts()) == ()
+
+
+HOSTS = {
+    "pve1": ("", "root@pve1:22"),
+    "pve2": ("ansible_host=192.0.2.2 ansible_port=2222 ansible_user=admin", "admin@192.0.2.2:2222"),
+    "pve3": ("ansible_host=2001:db8::1", "root@[2001:db8::1]:22"),
+    "pve4": ("ansible_host=[2001:db8::4]", "root@[2001:db8::4]:22"),
+    "pve5": ("ansible_host=fe80::1%eth0", "root@[fe80::1%eth0]:22"),
+}
+
+
+def test_every_host_of_an_inventory_is_named_as_nettune_reads_it(tmp_path: Path) -> None:
+    """By ansible-core's own templates: a name, an IPv4 and an IPv6 address."""
+    files = role(Profile("mine", "published", (ProfileSetting("tso", "off", "path"),)))
+    (defaults,) = (text for path, text in files.items() if path.endswith("defaults/main.yml"))
+    (tmp_path / "defaults.yml").write_text(defaults, encoding="utf-8")
+    (tmp_path / "hosts").write_text(
+        "".join(f"{name} {words}\n" for name, (words, _) in HOSTS.items()), encoding="utf-8"
+    )
+    program = str(Path(sys.executable).with_name("ansible"))
+    words = ("all", "-i", str(tmp_path / "hosts"), "-e", f"@{tmp_path / 'defaults.yml'}", "-o", "-f", "1")
+    done = run_program(
+        ("env", f"ANSIBLE_LOCAL_TEMP={tmp_path}", "LC_ALL=C.UTF-8", program, *words, "-m", "debug", "-a",
+         "var=nettune_host")
+    )  # fmt: skip
+    told = dict(re.findall(r'^(\w+) \| SUCCESS => .*"nettune_host": "(.*)"', done.stdout, re.MULTILINE))
+
+    assert {name: str(Login.parse(each)) for name, each in told.items()} == {
+        name: each for name, (_, each) in HOSTS.items()
+    }
 
 
 def test_a_first_host_that_fails_is_the_last(machines: Machines, tmp_path: Path) -> None:

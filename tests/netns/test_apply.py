@@ -75,6 +75,13 @@ def changes(machines: Machines, word: str) -> list[dict[str, Any]]:
     return found
 
 
+def late_s(machines: Machines, known: dict[str, Any]) -> float:
+    """Seconds after its deadline at which a's own script for a change came to its end, by its log."""
+    folder = f"{ROOT}/{known['change']}"
+    log, deadline = (machines.a.run(Command(("cat", f"{folder}/{each}"))).stdout for each in ("log", "restoring"))
+    return float(log.split("ended at uptime ")[1].split()[0]) - float(deadline)
+
+
 def test_a_profile_is_applied_verified_kept_and_taken_back(untouched: Machines, tmp_path: Path) -> None:
     """Sysctl, offload and MTU, and what the MTU drags along; a second time there is nothing to do."""
     mine = profile(tmp_path, **{RMEM: HELD, "tso": "off", "mtu": "1200"})
@@ -270,7 +277,11 @@ def test_two_operators_at_once_and_what_is_wrong_are_told(untouched: Machines, t
     with Path(mine).open("a", encoding="utf-8") as file:
         file.write("fits: {kernel: '>= 99.1'}\n")
     unfit = desk(untouched, "apply", mine, "--host", A)
+    Path(mine).write_text(Path(mine).read_text(encoding="utf-8").replace("kernel: '>= 99.1'", "role: [storage]"),
+                          encoding="utf-8")  # fmt: skip
+    untold = desk(untouched, "apply", mine, "--host", A, "--dry-run")
 
+    assert "is for it cannot be told: role storage" in untold.stdout
     assert second.returncode == 3
     assert "another run has changed this host" in second.stderr
     assert (nobody.returncode, role.returncode, nothing.returncode) == (2, 2, 2)

@@ -12,9 +12,8 @@ from bench.facts.sheet import differences
 from bench.hosts.command import Command
 from tests.netns import standing_hosts
 from tests.netns.standing_hosts import CONTROL, RMEM, Machines, value, waited
-from tests.netns.test_apply import HELD, A, changes, desk, prefix, profile
+from tests.netns.test_apply import HELD, A, changes, desk, late_s, prefix, profile
 from tests.unit.bench.test_cluster import TEXT as CLUSTER
-from tuning.guard import ROOT
 
 
 @pytest.fixture
@@ -154,18 +153,29 @@ def test_who_else_sets_it_is_told_beside_the_plan(untouched: Machines, tmp_path:
     assert "/etc/network/interfaces:2: mtu 1500: it wins after a boot, and after `ifreload -a` it wins" in said
 
 
-def test_a_dry_run_ends_with_the_command_that_allows_all_of_it(untouched: Machines, tmp_path: Path) -> None:
-    """Every word that is missing is named at once; what it says to type is refused no more."""
+def test_a_dry_run_ends_with_the_command_that_allows_all_of_it(
+    untouched: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every word that is missing is named at once, with who rides there; what it says to type is refused no more."""
+    monkeypatch.setenv("COLUMNS", "200")
     mine = profile(tmp_path, mtu="1400", **{RMEM: HELD})
+    sh(untouched, "ip link add link mgmt0 name upper0 type macvlan")
     first = desk(untouched, "apply", mine, "--host", A, "--device", "mgmt0", "--dry-run")
     (line,) = re.findall(r"^to apply it: nettune (.*)$", first.stdout, re.MULTILINE)
     second = desk(untouched, *shlex.split(line), "--dry-run", "--json")
+    sh(untouched, "ip link del upper0")
     (told,) = json.loads(second.stdout)
+    ridden = {each["fact"]: (each["rides"], each["above"]) for each in told["changes"]}
 
     assert first.returncode == 0, first.stderr
+    assert re.search(r"link/mgmt0/mtu.* 1500 .* 1400 .* d4 .* ssh, guests, upper0", first.stdout), first.stdout
+    assert ridden[f"sysctl/{RMEM}"] == ([], [])
+    assert ridden["link/mgmt0/mtu"][1] == ["upper0"]
+    assert [word in " ".join(ridden["link/mgmt0/mtu"][0]) for word in ("our SSH connection came to", "upper0 (macvlan)")
+            ] == [True, True]  # fmt: skip
     assert "--disruption d4 allows it" in first.stdout
-    assert line == f"apply {mine} --host {A} --device mgmt0 --allow ssh --disruption d4"
-    assert (told["refused"], told["command"]) == ({}, f"nettune {line}")
+    assert line == f"apply {mine} --host {A} --device mgmt0 --allow guests --allow ssh --disruption d4"
+    assert (told["refused"], sorted(told["command"].split())) == ({}, sorted(["nettune", *line.split()]))
     assert {each["fact"] for each in told["changes"]} == {"link/mgmt0/mtu", f"sysctl/{RMEM}"}
 
 
@@ -177,12 +187,10 @@ def test_a_setting_that_cuts_the_way_is_put_back_by_the_host_alone(machines: Mac
                 "--confirm-within", "6")  # fmt: skip
     waited(lambda: desk(machines, "history", A).returncode == 0, 20)
     (known,) = changes(machines, A)
-    folder = f"{ROOT}/{known['change']}"
-    log = machines.a.run(Command(("sh", "-c", f"cat {folder}/log {folder}/restoring"))).stdout
 
     assert done.returncode == 3
     assert re.search(r"puts? itself back", done.stderr), done.stderr
     assert known["state"] == "put itself back"
-    assert float(log.split("ended at uptime ")[1].split()[0]) <= float(log.split()[-1]) + 5
+    assert late_s(machines, known) <= 5
     assert differences(before, machines.facts()) == ()
     machines.a.run(Command(("sh", "-c", "rm -rf /var/lib/nettune")))

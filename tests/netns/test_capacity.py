@@ -5,13 +5,14 @@ import json
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.capacity import dense, step
 from bench.capacity.plan import parse
-from bench.document import from_plain
+from bench.document import from_plain, read
 from bench.hosts.command import Command
 from bench.hosts.host import ask_everywhere
 from bench.hosts.local import Local
@@ -55,22 +56,45 @@ def test_sixty_four_ends_stand_meet_and_leave_nothing(tmp_path: Path, labs_left:
 
 
 def test_one_pair_that_fails_leaves_the_others_numbers_and_marks_the_trial(tmp_path: Path) -> None:
-    """The second of three servers has lost its link."""
+    """The second of three servers has lost its link, and the third's drops half of what comes."""
     plan = parse(from_plain({"name": "three", "pairs": [3], "rate_mbit": 40, "duration_s": 1.5, "warmup_s": 0.4,
                              "latency_interval_s": 0.002, "connections": 1, "connections_s": 1}, "a test"))  # fmt: skip
     with dense.standing(3, layout="across", uplink_mbit=0.0, leases_folder=tmp_path / "leases") as lab:
         lab.servers[1].host.run(Command(("ip", "link", "set", "eth0", "down"))).require()
+        full = ("tbf", "rate", "20mbit", "burst", "5kb", "limit", "5kb")
+        lab.nodes[1].run(Command(("tc", "qdisc", "add", "dev", "port-s3", "root", *full))).require()
         made = step.trial(lab, 3, plan, PORTS, Local())
-    ways = {each.direction for each in made.samples if each.metric == "goodput" and each.end != "all"}
-    total = next(each.value for each in made.samples if each.name == f"{PROBE}.goodput")
+    each_way = {each.direction: each.value for each in made.samples if each.metric == "goodput" and each.end != "all"}
+    ways = set(each_way)
+    of_all = {each.metric: each.value for each in made.samples if each.end == "all"}
 
     assert made.status == "failed"
     assert made.cause.startswith("pair c2>s2: ")
     assert "the other pairs' numbers stand" in made.cause
     assert ways == {"c1>s1", "c3>s3"}
     assert {each.direction for each in made.samples if each.metric == "connections"} == ways  # of all together none
+    assert [each.value for each in made.samples if each.name == f"{PROBE}.connections_failed"] == [1.0]
     assert any(flag.startswith("c2>s2: on c2: wrk") for flag in made.flags)
-    assert total == pytest.approx(80e6, rel=0.1)
+    assert each_way["c1>s1"] == pytest.approx(40e6, rel=0.1)
+    assert each_way["c3>s3"] < 21e6
+    assert of_all["goodput"] == pytest.approx(sum(each_way.values()))
+    assert of_all["goodput_least"] == each_way["c3>s3"]
+    assert of_all["fairness"] == pytest.approx(step.jain(list(each_way.values())))
+    assert of_all["dropped_packets"] > 0
+
+
+def test_a_machine_that_has_enough_while_connections_are_opened_ends_them(tmp_path: Path) -> None:
+    """The guard looks in that stage as in the streams' own."""
+    text = "name: one\npairs: [1]\nrate_mbit: 10\nduration_s: 0.8\nwarmup_s: 0\nlatency_interval_s: 0.001\n"
+    plan = parse(read(f"{text}connections: 1\nconnections_s: 60\n", "one.yaml"))
+    with dense.standing(1, layout="same", uplink_mbit=0.0, leases_folder=tmp_path / "leases") as lab:
+        listens = Command(("ss", "-Hltn", "sport", "=", f":{PORTS.web}"))
+        asked = replace(lab, trouble=lambda: "too much" if lab.servers[0].host.run(listens).stdout else "")
+        began = time.monotonic()
+        made = step.trial(asked, 1, plan, PORTS, Local())
+
+    assert (made.status, made.cause) == ("missing", "stopped: too much")
+    assert time.monotonic() - began < 50
 
 
 @pytest.mark.quiet
@@ -91,6 +115,11 @@ def test_a_known_uplink_is_found_and_named_with_the_answer(tmp_path: Path, labs_
         rows = {int(row["pairs"]): row for row in csv.DictReader(file)}
     assert float(rows[6]["goodput_bps"]) == pytest.approx(95.6e6, rel=0.05)
     assert rows[12]["measured"] == "False"
+    one, six = rows[1], rows[6]
+    assert all(float(row["cpu_softirq_cores"]) + float(row["cpu_system_cores"]) > 0 for row in (one, six))
+    assert 0.5 < float(six["fairness"]) <= 1.0
+    assert float(six["goodput_least_bps"]) <= float(six["goodput_per_pair_bps"])
+    assert 0 < float(one["p50_s"]) <= float(one["p99_s"])
     assert "2 VMs (95 %:" in (out / "capacity.html").read_text(encoding="utf-8")
     assert labs_left() == set()
 
@@ -142,6 +171,7 @@ def test_an_interrupted_run_goes_on_and_measures_no_complete_block_again(
     assert rest.returncode == 0, rest.stderr
     done = [each for each in _trials() if each.status == "done"]
     assert len(done) == 6
+    assert _set() != {}
     assert [each.trial_id for each in done][: len(first)] == first
 
 
@@ -150,6 +180,12 @@ def _complete() -> int:
         return 0
     with opened(places().store) as store:
         return sum(status == "complete" for listed in store.run_ids()[:1] for *_, status in store.blocks(listed))
+
+
+def _set() -> dict[str, str]:
+    """What this machine was set to, as it was kept with the trials."""
+    with opened(places().store) as store:
+        return store.baseline(store.run_ids()[0], "across", arm="")["local"]
 
 
 def _trials() -> tuple[Trial, ...]:

@@ -11,8 +11,9 @@ PLAN = """\
 name: full
 layout: same
 pairs: [1, 2]
-duration_s: 5
-warmup_s: 0.2
+duration_s: 0.9
+warmup_s: 0.1
+latency_interval_s: 0.001
 repeats: 1
 """
 
@@ -20,7 +21,7 @@ repeats: 1
 def test_load_on_a_machine_that_is_busier_than_allowed_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labs_left: Callable[[], set[str]]
 ) -> None:
-    """Said with what was allowed and how to go on; nothing is left."""
+    """Also in a step of a second; said with what was allowed and how to go on; nothing is left."""
     monkeypatch.setenv("NETTUNE_STATE", str(tmp_path / "state"))
     monkeypatch.delenv("NETTUNE_STORE", raising=False)
     done = nettune("capacity", plan_file(tmp_path, PLAN), "--max-host-cpu", "5%")

@@ -14,6 +14,7 @@ from tests.netns.test_apply import HELD, A, desk, profile
 from tests.unit.bench.test_cluster import VOTES, WELL
 
 BECAME = f"grep -q {HELD.split()[-1]} /proc/sys/{RMEM.replace('.', '/')}"
+WMEM = "net.ipv4.tcp_wmem"
 B = f"ssh://root@{CONTROL['b']}:{sshd.PORT}"
 
 
@@ -130,23 +131,28 @@ def test_one_host_waits_for_its_cluster_where_that_is_asked_for(nodes: Machines,
 
 
 def test_two_desks_change_no_two_nodes_of_a_cluster_at_once(nodes: Machines, tmp_path: Path) -> None:
-    """A change that waits on one node keeps the next one as it is, until it is confirmed."""
+    """A change that waits on one node keeps the next one as it is, a rollback there too, until it is taken back."""
     shared = tmp_path / "pve"
+    (tmp_path / "other").mkdir()
     (shared / "priv").mkdir(parents=True)
     (shared / "corosync.conf").touch()
     for host in nodes.both:
         host.run(Command(("sh", "-c", f"mkdir -p /etc/pve; mount --bind {shared} /etc/pve"))).require()
     mine, was = profile(tmp_path, **{RMEM: HELD}), value(nodes.b, RMEM)
+    before = desk(nodes, "apply", profile(tmp_path / "other", **{WMEM: HELD}), "--host", B)
     held = desk(nodes, "apply", mine, "--host", A, "--hold")
-    refused = desk(nodes, "apply", mine, "--host", B)
-    meanwhile = value(nodes.b, RMEM)
-    confirmed = desk(nodes, "confirm", A)
+    refused, back = desk(nodes, "apply", mine, "--host", B), desk(nodes, "rollback", B)
+    meanwhile = value(nodes.b, RMEM), value(nodes.b, WMEM)
+    emergency = desk(nodes, "rollback", B, "--unclaimed")
+    of_itself = desk(nodes, "rollback", A)
     free = desk(nodes, "apply", mine, "--host", B)
+    last = desk(nodes, "rollback", B)
     left = list((shared / "priv").iterdir())
-    for host, word in zip(nodes.both, (A, B), strict=True):
-        desk(nodes, "rollback", word)
+    for host in nodes.both:
         host.run(Command(("umount", "/etc/pve"))).require()
 
-    assert [each.returncode for each in (held, refused, confirmed, free)] == [0, 3, 0, 0], held.stderr + free.stderr
-    assert "is being changed, for at most" in refused.stderr
-    assert (meanwhile, left) == (was, [])
+    assert [each.returncode for each in (before, held, refused, back)] == [0, 0, 3, 3], before.stderr + held.stderr
+    assert all("is being changed, for at most" in each.stderr for each in (refused, back))
+    assert "--unclaimed" in back.stderr
+    assert (meanwhile, left) == ((was, HELD), [])
+    assert [each.returncode for each in (emergency, of_itself, free, last)] == [0, 0, 0, 0], emergency.stderr

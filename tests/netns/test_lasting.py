@@ -139,6 +139,18 @@ def test_a_probation_whose_process_is_killed_begins_again(booting: Machines, tmp
     assert sh(booting, f"ls {ROOT}/watcher") == ""
 
 
+def test_a_boot_waits_until_a_guard_has_put_back(booting: Machines, tmp_path: Path) -> None:
+    """However long it holds the host's lock: what is kept would be neither set nor on probation in that boot."""
+    was = value(booting.a, RMEM)
+    kept(booting, tmp_path, **{RMEM: HELD})
+    sh(booting, f"setsid flock {ROOT}/lock sleep 32 >/dev/null 2>&1 </dev/null & sleep 0.5")
+    boot(booting, was)
+    reads = value(booting.a, RMEM)
+    desk(booting, "rollback", A)
+
+    assert reads == HELD
+
+
 def test_a_change_of_which_the_power_left_a_file_away_is_completed_at_boot(booting: Machines, tmp_path: Path) -> None:
     """It is kept from the rename of its folder on: the file of sysctl.d is made again."""
     was = value(booting.a, RMEM)

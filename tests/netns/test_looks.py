@@ -1,5 +1,7 @@
 """What a host and nettune look at while a change waits, each seen well and then ill: real commands, a real kernel."""
 
+import contextlib
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,8 +17,9 @@ from tests.netns import sshd
 from tests.netns.standing_hosts import _OWN, RMEM, value, waited
 from tests.netns.test_apply import HELD, profile
 from tuning import guard, restoring
-from tuning.applying import verifying
+from tuning.applying import carrying, reaching, verifying
 from tuning.applying.planning import Planned, planned
+from tuning.applying.reaching import Reached
 from tuning.guard import ROOT, NotGuarded
 from tuning.profile import load
 
@@ -54,7 +57,9 @@ def _told(host: Namespace, looks: tuple[str, ...]) -> str:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Links need no time to settle here."""
-    monkeypatch.setattr(verifying, "_SETTLE_S", 0.0)
+    monkeypatch.setattr(verifying, "SETTLE_S", 0.0)
+    monkeypatch.setattr(verifying, "WATCHED_S", 0.0)
+    monkeypatch.setattr(reaching, "AGAIN_S", 0.0)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -119,14 +124,84 @@ def test_packets_of_the_whole_mtu_that_are_swallowed_are_told(
     """The other end takes less than this one believes: small packets pass, and none of the whole MTU."""
     host, gateway = pair
     change = _planned(host, tmp_path, **{RMEM: HELD})
-    before = verifying.full_packets(change, [GATEWAY])
+    before = reaching.asked(host, [GATEWAY])
     _ip(gateway, "link set eth0 mtu 1400")
-    after, answers = verifying.full_packets(change, [GATEWAY]), verifying.answering(change)
+    after, answers = reaching.lost(host, before, [GATEWAY]), verifying.answering(change)
     _ip(gateway, "link set eth0 mtu 1500")
 
-    assert before == {GATEWAY}
-    assert after == frozenset()
+    assert before == {GATEWAY: Reached(1500, "full")}
+    assert after == (f"packets of the whole MTU (1500) no longer reach {GATEWAY}",)
     assert answers == (GATEWAY,)
+
+
+@pytest.fixture(scope="module")
+def jumbo() -> Iterator[tuple[Namespace, Namespace, Namespace]]:
+    """A host, a switch whose one port takes 1500, and behind that a server of storage with jumbo frames.
+
+    The server answers on the port of SSH: what its own MTU is its TCP tells.
+    """
+    with sshd.namespace() as host, sshd.namespace() as switch, sshd.namespace() as server:
+        _ip(switch, "link add br0 type bridge forward_delay 0")
+        for end, device, port, address in ((host, "eth1", "p1", "1"), (server, "eth0", "p2", "9")):
+            _ip(end, f"link add {device} mtu 9000 type veth peer name {port} mtu 9000 netns {switch.netns}")
+            _ip(end, f"addr add 198.51.100.{address}/24 dev {device}")
+            _ip(end, f"link set {device} addrgenmode none up")  # a tentative address would be waited for
+            _ip(switch, f"link set {port} master br0 up")
+        _ip(host, "link set eth1 mtu 1500")
+        _ip(switch, "link set p2 mtu 1500")
+        _ip(switch, "link set br0 up")
+        host.run(Command(("sh", "-c", _OWN))).require()
+        listening = Command((sys.executable, "-m", "http.server", "22", "--bind", "198.51.100.9"))
+        serving = server.start(listening)
+        waited(lambda: ":22" in server.run(Command(("ss", "-Hltn"))).stdout, 10)
+        yield host, switch, server
+        serving.stop()
+
+
+def _apply_9000(host: Namespace, folder: Path) -> None:
+    change = planned(host, load(Path(profile(folder, mtu="9000"))), ["eth1"], riding.asked(host), most="d4",
+                     allow={"storage"})  # fmt: skip
+    made = carrying.apply(change, "mine", confirm_s=60, again=lambda: contextlib.nullcontext(host))
+    guard.put_back(host, made.change_id)
+
+
+def _mtu(host: Namespace) -> str:
+    return host.run(Command(("cat", "/sys/class/net/eth1/mtu"))).stdout.strip()
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("known", ["as a neighbour", "as a server of storage"])
+def test_an_mtu_that_a_switch_swallows_before_a_server_of_storage_is_put_back(
+    jumbo: tuple[Namespace, Namespace, Namespace], tmp_path: Path, known: str
+) -> None:
+    """No default gateway is there: who is reached over the device that is changed is asked."""
+    host, _, _ = jumbo
+    if known == "as a neighbour":
+        host.run(Command(("ping", "-c", "1", "198.51.100.9"))).require()
+    else:
+        _ip(host, "neigh flush dev eth1")
+        storage = "mkdir -p /etc/pve; printf 'nfs: x\\n\\tserver 198.51.100.9\\n' >/etc/pve/storage.cfg"
+        host.run(Command(("sh", "-c", storage))).require()
+    with pytest.raises(carrying.NotWell, match=r"packets of the whole MTU \(9000\) no longer reach 198\.51\.100\.9"):
+        _apply_9000(host, tmp_path)
+
+    assert _mtu(host) == "1500"
+
+
+@pytest.mark.usefixtures("at_once")
+def test_jumbo_frames_stand_where_the_switch_takes_them_or_the_other_end_has_none(
+    jumbo: tuple[Namespace, Namespace, Namespace], tmp_path: Path
+) -> None:
+    """Of hosts that are changed one after the other the first has neighbours with 1500 yet: no TCP is lost by that."""
+    host, switch, server = jumbo
+    _ip(switch, "link set p2 mtu 9000")
+    host.run(Command(("ping", "-c", "1", "198.51.100.9"))).require()
+    _apply_9000(host, tmp_path)
+    for end, device in ((server, "eth0"), (switch, "p2")):
+        _ip(end, f"link set {device} mtu 1500")
+    _apply_9000(host, tmp_path)
+
+    assert _mtu(host) == "1500"
 
 
 def test_error_counters_of_the_kernel_are_read(pair: tuple[Namespace, Namespace], tmp_path: Path) -> None:

@@ -16,13 +16,17 @@ from bench.hosts.host import Running
 from bench.labs.lab import Lab
 from bench.labs.namespaces import standing
 from bench.labs.topology import Topology
+from bench.probes.path_mtu import addresses
 from results.errors import NotAble
 from tests.netns.nettune_command import nettune, start
 from tests.netns.standing_hosts import CONTROL, Machines, guards, tso, waited
 from tuning.journal import kept
-from tuning.offload import cases, exchange
+from tuning.offload import bitmaps, cases, exchange, inventory
+from tuning.offload.document import failed
+from tuning.offload.evidence import Level, Validation
+from tuning.offload.exchange import End
 from tuning.offload.over import ADDRESSES, OVERS
-from tuning.offload.validating import Wanted, left, observe
+from tuning.offload.validating import Wanted, concluded, left, observe
 
 TUNNEL = "tx-udp_tnl-segmentation"
 QUICK = ("--levels", "1,2,3,4,7", "--features", "tso", "--seed", "4")
@@ -30,7 +34,7 @@ QUICK = ("--levels", "1,2,3,4,7", "--features", "tso", "--seed", "4")
 
 def test_a_pair_is_validated_and_told_on_the_screen_and_in_files(state: Path, tmp_path: Path) -> None:
     """Exit code 0; JSON, HTML and JUnit say the same; nothing is left."""
-    done = nettune("offload", "validate", *QUICK, "--require", "tx-tcp-segmentation", "--out", str(tmp_path / "out"))
+    done = nettune("offload", "validate", *QUICK, "--require", "tso", "--out", str(tmp_path / "out"))
     found = json.loads((tmp_path / "out" / "offload.json").read_text(encoding="utf-8"))
     verdicts = {(row["feature"], row["direction"]): row["verdict"] for row in found["features"]}
     cases = ET.parse(tmp_path / "out" / "offload.xml").getroot().iter("testcase")  # noqa: S314 - our own file
@@ -176,6 +180,43 @@ def test_a_path_that_swallows_packets_of_the_ends_mtu_is_told(state: Path, tmp_p
     assert "ip link set eth0 mtu 1500" in caught.value.hint
 
 
+def test_a_port_that_is_another_s_at_the_other_end_is_drawn_again(lab: Lab) -> None:
+    """Somebody listens there on every port that the first draws would take: the exchange goes by others."""
+    listed = cases.of(100_000, families=(4,), raw=False)
+    ends = [End(end.host, end.device, {4: end.address}, "") for end in (lab.a, lab.b)]
+    drawn = [
+        cases.order(listed, {4: (lab.a.address, lab.b.address)}, ("", ""), ("", ""), 1500, seed)["cases"]
+        for seed in (7, 8, 9)
+    ]
+    taken = sorted({str(each["port"]) for case in drawn for each in case})
+    script = """\
+import socket, sys, time
+doors = [socket.create_server(("", int(port))) for port in sys.argv[1:]]
+print("ready", flush=True)
+time.sleep(60)"""
+    with lab.b.host.start(Command(("python3", "-c", script, *taken), deadline_s=60)) as job:
+        waited(lambda: "ready" in job.output() or job.finished(), 20)
+        results = exchange.run(ends[0], ends[1], listed, 1500, 7)
+        job.stop()
+
+    assert {cases.judged(each)[0] for each in results} == {"ok"}
+
+
+def test_between_ends_that_have_ipv6_alone_payload_passes(lab: Lab) -> None:
+    """Tagged frames too, which need no address."""
+    sheets = lab.read()
+    ends = [
+        End(end.host, end.device, {6: next(each for each, family in addresses(sheets, end.host.name, end.device)
+                                           if family == 6)},
+            sheets[end.host.name].facts[f"link/{end.device}/address"])
+        for end in (lab.a, lab.b)
+    ]  # fmt: skip
+    results = exchange.run(ends[0], ends[1], cases.of(100_000, families=(6,), raw=True), 1500, 1)
+
+    assert {(each.case.kind, cases.judged(each)[0]) for each in results} == {
+        ("tcp", "ok"), ("udp", "ok"), ("gso", "ok"), ("tagged", "ok")}  # fmt: skip
+
+
 def test_what_stands_on_a_nic_ends_with_its_exchange(lab: Lab) -> None:
     """It is never seen beside the NIC; killed, it is gone, and the next one stands."""
     order = cases.order(cases.through("vxlan", 1000, (4, 6)), ADDRESSES, ("", ""), ("eth0", "eth0"), 1500, 1)
@@ -194,25 +235,61 @@ def test_what_stands_on_a_nic_ends_with_its_exchange(lab: Lab) -> None:
     assert "ntup" not in "".join(map(str, links))
 
 
-@pytest.mark.sampled(1, "lost")
-def test_a_link_that_is_lost_in_mid_test_is_told_and_the_toggle_undone(lab: Lab, tmp_path: Path) -> None:
-    """B's end goes down while TSO of a is off; a's features are as they were."""
+def test_a_device_s_bitmaps_are_the_kernel_s_own(lab: Lab) -> None:
+    """Read from this very kernel: they agree with what ethtool prints, and a toggle moves active and wanted."""
+    host = lab.a.host
+    nic = inventory.asked(host, "eth0")
+    host.run(Command(("ethtool", "-K", "eth0", "tx-tcp-segmentation", "off"))).require()
+    moved = bitmaps.moved(nic.bits, bitmaps.asked(host, "eth0")[0])
+    host.run(Command(("ethtool", "-K", "eth0", "tx-tcp-segmentation", "on"))).require()
+
+    assert (nic.unread, set(nic.bits)) == ("", set(bitmaps.NAMES))
+    assert set(nic.bits["active"]) == {name for name, value in nic.features.items() if value.startswith("on")}
+    assert set(nic.bits["hw"]) - set(nic.bits["nochange"]) >= set(nic.free)
+    assert "-tx-tcp-segmentation" in moved["active"]
+    assert moved["wanted"] == ("-tx-tcp-segmentation",)
+
+
+def _lost(lab: Lab, folder: Path, say: Callable[[str], None], levels: frozenset[Level]) -> Validation:
+    """What is said of a pair that loses its link for good in the middle of two toggles; a's features are put back."""
     before = lab.read()["a"].of("feature/")
+    features = ("tx-tcp-segmentation", "tx-scatter-gather")
+    with kept(folder / "j.jsonl") as journal:
+        wanted = Wanted(levels=levels, features=features, bulk_bytes=1_000_000)
+        found = concluded(observe(lab, wanted, journal, say=say), {})
+    (restored,) = [each for each in found.levels if each.level == "restored"]
+
+    assert lab.read()["a"].of("feature/") == before
+    assert (restored.outcome, "lost its link in mid-test" in " ".join(restored.evidence)) == ("failed", True)
+    assert [each.arm for each in found.toggles if each.outcome == "not tried"] == ["tx-scatter-gather off"]
+    assert failed(found, ())
+    return found
+
+
+@pytest.mark.sampled(1, "lost")
+def test_a_link_that_a_toggle_takes_for_good_is_named_with_it(lab: Lab, tmp_path: Path) -> None:
+    """B's end goes down with TSO of a: the toggle hangs, whatever levels are asked for, and no other is tried."""
 
     def cut(arm: str) -> None:
         if arm == "tx-tcp-segmentation off":
             _ip(lab, 1, "link", "set", "eth0", "down")
 
-    with kept(tmp_path / "j.jsonl") as journal, pytest.raises(NotAble, match="lost its link in mid-test"):
-        observe(lab, Wanted(features=("tx-tcp-segmentation",)), journal, say=cut)
+    found = _lost(lab, tmp_path, cut, frozenset({"negotiation", "function"}))
 
-    assert lab.read()["a"].of("feature/") == before
+    assert {row.feature: row.verdict for row in found.features}["tx-tcp-segmentation"] == "hangs"
+
+
+def test_a_link_that_is_lost_before_anything_is_toggled_is_told(lab: Lab, tmp_path: Path) -> None:
+    """There is nothing to say of any feature: one error."""
+    with kept(tmp_path / "j.jsonl") as journal, pytest.raises(NotAble, match="lost its link in mid-test") as caught:
+        observe(lab, Wanted(bulk_bytes=1_000_000), journal, say=lambda _: _ip(lab, 1, "link", "set", "eth0", "down"))
+
+    assert "nothing was toggled yet" in caught.value.hint
 
 
 @pytest.mark.sampled(1, "lost")
 def test_a_link_that_is_lost_in_mid_exchange_is_told_and_blamed_on_nobody(lab: Lab, tmp_path: Path) -> None:
-    """While payload is under way with TSO of a off; nothing is exchanged again, and a's features are as they were."""
-    before = lab.read()["a"].of("feature/")
+    """While payload is under way with TSO of a off; nothing is exchanged again."""
     cuts: list[Running] = []
 
     def cut(arm: str) -> None:
@@ -222,12 +299,11 @@ def test_a_link_that_is_lost_in_mid_exchange_is_told_and_blamed_on_nobody(lab: L
             )
             cuts.append(lab.b.host.start(Command(("sh", "-c", f"{script}; ip link set eth0 down"), deadline_s=30)))
 
-    with kept(tmp_path / "j.jsonl") as journal, pytest.raises(NotAble, match="lost its link in mid-test"):
-        observe(lab, Wanted(features=("tx-tcp-segmentation",), bulk_bytes=1_000_000), journal, say=cut)
+    found = _lost(lab, tmp_path, cut, frozenset({"function", "engaged", "restored"}))
     ended = [job.wait().returncode for job in cuts]
 
     assert ended == [0]
-    assert lab.read()["a"].of("feature/") == before
+    assert {row.feature: row.verdict for row in found.features}["tx-tcp-segmentation"] == "can't be judged here"
 
 
 def test_after_a_sigkill_nothing_of_a_lab_is_left_once_it_is_reaped(state: Path) -> None:
@@ -310,13 +386,16 @@ def test_benefit_of_machines_that_stand_is_followed_by_a_look_at_them(machines: 
 
 
 def test_a_nic_that_carries_our_ssh_is_refused_without_a_console(machines: Machines, state: Path) -> None:
-    """The way to the machine goes over it: nothing is toggled."""
+    """The way to the machine goes over it: nothing is toggled; what only reads is not refused."""
     inventory = str(machines.inventory(device="mgmt0", address="203.0.113.1"))
     machines.rewrite({"device: eth0": "device: mgmt0", "address: 192.0.2.2": "address: 203.0.113.2"})
-    done = nettune("offload", "validate", "--inventory", inventory, *QUICK, prefix=machines.prefix)
+    asked = ("offload", "validate", "--inventory", inventory, "--features", "tso", "--levels")
+    refused = nettune(*asked, "2", prefix=machines.prefix)
+    read = nettune(*asked, "1,7", "--json", prefix=machines.prefix)
 
-    assert done.returncode == 3
-    assert "ssh" in done.stderr.lower()
+    assert (refused.returncode, "ssh" in refused.stderr.lower()) == (3, True)
+    assert "--i-have-a-console" in refused.stderr
+    assert (read.returncode, json.loads(read.stdout)["failed"]) == (0, []), read.stderr
 
 
 def test_with_a_console_the_same_nic_is_toggled_and_put_back(machines: Machines, state: Path) -> None:

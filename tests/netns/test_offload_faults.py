@@ -45,6 +45,7 @@ ON_THE_WAY = (
     Planted("corrupts odd", "function", ("payload", "tx"), "corrupts", "odd writes"),
     Planted("drops super", "function", (TSO, "tx"), "drops", "not with tx-tcp-segmentation off"),
     Planted("hangs", "function", ("payload", "tx"), "hangs", "none in the last"),
+    Planted("dies", "function", ("payload", "tx"), "hangs", "no exchange came about"),
     Planted("missizes", "function", (USO, "tx"), "corrupts", "not with tx-udp-segmentation off", (USO,)),
     Planted("scrambles gso", "function", (USO, "tx"), "corrupts", "not with tx-udp-segmentation off", (USO,)),
     Planted("drops gso", "function", (USO, "tx"), "drops", "not with tx-udp-segmentation off", (USO,)),
@@ -145,6 +146,18 @@ def test_a_driver_that_does_not_go_back_is_told_and_nothing_more_is_toggled(stat
     assert rows["tx-scatter-gather"].verdict == "can't be judged here"
 
 
+def test_tagged_frames_that_are_lost_with_a_feature_alone_are_laid_to_it(state: Path, tmp_path: Path) -> None:
+    """None comes while tags are left to the device, and all do while they are not: no switch does that."""
+    vlan = "tx-vlan-hw-insert"
+    wanted = Wanted(levels=frozenset({"function", "restored"}), features=(vlan,), bulk_bytes=BULK_BYTES)
+    folder = tmp_path / "driver"
+    with standing(Topology("bridge"), leases_folder=state) as lab, relaying(lab, "loses tags", folder / "seen"):
+        offload_driver.install(lab.a.host, folder, "inserts tags")
+        found = seen(lab, tmp_path, wanted)
+
+    named(found, Planted("loses tags", "function", (vlan, "tx"), "drops", f"not with {vlan} off"))
+
+
 def test_a_nic_that_claims_tso_and_is_given_no_segments_is_told(state: Path, tmp_path: Path) -> None:
     """`gso_max_segs 1`: the bit reads on, and no packet above the MTU is ever sent."""
     with standing(Topology("direct"), leases_folder=state) as lab:
@@ -183,13 +196,15 @@ def test_a_queue_that_stands_still_is_named(state: Path, tmp_path: Path) -> None
 
 
 def test_connections_are_shared_over_all_queues(state: Path, tmp_path: Path) -> None:
-    """Four, each way; of one there is nothing to say."""
+    """Of twenty as of four, each way; of one there is nothing to say."""
     rows = {}
-    for queues in (4, 1):
+    for queues in (20, 4, 1):
         with standing(Topology("direct", queues=queues), leases_folder=state) as lab:
             found = seen(lab, tmp_path, Wanted(levels=frozenset({"engaged"}), features=("tx-nocache-copy",)))
         rows[queues] = {row.direction: row for row in found.features if row.feature == "queues"}
 
+    assert {way: row.verdict for way, row in rows[20].items()} == {"tx": "works", "rx": "works"}, rows[20]
+    assert re.search(r"by queue 1[3-9]", rows[20]["rx"].evidence["engaged"])
     assert {way: row.verdict for way, row in rows[4].items()} == {"tx": "works", "rx": "works"}
     assert "by queue 3" in rows[4]["rx"].evidence["engaged"]
     assert {row.verdict for row in rows[1].values()} == {"not present"}

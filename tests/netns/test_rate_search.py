@@ -1,5 +1,6 @@
 """A rate search on the real kernel, against a shaper whose rate is known."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,16 @@ _MBIT, _FRAME = 40.0, 1518
 _TRUTH_FPS = _MBIT * 1e6 / 8 / (_FRAME - 4)  # a qdisc counts Ethernet's header, not its checksum
 # What a scheduler's stall bunches together fits the queue; in a trial it passes 1 % more than the rate.
 _QUEUE_S, _TRIAL_S = 0.03, 3.0
+
+_READS = """\
+import socket, sys
+taking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+taking.bind((sys.argv[1], 5353))
+print("reads", flush=True)
+while True:
+    taking.recv(99)
+"""
+_SENDS = "while :; do echo x >/dev/udp/$1/5353; sleep 0.01; done"
 
 
 @pytest.mark.quiet
@@ -45,3 +56,20 @@ def test_what_is_in_a_queue_when_the_sender_stops_is_counted(tmp_path: Path) -> 
 
     assert made.received == made.sent
     assert made.sent == pytest.approx(800, abs=8)
+
+
+@pytest.mark.quiet
+def test_what_others_send_to_the_receiver_is_not_counted(tmp_path: Path) -> None:
+    """A name server's worth of datagrams that another program reads there; each hid one that was lost."""
+    with standing(Topology("bridge"), leases_folder=tmp_path) as lab:
+        reads = Command(("python3", "-c", _READS, lab.b.address), deadline_s=60)
+        sends = Command(("bash", "-c", _SENDS, "bash", lab.b.address), deadline_s=60)
+        with lab.b.host.start(reads) as reading:
+            until = time.monotonic() + 30
+            while not reading.output() and time.monotonic() < until:
+                time.sleep(0.02)
+            with lab.a.host.start(sends):
+                made = Datagrams(Pair(lab.a, lab.b, 21000, 31000), _FRAME).offer(800.0, 1.0)
+
+    assert made.sent == pytest.approx(800, abs=8)
+    assert (made.received, made.wrong) == (made.sent, "")

@@ -214,7 +214,7 @@ def test_a_file_that_the_power_kept_from_being_written_is_written_at_boot(node: 
 
 
 @pytest.mark.sampled(1)
-@pytest.mark.parametrize("step", range(20, 67))
+@pytest.mark.parametrize("step", range(20, 56))
 def test_the_file_is_whole_wherever_it_is_cut_short(node: NetNode, tmp_path: Path, step: int) -> None:
     """Killed before each command from the writes on: as it was by the host alone, or by a rollback of what was kept."""
     words = ("-m", "tests.netns.cut_short", str(step), "kill", *_words(tmp_path), "--confirm-within", "5")

@@ -110,8 +110,8 @@ def test_pairs_of_vms_are_measured_until_somebody_elses_vm_suffers_and_are_gone(
 
 def test_a_killed_run_leaves_pairs_that_reap_removes(cluster: Cluster) -> None:
     """SIGKILL once all of them stand; the lease finds each, and no other."""
-    job = start("capacity", plan(cluster, layout="across", pairs="[2]", repeats=40), "--shared-host", *cluster.store,
-                prefix=cluster.prefix)  # fmt: skip
+    asked = plan(cluster, layout="across", pairs="[2]", repeats=40, seconds=4)
+    job = start("capacity", asked, "--shared-host", *cluster.store, prefix=cluster.prefix)
     waited(lambda: len(cluster.guests.seen) == 4 or job.poll() is not None, 60)
     os.killpg(job.pid, signal.SIGKILL)
     _, said = job.communicate()

@@ -78,6 +78,22 @@ def test_every_test_says_in_one_line_what_it_shows() -> None:
 
 
 @needs_git
+def test_every_test_lies_where_make_looks_for_it() -> None:
+    """What needs more than Python is collected from a few folders; the rest from two."""
+    real = re.search(r"^REAL = (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert real is not None
+    folders = [ROOT / word for word in real[1].split()]
+    tests = [each for each in MODULES if each.name.startswith("test_") and each.is_relative_to(ROOT / "tests")]
+    marked = re.compile(r"mark\.(netns|chromium|postgresql|vm|pve|apart|quiet)\b")
+    lost = [
+        str(each.relative_to(ROOT)) for each in tests
+        if not any(each.is_relative_to(folder) for folder in folders)
+        and (not each.is_relative_to(ROOT / "tests" / "unit") or marked.search(each.read_text(encoding="utf-8")))
+    ]  # fmt: skip
+
+    assert lost == []
+
+
 def test_no_tracked_file_tells_of_a_machine() -> None:
     """Neither folders nor registries, addresses or keys of the machine it was written on."""
     found = []

@@ -53,17 +53,29 @@ KINDS: Mapping[str, Mapping[str, str]] = {
              "packets_per_slave": "2"},
 }  # fmt: skip
 OWN = {"bridge": "br9", "bond": "bond9"}  # devices of those kinds; eth0 of all others
-# After a boot there are two queues of four, short rings, and fq's module: each kind has something to change.
+# After a boot there are two queues of four, short rings, and fq's module: each kind has something to change. And what
+# an operator has beside it, all of which must come back with what is put back.
 BOOTS = """\
-modprobe -a sch_fq dummy bonding bridge; ethtool -L eth0 combined 2 && ethtool -G eth0 rx 128 tx 128 || exit
+modprobe -a sch_fq dummy bonding bridge 8021q sch_ingress cls_u32
+ethtool -L eth0 combined 2 && ethtool -G eth0 rx 128 tx 128 || exit
 ip link add br9 address 02:00:00:00:09:00 type bridge && ip link add bond9 type bond mode balance-rr miimon 100 || exit
 for each in port:br9:1 leg:bond9:2 gel:bond9:3; do
   ip link add ${each%%:*} address 02:00:00:00:09:0${each##*:} type dummy; of=${each#*:}
   ip link set ${each%%:*} master ${of%:*} && ip link set ${each%%:*} up || exit
 done
-ip link set br9 up; ip link set bond9 up
+ip link set br9 type bridge vlan_filtering 1 && ip link set br9 up && ip link set bond9 up || exit
+bridge vlan add vid 30 dev port && bridge fdb add 02:00:00:00:00:77 dev port master static || exit
+ip link add link eth0 name eth0.7 type vlan id 7 && ip link set eth0.7 up || exit
+ip address add 192.0.2.129/28 dev eth0.7 && ip address add 2001:db8:9::1/64 dev eth0 nodad || exit
+ip address add 2001:db8:7::1/64 dev eth0.7 nodad && ip -6 route add 2001:db8:77::/48 dev eth0.7 metric 7 || exit
+ip route add 198.51.100.0/24 via 192.0.2.2 dev eth0 metric 50 mtu 1100 || exit
+ip -6 route add 2001:db8:99::/48 via 2001:db8:9::2 dev eth0 || exit
+ip neigh replace 192.0.2.77 lladdr 02:00:00:00:00:77 dev eth0 nud permanent || exit
+ip neigh replace 2001:db8:9::77 lladdr 02:00:00:00:00:77 dev eth0 nud permanent || exit
+ip -6 rule add from 2001:db8:9::/64 lookup 77 && tc qdisc add dev eth0 clsact || exit
+tc filter add dev eth0 ingress protocol ip pref 9 u32 match ip dst 198.51.100.9 flowid :1
 """
-STEPS = range(1, 17)  # that write: armed, written, verified, confirmed, the files of the next boot; and after the last
+STEPS = range(1, 9)  # that write: armed, written, verified, confirmed, the files of the next boot; and after the last
 WAYS = ("kill", "cut", "off")
 # Which of the CPUs that may serve an interrupt does: no file sets that. And what each boot draws anew.
 EXCLUDED = re.compile(r"irq/[^/]+/[^/]+/on")
@@ -76,6 +88,7 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self.folder, self._power, self._way = folder, contextlib.ExitStack(), contextlib.ExitStack()
         self._host: Ssh | None = None
+        self.was: tuple[FactSheet, str] | None = None  # as the last case left it, where nothing has happened since
         self.guest, self.home, self.login = Guest(folder, 0, folder / "console"), folder, Login("127.0.0.1")
         self._files = {
             **keys(folder),
@@ -86,6 +99,7 @@ class Kept:
     def on(self) -> None:
         """Power on: a machine of its own, the same disk, ready."""
         self._power.close()
+        self.was = None
         name = f"nt-k{abs(hash(str(self.folder))) % 10**6}"
         self._power.callback(Local().run, Command(("ip", "link", "delete", name)))
         more = (
@@ -158,9 +172,13 @@ class Kept:
         return state.read({host: devices}, bridged=[host], clocked=[host], interrupts=[host.name])[host.name]
 
     def files(self) -> str:
-        """All files and links of /etc, and what of us would run at boot or keep anything: digests, where links lead."""
+        """All files and links of /etc, and what of us would run at boot or keep anything: digests, where links lead.
+
+        VLANs of ports and filters too, which no setting moves.
+        """
         places = "/etc /var/lib/nettune"
         told = f"find {places} -xdev -type f -exec sha256sum {{}} +; find {places} -xdev -type l -printf '%l %p\\n'"
+        told += "; bridge vlan show; tc filter show dev eth0 ingress"
         return "".join(sorted(self.host().run(Command(("sh", "-c", told))).stdout.splitlines(keepends=True)))
 
     def at_rest(self) -> tuple[Applied, ...]:
@@ -201,7 +219,8 @@ def test_a_guest_is_as_it_was_wherever_it_is_cut_short(
     kept: Kept, tmp_path: Path, kind: str, step: int, how: str
 ) -> None:
     """By itself, or by the rollback of what was confirmed; nothing of it is armed afterwards."""
-    before, files = kept.facts(), kept.files()
+    before, files = kept.was or (kept.facts(), kept.files())
+    kept.was = None
     mine = profile(tmp_path, **KINDS[kind])
     on = OWN.get(kind, "eth0")
     words = ("-m", "tests.netns.cut_short", f"w{step}", how, "apply", mine, "--host", kept.word, "--device", on,
@@ -223,6 +242,7 @@ def test_a_guest_is_as_it_was_wherever_it_is_cut_short(
     kept.host().run(Command(("sh", "-c", "rm -rf /var/lib/nettune/guard")))
     assert left == []
     assert kept.files() == files
+    kept.was = (before, files) if how != "off" else None
 
 
 def _different(before: FactSheet, now: FactSheet, how: str = "") -> list[Difference]:
@@ -236,6 +256,7 @@ def _different(before: FactSheet, now: FactSheet, how: str = "") -> list[Differe
 @pytest.mark.parametrize("moment", ["@1000000", "@4000000000"], ids=["1970", "2096"])
 def test_a_clock_that_jumps_moves_no_deadline(kept: Kept, tmp_path: Path, moment: str) -> None:
     """Set back or ahead while a change waits and its operator is gone: the host puts itself back in its own time."""
+    kept.was = None
     before = kept.facts()
     mine = profile(tmp_path, **KINDS["mtu"])
     words = ("-m", "tests.netns.cut_short", "w3", "off", "apply", mine, "--host", kept.word, "--device", "eth0",
@@ -259,6 +280,7 @@ def test_a_clock_that_jumps_moves_no_deadline(kept: Kept, tmp_path: Path, moment
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_steps_of_the_matrix_are_those_of_an_apply(kept: Kept, tmp_path: Path, kind: str) -> None:
     """Every kind has something to change there; the last step but one is the last that writes."""
+    kept.was = None
     mine = profile(tmp_path, **KINDS[kind])
     on = OWN.get(kind, "eth0")
     words = ("-m", "tests.netns.cut_short", "w0", "count", "apply", mine, "--host", kept.word, "--device", on,

@@ -26,7 +26,7 @@ _UNFELT = ("tx-nocache-copy",)  # no toggle has to do with what payload suffers 
 
 def _between(planted: Planted) -> Planted:
     """A fault as it is looked for between guests."""
-    features = (TSO,) if planted.of[0] == TSO else _UNFELT
+    features = (TSO,) if planted.of[0] == TSO or planted.kind == "dies" else _UNFELT
     # A guest gathers what is written: lengths are odd where the MSS is, too.
     words = "not as sent from byte" if planted.kind == "corrupts odd" else planted.words
     return replace(planted, features=features, words=words)

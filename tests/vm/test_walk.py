@@ -30,11 +30,14 @@ from tests.netns.pve_node import _DAEMON, ESTABLISHED, HOST_FW, SYSCTL
 from tests.netns.standing_hosts import waited
 from tests.netns.test_apply import HELD, profile
 from tests.vm import qmp
-from tests.vm.proxmox import ADDRESS, CONTROL, DATA, GATEWAY, Machine, answers, rebooting
+from tests.vm.proxmox import ADDRESS, CONTROL, DATA, GATEWAY, Machine, answers, moved, rebooting
 from tuning.guard import ROOT
 
 AFTER = pytest.mark.sampled(1)  # each takes minutes, the boots of an emulated machine above all
+RMEM = "sysctl/net.ipv4.tcp_rmem"
 DEVICES = ("eth0", "eth1", "bond0", "vmbr0")
+# Of a guest that is not reached after a boot: what it waits for, its network, its doors, and its last words.
+_WHY_AWAY = "uptime; systemctl list-jobs; ip address; ip neigh; ss -tan; journalctl -b -o short-monotonic | tail -150"
 _KNOWN = tuple(word for role in ("ssh", "guests", "default-route") for word in ("--allow", role))
 _NETWORKD = "/etc/systemd/network"
 _VM = """\
@@ -127,7 +130,17 @@ class Node:
             self.told("systemctl reboot")
         if how == "reset":
             qmp.told(self.machine.folder / "qmp", "system_reset")
-        waited(lambda: self._there(before), 600)
+        try:
+            waited(lambda: self._there(before), 600)
+        except AssertionError as error:
+            error.add_note(self._why_away())
+            raise
+
+    def _why_away(self) -> str:
+        try:
+            return self.machine.told("/usr/bin/timeout", "60", "/bin/sh", "-c", _WHY_AWAY)
+        except (OSError, ValueError, KeyError) as error:
+            return f"its agent says nothing: {error!r}"
 
     def boot_id(self) -> str:
         """Of this boot."""
@@ -176,7 +189,7 @@ def test_the_whole_way(node: Node, tmp_path: Path) -> None:
     cutting = profile(tmp_path, qdisc="pfifo limit 0")
     cut = node.apply(cutting, "--confirm-within", "20")
     waited(lambda: answers(node.machine.port), 60)
-    (alone,) = node.changes()
+    alone = node.changes()[-1]
     log = node.told(f"cat {ROOT}/{alone['change']}/log; cat {ROOT}/{alone['change']}/restoring")
     after_cut = node.facts()
 
@@ -204,10 +217,10 @@ def test_the_whole_way(node: Node, tmp_path: Path) -> None:
     assert json.loads(again.stdout)[0]["state"] == "nothing to do"
     assert verified.returncode == 0, verified.stdout
     assert state_then in {"on probation", "kept"}
-    assert kept["sysctl/net.ipv4.tcp_rmem"] == HELD
+    assert kept[RMEM] == HELD
     assert [kept[f"link/{device}/mtu"] for device in DEVICES] == ["1400"] * 4
     assert back.returncode == 0, back.stderr
-    assert differences({"node": before}, {"node": after}) == ()
+    assert moved(before, after, RMEM) == []
     assert node.files() ^ files == set()
 
 
@@ -250,12 +263,12 @@ def test_a_kept_file_that_cuts_the_network_at_boot_is_taken_back_by_the_host(nod
 
     assert done.returncode == 0, done.stderr
     assert f"probation: {GATEWAY} does not answer" in log
-    assert differences({"node": before}, {"node": node.facts()}) == ()
+    assert moved(before, node.facts()) == []
     assert node.files() ^ files == set()
 
 
 @AFTER
-@pytest.mark.parametrize("step", range(1, 35, 2))  # from the arming on, of about 33
+@pytest.mark.parametrize("step", range(1, 27, 2))  # from the arming on, of about 25
 def test_a_power_failure_at_any_step_leaves_it_kept_whole_or_not_at_all(node: Node, tmp_path: Path, step: int) -> None:
     """After the boot the state is that of a boot without us, or the change stands; taken back, nothing is left."""
     before, files, boot = node.facts(), node.files(), node.boot_id()
@@ -270,7 +283,7 @@ def test_a_power_failure_at_any_step_leaves_it_kept_whole_or_not_at_all(node: No
         assert node.desk("rollback", node.word, *_KNOWN).returncode == 0
 
     assert not [each for each in known if each["state"] in {"armed", "confirmed"}]
-    assert differences({"node": before}, {"node": node.facts()}) == ()
+    assert moved(before, node.facts(), *([RMEM] if stands else [])) == []
     assert node.files() ^ files == set()
 
 
@@ -362,7 +375,7 @@ def test_a_boot_in_the_middle_of_a_change_takes_that_back_and_sets_what_is_kept(
     )
     pve.booted("reset", boot)
     at_guests = pve.told("cat /run/nt-at-guests").split("\n")
-    host_fw, states = pve.told("cat /etc/pve/local/host.fw"), [each["state"] for each in pve.changes()]
+    host_fw, states = pve.told("cat /etc/pve/local/host.fw"), [each["state"] for each in pve.changes()[-2:]]
     failed = pve.told("systemctl --failed --plain --no-legend; find /etc/systemd -name 'nettune-guard-*'")
     tries = pve.told("journalctl -b -o cat -u 'nettune-guard-*-boot.service' -u nettune-boot")
     killed = pve.told(f"set -- KILL\n{_ENDED}")
@@ -378,5 +391,5 @@ def test_a_boot_in_the_middle_of_a_change_takes_that_back_and_sets_what_is_kept(
     assert (host_fw, states, failed) == (HOST_FW.strip(), ["on probation", "put itself back"], ""), tries
     assert (killed, ended) == ("-900\n1", "-900\n2")
     assert (verified.returncode, back.returncode) == (0, 0), verified.stdout + back.stderr
-    assert differences({"node": before}, {"node": pve.facts()}) == ()
+    assert moved(before, pve.facts(), RMEM) == []
     assert pve.files() ^ files == set()

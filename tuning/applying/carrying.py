@@ -17,7 +17,7 @@ from bench.hosts.host import Host
 from bench.shield import carried_through
 from results.errors import NotAble, first_of
 from tuning import guard, restoring
-from tuning.applying import clusters, keeping, legs, record, verifying
+from tuning.applying import clusters, keeping, legs, overwritten, reaching, record, verifying
 from tuning.applying.legs import Leg
 from tuning.applying.planning import Planned
 from tuning.applying.record import Applied
@@ -27,7 +27,8 @@ from tuning.through import Through
 from tuning.treatments import SettingRefused
 from tuning.undoing import write
 
-_LINE_S = 0.1  # of an undo: a line of its script; a link that is reset takes longer, and has a line more
+_LINE_S = 0.1  # of an undo: a line of its script
+_LEG_S, _LEG_MOST_S = 1.0, 30.0  # of an undo: what `apart` waits before the next leg of a bond, and for it
 _WANDERS = "irq/"  # which CPU serves an interrupt: irqbalance moves it all the time
 _PLACES = ("address/", "route/", "rule/", "neighbour/")
 _STATE = re.compile(r" (linkdown|dead)\b")
@@ -67,11 +68,13 @@ def apply(
             "seen by a new connection alone")  # fmt: skip
     looks = verifying.looks(planned, gateways, near)
     least_s = verifying.least_s(planned, looks, confirm_s)
-    full, counted, speeds = (verifying.full_packets(planned, gateways), verifying.errors(planned),
-                             verifying.speeds(planned))  # fmt: skip
+    reached = reaching.asked(host, (*gateways, *reaching.peers(planned)))
+    counted, speeds = verifying.errors(planned), verifying.speeds(planned)
     standing = legs.asked(host, verifying.legs_of(planned))
-    guarded = _armed(planned, restoring.script(lines, record.header(applied), looks, files), confirm_s)
-    guarded = replace(guarded, undo_s=min(math.ceil(_LINE_S * len(lines)), confirm_s // 2))
+    whole = (*overwritten.lines(changes, baseline[host.name]), *lines)
+    took_s = undo_s(host.name, len(lines), len(planned.waves), legs.patience_s(standing), confirm_s)
+    guarded = _armed(planned, restoring.script(whole, record.header(applied), looks, files), confirm_s)
+    guarded = replace(guarded, undo_s=took_s)
     applied = replace(applied, change_id=guarded.guard_id, state="armed", left_s=confirm_s)
     try:
         moved = _moved(planned, _written(planned, guarded, standing, applied.spread))
@@ -80,8 +83,7 @@ def apply(
             verifying.from_here(planned, looks, least_s)
             or verifying.settled(lambda: verifying.legs_now(planned, standing), legs.patience_s(standing))
             or verifying.by_a_new_connection(again)
-            or tuple(f"packets of the whole MTU no longer reach {each}"
-                     for each in sorted(full - verifying.full_packets(planned, sorted(full))))
+            or tuple(verifying.settled(lambda: reaching.lost(host, reached, gateways), reaching.AGAIN_S))
             or verifying.damaged(counted, verifying.errors(planned))
             or verifying.slower(speeds, verifying.speeds(planned))
             or verifying.ports(planned.riding.stack, riding.asked(host).stack)
@@ -97,6 +99,22 @@ def apply(
         carried_through(functools.partial(_back, planned, applied, confirm_s, error))
         raise
     return replace(applied, moved={each.key: (each.before, each.after) for each in moved})
+
+
+def undo_s(name: str, lines: int, waves: int, leg_s: float, confirm_s: int) -> int:
+    """Seconds that taking a change back may take: without as many left nothing more is written.
+
+    `waves` are of writes, between two of which a leg of a bond is waited for, `leg_s` at most.
+    Raises NotAble where half of `confirm_s` is not enough for the legs: the host could not put itself back in time.
+    """
+    of_legs_s = (waves - 1) * (_LEG_S + min(leg_s, _LEG_MOST_S))
+    if of_legs_s > confirm_s / 2:
+        raise NotAble(
+            f"on {name}: nothing was changed: to take it back may take {of_legs_s:.0f} s: legs of a bond are set up "
+            "anew one after the other",
+            hint=f"--confirm-within {math.ceil(2 * of_legs_s)}",
+        )
+    return min(math.ceil(_LINE_S * lines + of_legs_s), confirm_s // 2)
 
 
 def _spread(planned: Planned) -> Mapping[str, str]:

@@ -59,17 +59,19 @@ class ClusterNotWell(NotAble):
     """A cluster that must not lose another node now."""
 
 
-def claim(host: Host, seconds: float, pve: str = PVE) -> None:
+def claim(host: Host, seconds: float, pve: str = PVE, *, emergency: str = "") -> None:
     """No other node of its cluster may be changed for so long. Raises ClusterNotWell where one is, or without quorum.
 
-    Where the host is in no cluster of Proxmox VE nothing is claimed.
+    Where the host is in no cluster of Proxmox VE nothing is claimed. `emergency`: what does without, for the hint.
     """
     words = ("sh", "-c", _CLAIM, "sh", pve, str(math.ceil(seconds)), str(_MARGIN_S), ROOT)
     outcome = host.run(Command(words, deadline_s=60.0))
     if not outcome.ok:
         raise ClusterNotWell(
             f"on {host.name}: nothing was changed: {(outcome.stdout or outcome.stderr).strip()}",
-            hint="never two nodes of one cluster at once: wait for the other, or confirm it",
+            hint="; ".join(
+                filter(None, ("never two nodes of one cluster at once: wait for the other, or confirm it", emergency))
+            ),
         )
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from bench.facts import rss
 from bench.facts.scope import device_of
 from bench.facts.sheet import FactSheet
-from tuning.applying import others
+from results.errors import first_of
+from tuning.applying import others, record
 from tuning.applying.lasting import Standing
 from tuning.applying.others import Texts
 from tuning.applying.record import Applied
@@ -14,7 +15,8 @@ from tuning.knobs.catalogue import entries_for
 from tuning.knobs.knob import Change
 from tuning.knobs.table import knob_for, owner
 
-FILES = "its files"  # in place of a fact
+FILES, UNDO, RECORD = "its files", "its undo", "its record"  # in place of a fact
+_LATE_S = 70  # after its deadline: a host's script waits 60 s for its lock
 _NOT_BACK = "the host put itself back, but for this (its log says why), or somebody has set it again"
 
 
@@ -27,6 +29,36 @@ class Drift:
     wanted: str
     actual: str | None
     cause: str
+
+    @property
+    def words(self) -> str:
+        """What is otherwise, and why."""
+        if self.key in {FILES, UNDO, RECORD}:
+            return f"{self.key}: {self.cause}"
+        reads = f"reads {self.actual!r}" if self.actual is not None else "is gone"
+        ours = self.applied.state != "put itself back" and self.key not in self.applied.spread
+        return f"{self.key}: {reads}, {'applied' if ours else 'before'} was {self.wanted!r}: {self.cause}"
+
+
+def outstanding(changes: Sequence[Applied], now: FactSheet) -> tuple[Drift, ...]:
+    """Changes that stand half: put back in part, or not at all though their time is over; and what cannot be read."""
+    found = []
+    for each in changes:
+        late = each.state == "armed" and each.left_s < -_LATE_S
+        if each.unreadable and each.outstanding:
+            found.append(Drift(each, RECORD, "readable", None, f"change {each.change_id} ({each.state}): "
+                               f"{each.unreadable}; whether it stands cannot be told"))  # fmt: skip
+        elif each.state == "begun" or late:
+            known = (record.after_a_boot(each) if each.booted else each).known
+            left = [key for key, (was, _) in known.items() if not record.same(key, was, now.facts.get(key))]
+            why = ("it was booted before anybody confirmed it, and what files hold was not put back" if each.booted
+                   else "its time is over, and nobody has put it back" if late
+                   else "the host began to put it back, and was cut short")  # fmt: skip
+            what = f"not as before: {first_of(left, 4)}" if left else "all that it moved reads as before"
+            of = f"change {each.change_id} ({each.profile})"
+            cause = f"{of}: {why}; {what}: `nettune rollback` brings it to its end"
+            found.append(Drift(each, UNDO, "as before", None, cause))
+    return tuple(found)
 
 
 def drifted(
@@ -51,7 +83,7 @@ def drifted(
     found = []
     for key, (applied, change) in undone.items():
         actual, original = now.facts.get(key), applied.originals.get(key)
-        if key not in wanted and owner(key).holds(change.wanted, actual) and not _was(key, original, actual):
+        if key not in wanted and owner(key).holds(change.wanted, actual) and not record.same(key, original, actual):
             found.append(Drift(applied, key, original or "absent", actual, _NOT_BACK))
     for key, (applied, change) in wanted.items():
         actual = now.facts.get(key)
@@ -61,8 +93,15 @@ def drifted(
     return tuple(found)
 
 
-def _was(key: str, original: str | None, actual: str | None) -> bool:
-    return original == actual or (original is not None and owner(key).holds(original, actual))
+def overwritten(changes: Sequence[Applied], now: FactSheet) -> tuple[str, ...]:
+    """Of what somebody else had set, what a host put itself back over, and nobody has set anew: a sentence for each."""
+    found: dict[str, str] = {}
+    for each in changes:
+        found = {key: said for key, said in found.items() if key not in each.known}
+        found |= {key: f"change {each.change_id} ({each.profile}) {each.state} over {key} {value!r}, which somebody "
+                  "else had set while it waited" for key, value in each.overwrote.items()
+                  if record.same(key, each.originals.get(key), now.facts.get(key))}  # fmt: skip
+    return tuple(found.values())
 
 
 def of_files(changes: Sequence[Applied], standing: Sequence[Standing]) -> tuple[Drift, ...]:

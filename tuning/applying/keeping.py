@@ -6,6 +6,7 @@ that want it at the same moment one gets it, with or without the lock.
 
 from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host
+from results.errors import NotAble, WrongInput
 from tuning.applying import clusters
 from tuning.applying.record import HEADER, Applied, listed
 from tuning.guard import BUSY, FIRED, NO_BOOT, ROOT, SLOW_S, NotGuarded, busy
@@ -36,15 +37,27 @@ _STANDS_STILL = """\
 exec 9>>"$1/lock"; flock -w 30 9 || exit 75
 [ ! -e "$1/$2/rolled-back" ] || mv "$1/$2/rolled-back" "$1/$2/confirmed" && sync "$1/$2"
 """
-# Three lines for each change: id, state, seconds left, when it was armed by the host's clock, its number there (0 of
-# one that an earlier version armed); the line about it; what it moved (empty where it is not told).
+# Four lines for each change: id, state, seconds left, when it was armed by the host's clock, its number there (0 of
+# one that an earlier version armed); the line about it; what it moved (empty where it is not told); what
+# it overwrote of others (tuning/applying/overwritten.py). A folder that cannot be read is not one without changes.
+# "left" is begun, too: what a boot did not undo waits for quorum.
 LIST = """\
+said=$(LC_ALL=C ls "$1" 2>&1 >/dev/null) ||
+  case $said in *"No such file"*) exit 0 ;; *) echo "$said" >&2; exit 1 ;; esac
+for each in "$1"/*/restoring; do # what is being put back at this moment is waited for
+  [ -e "$each" ] && [ ! -e "${each%/*}/restored" ] && [ -r "$1/lock" ] || continue
+  exec 9<"$1/lock"; flock -w 30 9
+  break
+done
+over() { # before it was read back, another value is what the kernel made of ours
+  [ ! -e "$folder/verified" ] || sed -n 's/^overwrote //p' "$folder/log" 2>/dev/null | tr '\\n' '\\t'
+}
 read -r now rest </proc/uptime
 read -r boot </proc/sys/kernel/random/boot_id
 for folder in "$1"/*/; do
   folder=${folder%/}
   about=$(sed -n '/^# nettune applied: /p;3q' "$folder/restore" 2>/dev/null)
-  [ -n "$about" ] || continue
+  [ -n "$about" ] || [ -e "$folder/moved" ] || [ -e "$folder/confirmed" ] || continue
   deadline= was= turn= state=begun
   [ ! -e "$folder/deadline" ] || { read -r deadline <"$folder/deadline"; state=armed; }
   [ ! -e "$folder/turn" ] || read -r turn <"$folder/turn"
@@ -55,17 +68,32 @@ for folder in "$1"/*/; do
   [ ! -e "$folder/keep/sequence" ] || [ ! -e "$folder/keep/probation" ] || state=probation
   [ ! -e "$folder/rolled-back" ] || state=rolled-back
   [ ! -e "$folder/restored" ] || state=restored
-  # What a boot did not undo waits for quorum.
-  [ "$state" != restored ] || [ -e "$folder/restored" ] || ! grep -q '^if .* = boot ]' "$folder/restore" || state=begun
-  printf '%s %s %s %s %s\\n%s\\n%s\\n' "${folder##*/}" "$state" "$((${deadline:-0} - ${now%.*}))" \\
-    "$(stat -c %Y "$folder/restore")" "${turn:-0}" "$about" "$(cat "$folder/moved" 2>/dev/null)"
+  [ "$state" != restored ] || [ -e "$folder/restored" ] || ! grep -q '^if .* = boot ]' "$folder/restore" || state=left
+  [ "$state" != begun ] || [ -e "$folder/restoring" ] || continue # it is being armed, or never was: nothing was written
+  printf '%s %s %s %s %s\\n%s\\n%s\\n%s\\n' "${folder##*/}" "$state" "$((${deadline:-0} - ${now%.*}))" \\
+    "$(stat -c %Y "$folder/restore" 2>/dev/null || echo 0)" "${turn:-0}" "$about" \\
+    "$(cat "$folder/moved" 2>/dev/null)" "$(over)"
 done
 """
 
 
 def changes(host: Host) -> tuple[Applied, ...]:
-    """Every change that a host knows of, oldest first. Raises HostFault, or NotAble for an unreadable record."""
-    return listed(host.name, host.run(_told(LIST)).require().stdout)
+    """Every change that a host knows of, oldest first. Raises HostFault, also where we may not read that."""
+    return listed(host.name, host.run(_told(LIST)).require(f"only root may read {ROOT}").stdout)
+
+
+def waiting(host: Host, word: str) -> Applied:
+    """The change that is armed on a host, which an operator names by `word`.
+
+    Raises WrongInput where none is, NotAble where its record is unreadable.
+    """
+    armed = [each for each in changes(host) if each.state == "armed"]
+    if not armed:
+        raise WrongInput(f"on {host.name}: no change waits for a confirmation", hint=f"nettune history {word}")
+    if why := armed[-1].unreadable:
+        raise NotAble(f"on {host.name}: change {armed[-1].change_id} is not confirmed: {why}",
+                      hint=f"by the nettune that made it; else it is taken back in {armed[-1].left_s} s")  # fmt: skip
+    return armed[-1]
 
 
 def told_moved(host: Host, change_id: str, text: str, *, verified: bool = False) -> None:

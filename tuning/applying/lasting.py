@@ -34,9 +34,12 @@ for folder in /etc /etc/sysctl.d /etc/systemd/system /var/lib; do
   [ ! -d "$folder" ] || [ -w "$folder" ] || { echo "$folder cannot be written: is it mounted read-only?"; exit 1; }
 done
 """
-# $1 root, $2 id, $3 name: the file on standard input, on disk.
+# $1 the folder: all files of it, on disk.
 _SENT = """\
-mkdir -p "$1/$2/keep.next" && cat >"$1/$2/keep.next/$3" && sync "$1/$2/keep.next/$3"
+set -e
+mkdir -p "$1"
+cd "$1"
+{put}sync ./* .
 """
 UNIT = """\
 # Made by nettune; `nettune rollback` takes it away with the last change that is kept.
@@ -164,14 +167,9 @@ def keep(host: Host, applied: Applied, probation_s: int = PROBATION_S, expected:
         ) from error
     sysctls = [(_sysctl(each), each.key, each.wanted) for each in applied.changes if each.key.startswith("sysctl/")]
     over = others.found(others.asked(host, ()), sysctls) if sysctls else ()
-    said = ""
-    for name, text in written(applied, kernel, probation_s, edit, over).items():
-        words = ("sh", "-c", _SENT, "sh", ROOT, applied.change_id, name)
-        sent = host.run(Command(words, stdin=text, deadline_s=SLOW_S))
-        if not sent.ok:
-            said = sent.stderr.strip() or f"exit {sent.returncode}"
-            break
-    else:
+    sent = _sent(host, applied.change_id, written(applied, kernel, probation_s, edit, over))
+    said = sent.stderr.strip() or f"exit {sent.returncode}"
+    if sent.ok:
         outcome = _run(host, "keep", applied.change_id)
         if outcome.ok:
             return edit
@@ -183,6 +181,13 @@ def keep(host: Host, applied: Applied, probation_s: int = PROBATION_S, expected:
         f"on {host.name}: change {applied.change_id} stands, and is not kept over a boot: {said}",
         hint="once that is mended: nettune apply the same profile with --persist",
     )
+
+
+def _sent(host: Host, change_id: str, texts: Mapping[str, str]) -> Outcome:
+    """The files beside the change, on disk, in one round trip."""
+    put = "".join(f"printf %s {shlex.quote(text)} >{shlex.quote(name)}\n" for name, text in texts.items())
+    words = ("sh", "-s", "--", f"{ROOT}/{change_id}/keep.next")
+    return host.run(Command(words, stdin=_SENT.format(put=put), deadline_s=SLOW_S))
 
 
 def unkeep(host: Host, change_id: str) -> str:

@@ -19,7 +19,7 @@ logged() { log=$folder/log; (: >>"$log") 2>/dev/null || log=/dev/null; }
 try() { logged; (eval "$1") >>"$log" 2>&1; echo "exit $?: $1" >>"$log"; }
 told() { logged; echo "$1" >>"$log"; }
 file_of() { read -r sequence <"$1/sequence"; file=$sysctls/99-zz-nettune-$sequence-${2##*/}.conf; }
-locked() { [ -e "$root/lock" ] || (: >>"$root/lock"); exec 9<"$root/lock"; flock -w 30 9 || exit 75; }
+locked() { [ -e "$root/lock" ] || (: >>"$root/lock"); exec 9<"$root/lock"; flock -w "${1:-30}" 9 || exit 75; }
 reloaded() { [ ! -d /run/systemd/system ] || systemctl daemon-reload 2>/dev/null || true; }
 # Those that are kept, in the order in which they were; $1 is "r" for the last first.
 kept() { for each in "$root"/*/keep; do [ ! -e "$each/sequence" ] || echo "$(cat "$each/sequence") ${each%/keep}"; done |
@@ -135,7 +135,7 @@ failed() { # $1: why; $2: the undo of each, all of it or what a boot alone has s
 }
 
 at_boot() {
-  locked
+  locked 600 # a guard may still put back: else this boot would have nothing of what is kept, and no probation
   for next in "$root"/*/keep.next; do # of a keeping that the power cut short
     [ -d "$next" ] || continue
     rm -f "$sysctls/99-zz-nettune-"*"-$(basename "${next%/keep.next}").conf.new" "$interfaces.nettune"

@@ -13,6 +13,7 @@ from bench.facts import tailed
 from bench.facts.scope import device_of
 from bench.hosts.command import Command
 from bench.hosts.host import Host
+from tuning.applying import netplan, tuned_profile
 from tuning.exports import interfaces
 from tuning.exports.networkd import OPTIONS as LINK_OPTIONS
 from tuning.knobs.table import knob_for
@@ -22,40 +23,73 @@ OURS = "99-zz-nettune-"  # of our files in sysctl.d
 _SYSCTL_FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 _SYSCTL_FILE = re.compile(rf"({'|'.join(_SYSCTL_FOLDERS)})/([^/]+\.conf)")
 _LAST = "/etc/sysctl.conf"
-# Files first, each under its name; then the programs that run, and the device's .link file as udev told it.
+_SOURCED = "sourced:"
+_NAMED = ("$IFACE", "${IFACE}", "%I", "$name", "$1")  # the device, in what runs for it
+# Files first, each under its name; then the programs that run. LINK: what devices are, and their .link files by udev.
 _ASKED = """\
 root=$1; shift # where its files lie
 sysctls=sysctl.d/*.conf network=$root/etc/network
 for file in "$root"/etc/$sysctls "$root"/run/$sysctls "$root"/usr/local/lib/$sysctls "$root"/usr/lib/$sysctls \\
   "$root/etc/sysctl.conf" "$network/interfaces" "$network"/interfaces.d/* "$network"/if-up.d/* \\
-  "$network"/if-pre-up.d/* "$root"/etc/netplan/*.yaml "$root"/etc/systemd/network/*.network \\
+  "$network"/if-pre-up.d/* "$root"/etc/netplan/*.yaml "$root"/run/netplan/*.yaml \\
+  "$root"/lib/netplan/*.yaml "$root"/etc/systemd/network/*.network \\
   "$root"/etc/udev/rules.d/*.rules "$root/etc/rc.local"; do
   [ ! -f "$file" ] || set -- "$@" "$file"
 done
 [ "$#" -eq 0 ] || tail -v -n +1 "$@"
-# tuned's profile and what it includes, each by its name.
-active=$(cat "$root"/etc/tuned/active_profile 2>/dev/null)
-[ -z "$active" ] || [ ! -e "$root"/run/tuned/tuned.pid ] || {
-  left=$active
-  for round in 1 2 3 4 5 6; do
-    more=
-    for one in $left; do
-      for folder in /etc/tuned /etc/tuned/profiles /usr/lib/tuned /usr/lib/tuned/profiles; do
-        file=$root$folder/$one/tuned.conf
+# What /etc/network/interfaces sources from elsewhere, each by its name. $1 file, $2 how deep.
+sourced() (
+  [ "$2" -lt 4 ] || exit 0
+  sed -nE 's/^[[:space:]]*(source|source-directory)[[:space:]]+([^[:space:]]+).*/\\1 \\2/p' "$1" |
+    while read -r kind where; do
+      case $where in /*) where=$root$where ;; *) where=${1%/*}/$where ;; esac
+      [ "$kind" = source ] || where=$where/*
+      for file in $where; do
         [ -f "$file" ] || continue
-        printf '\\n==> tuned:%s <==\\n' "$one"; cat "$file"
-        more="$more $(sed -n 's/^include *= *//p' "$file" | tr ',' ' ')"
-        break
+        case $kind:${file##*/} in source-directory:*[!A-Za-z0-9_-]*) continue ;; esac
+        case $file in
+        "$network"/interfaces|"$network"/interfaces.d/*) ;;
+        *) printf '\\n==> sourced:%s <==\\n' "${file#"$root"}"; cat "$file" ;;
+        esac
+        sourced "$file" "$(($2 + 1))"
       done
     done
-    left=$more
+)
+[ ! -f "$network/interfaces" ] || sourced "$network/interfaces" 0
+# tuned's profiles and what they include, each by its name, in the order in which they win. $1 name, $2 how deep.
+tuned() (
+  [ "$2" -lt 7 ] || exit 0
+  for folder in /etc/tuned /etc/tuned/profiles /usr/lib/tuned /usr/lib/tuned/profiles; do
+    file=$root$folder/$1/tuned.conf
+    [ -f "$file" ] || continue
+    printf '\\n==> tuned:%s <==\\n' "$1"; cat "$file"
+    later=
+    for one in $(sed -n 's/^include *= *//p' "$file" | tr ',;' '  '); do later="$one $later"; done
+    for one in $later; do tuned "$one" "$(($2 + 1))"; done
+    exit
   done
-}
+)
+if [ -e "$root"/run/tuned/tuned.pid ]; then
+  later=
+  for one in $(cat "$root"/etc/tuned/active_profile 2>/dev/null); do later="$one $later"; done
+  for one in $later; do tuned "$one" 0; done
+fi
 printf '\\n==> running <==\\n'
 cat "$root"/proc/[0-9]*/comm 2>/dev/null | grep -x -e bpftune -e irqbalance -e tuned | sort -u
 """
 LINK = """\
 for device; do
+  at=/sys/class/net/$device
+  if [ -d "$at" ]; then
+    printf '==> device:%s <==\\n' "$device"
+    for mac in $(cat "$at/address") $(ethtool -P "$device" 2>/dev/null | sed -n 's/^Permanent address: //p'); do
+      echo "mac $mac"
+    done
+    driver=$(readlink "$at/device/driver")
+    echo "driver ${driver##*/}"
+    case $(readlink -f "$at") in */virtual/*) echo virtual ;; esac
+    echo
+  fi
   file=$(udevadm info -q property -p "/sys/class/net/$device" 2>/dev/null | sed -n 's/^ID_NET_LINK_FILE=//p')
   [ ! -f "$file" ] || { printf '==> link:%s:%s <==\\n' "$device" "$file"; cat "$file"; echo; }
 done
@@ -89,6 +123,7 @@ def found(texts: Texts, settings: Iterable[tuple[str, str, str]]) -> tuple[Other
         told += _of_sysctl(texts, word, key.removeprefix("sysctl/")) if key.startswith("sysctl/") else ()
         if device := device_of(key):
             told += _of_device(texts, word, value, device)
+            told += _of_tuned(texts, word, key, device)
     return tuple(dict.fromkeys(told))
 
 
@@ -133,12 +168,10 @@ def _of_sysctl(texts: Texts, word: str, name: str) -> list[Other]:
     told = [each for path in _in_order(texts) for each in _lines(texts[path], path, word, name)][-1:]
     # procps reads it after all others, systemd-sysctl not at all.
     told += [replace(each, when="by sysctl --system") for each in _lines(texts.get(_LAST, ""), _LAST, word, name)[-1:]]
-    for path, text in texts.items():
-        if path.startswith("tuned:"):
-            told += [
-                Other(word, f"tuned's profile {path[6:]}", each.text, "while it runs", each.value)
-                for each in _lines(text, path, word, name)
-            ]
+    told += [
+        Other(word, f"tuned's profile {profile}", line, "while it runs", value)
+        for profile, line, key, value in tuned_profile.sysctls(texts) if _plain(key) == _plain(name)
+    ]  # fmt: skip
     if "bpftune" in texts.get("running", "").split():
         told.append(Other(word, "bpftune", "it tunes sysctls of net. by itself", "while it runs"))
     return told
@@ -175,22 +208,39 @@ def _plain(name: str) -> str:
 def _of_device(texts: Texts, word: str, value: str, device: str) -> list[Other]:
     told = []
     for path, text in texts.items():
-        if path.startswith("/etc/network/interfaces"):
-            told += _in_interfaces(path, text, word, value, device)
+        if path.startswith(("/etc/network/interfaces", _SOURCED)):
+            told += _in_interfaces(path.removeprefix(_SOURCED), text, word, value, device)
         elif path.startswith(f"link:{device}:"):
             told += _in_units(path.split(":", 2)[2], text, word)
         elif path.endswith(".network") and re.search(rf"^Name=.*\b{re.escape(device)}\b", text, re.MULTILINE):
             told += _in_units(path, text, word)
-        elif path.startswith("/etc/netplan/") and word == "mtu":
-            told += [Other(word, f"{path}:{number}", line.strip(), "at boot", line.split(":")[1].strip())
-                     for number, line in enumerate(text.splitlines(), 1) if re.match(r"\s*mtu:", line)]  # fmt: skip
+        elif path.startswith(netplan.FOLDERS):
+            told += [Other(word, f"{path}:{number}", line, "at boot", said)
+                     for number, line, said in netplan.lines(text, word, device, _about(texts, device))]  # fmt: skip
         elif path.startswith(("/etc/network/if-", "/etc/udev/", "/etc/rc.local")):
             lines = enumerate(text.splitlines(), 1)
             told += [Other(word, f"{path}:{number}", line.strip(), "at boot")
-                     for number, line in lines if _sets(line, word, value, device)]  # fmt: skip
+                     for number, line in lines if _sets(line, word, value, (device, *_NAMED))]  # fmt: skip
     if word == "smp_affinity_list" and "irqbalance" in texts.get("running", "").split():
         told.append(Other(word, "irqbalance", "it moves interrupts every ten seconds", "while it runs"))
     return told
+
+
+def _about(texts: Texts, device: str) -> Mapping[str, frozenset[str]]:
+    """What LINK told of a device: its MACs, its driver, whether it is virtual; nothing where it was not asked."""
+    found: dict[str, set[str]] = {}
+    for line in texts.get(f"device:{device}", "").splitlines():
+        word, _, rest = line.partition(" ")
+        found.setdefault(word, set()).add(rest.strip())
+    return {word: frozenset(said) for word, said in found.items()}
+
+
+def _of_tuned(texts: Texts, word: str, key: str, device: str) -> list[Other]:
+    """Its plugin leaves alone what is virtual (tuned/plugins/plugin_net.py, _init_devices)."""
+    if "virtual" in _about(texts, device):
+        return []
+    return [Other(word, f"tuned's profile {profile}", line, "while it runs", value)
+            for profile, line, value in tuned_profile.of_device(texts, word, key, device)]  # fmt: skip
 
 
 def _in_interfaces(path: str, text: str, word: str, value: str, device: str) -> list[Other]:
@@ -199,9 +249,11 @@ def _in_interfaces(path: str, text: str, word: str, value: str, device: str) -> 
     names |= {f"offload-{word}", f"{word}-offload"}  # of the hook of Debian's ethtool package, and of ifupdown2
     told = []
     for each in interfaces.options(text):
-        if each.device != device:
-            continue
-        if each.name in names or (each.name in interfaces.UP and _sets(each.value, word, value, device)):
+        # A bridge's stanza may well set its NIC; there $IFACE is the bridge.
+        own = each.device == device
+        named = (device, *_NAMED) if own else (device,)
+        runs = each.name in (*interfaces.UP, "pre-up")
+        if (own and each.name in names) or (runs and _sets(each.value, word, value, named)):
             says = each.value if each.name in names else ""
             told.append(
                 Other(word, f"{path}:{each.number}", f"{each.name} {each.value}", "at boot and by ifreload", says)
@@ -218,13 +270,12 @@ def _in_units(path: str, text: str, word: str) -> list[Other]:
     ]
 
 
-def _sets(line: str, word: str, value: str, device: str) -> bool:
-    """Whether a line of shell sets that of the device: by the program, option and words that we would use."""
+def _sets(line: str, word: str, value: str, named: Sequence[str]) -> bool:
+    """Whether a line of shell sets that of a device so named: by the program, option and words that we would use."""
     knob = knob_for(word)
     if knob is None or line.lstrip().startswith("#"):
         return False
     program, option, *rest = knob.command(word, value).split()
-    named = [device, "$IFACE", "${IFACE}", "%I", "$name", "$1"]
     words = re.split(r"[\s\"';=]+", line)
     if program == "echo":
         return word in line and any(each in line for each in named)

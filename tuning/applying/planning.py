@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.facts import cluster, irqs, pve_firewall, vm_nics
+from bench.facts import cluster, irqs, pve_firewall, pve_tasks, vm_nics
 from bench.facts.riding import Riding
 from bench.facts.roles import WORDS, Role
 from bench.facts.scope import device_of
@@ -68,7 +68,7 @@ class Planned:
     def waves(self) -> tuple[tuple[Change, ...], ...]:
         """The changes in writing order on each device, those that reset a NIC never on two legs of a bond at once."""
         resets = {row.change for row in self.rows if row.disruption >= "d3"}
-        return legs.waves(self.changes, resets, self.baseline[self.host.name].facts, self.riding.stack)
+        return legs.waves(self.changes, resets, self.riding.stack)
 
     @property
     def disturbs(self) -> bool:
@@ -126,7 +126,7 @@ def planned(
         bars += [(word, bar)] if bar.why else []
         rows += mine
         settings.append((word, value))
-    bars += [(word, _Bar(why)) for word, why in fenced(host, rows, riding)]
+    bars += [(word, _Bar(why)) for word, why in (*fenced(host, rows, riding), *_interrupting(host, rows))]
     for bond, left in legs.at_once([row.change for row in rows], now[host.name].facts, riding.stack).items():
         options = tuple(("--device", leg) for leg in left)
         said = " ".join(" ".join(each) for each in options)
@@ -220,6 +220,13 @@ def fenced(host: Host, rows: Sequence[Row], riding: Riding) -> list[tuple[str, s
         f"{told.node}, and wait until its services have moved; or a second ring"
     )
     return [((whole or carrying)[0].setting, why)]
+
+
+def _interrupting(host: Host, rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Why no link may go down now: a migration or a backup would be lost with it."""
+    resets = [row for row in rows if row.disruption >= "d3"]
+    found = pve_tasks.running(host.run(pve_tasks.QUESTION)) if resets else ()
+    return [(resets[0].setting, f"{', '.join(found)} runs there: once that has ended")] if found else []
 
 
 def _forbidden(

@@ -1,7 +1,8 @@
 """A change of a host taken back: by the host's own script while it is armed, fact by fact once it was confirmed."""
 
-import re
-from collections.abc import Callable, Collection, Sequence
+import contextlib
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from bench.facts import irqs, rss
@@ -14,7 +15,7 @@ from bench.labs.lab import Lab
 from bench.labs.restarting import Wanted
 from results.errors import NotAble, WrongInput
 from tuning import guard, restoring
-from tuning.applying import keeping, lasting, planning, record, verifying
+from tuning.applying import clusters, keeping, lasting, planning, record, verifying
 from tuning.applying.planning import Row
 from tuning.applying.record import Applied
 from tuning.bearing import disruption
@@ -26,8 +27,9 @@ from tuning.undoing import RestoreFailed, undo
 
 _BACK = "-back"  # after a change's id: the folder of the script that takes it back
 _ALONE_S = 10  # after which the host takes it back though nobody tells it to
+_TAKES_S = 120  # at most, with the legs of a bond and a busy host
+_SETTLES_S = 4.0  # of what a link that was reset a moment ago has for a while; an address is checked for up to 2 s
 _RESETS = "d3"  # from here on a NIC may be started anew
-_HANDLE = re.compile(r"\b[89a-f][0-9a-f]{3}:")
 
 
 class SomebodyElses(NotAble):
@@ -35,19 +37,29 @@ class SomebodyElses(NotAble):
 
 
 def chosen(host: str, changes: Sequence[Applied], change_id: str) -> Applied:
-    """The change of that id, or the last that stands. Raises WrongInput naming what there is."""
-    standing = [each for each in changes if each.stands]
+    """The change of that id, or the last that stands, also in part. Raises WrongInput naming what there is.
+
+    NotAble where its record cannot be read: only its host can take it back then.
+    """
+    standing = [each for each in changes if each.outstanding]
     found = [each for each in changes if each.change_id == change_id] if change_id else standing[-1:]
     if not found:
         there = ", ".join(f"{each.change_id} ({each.profile})" for each in standing) or "none"
         what = f"no change {change_id}" if change_id else "nothing to take back"
-        raise WrongInput(f"on {host}: {what}", hint=f"changes that stand there: {there}")
+        last = changes[-1] if changes and changes[-1].overwrote and not change_id else None
+        alone = f"; the last one, {last.change_id}, {last.state_words}" if last else ""
+        raise WrongInput(f"on {host}: {what}{alone}", hint=f"changes that stand there: {there}")
     later = standing[standing.index(found[0]) + 1 :] if found[0] in standing else []
     shared = [each for each in later if set(each.known) & set(found[0].known)]
     if shared:
         raise WrongInput(
             f"on {host}: change {shared[0].change_id} ({shared[0].profile}) came later and moved the same",
             hint=f"take that back first: --to {shared[0].change_id}",
+        )
+    if found[0].unreadable:
+        raise NotAble(
+            f"on {host}: change {found[0].change_id} ({found[0].state}): {found[0].unreadable}",
+            hint=f"at the host itself: sh {guard.ROOT}/{found[0].change_id}/restore now; another change: --to",
         )
     return found[0]
 
@@ -77,44 +89,99 @@ def odd(applied: Applied, now: FactSheet) -> tuple[str, ...]:
         actual = now.facts.get(key)
         if applied.kept and key not in own:
             continue  # what it dragged along may be otherwise after a boot, and that is nobody's doing
-        if not any(_same(key, known, actual) for known in values):
+        if not any(record.same(key, known, actual) for known in values):
             before, after = values
             found.append(f"{key} reads {actual!r}, neither {before!r} (before) nor {after!r} (applied)")
     return tuple(found)
 
 
 def take_back(
-    host: Host, lab: Lab, applied: Applied, riding: Riding, *, allow: Collection[str] = (), anyway: bool = False
+    host: Host,
+    lab: Lab,
+    applied: Applied,
+    riding: Riding,
+    *,
+    allow: Collection[str] = (),
+    anyway: bool = False,
+    unclaimed: bool = False,
 ) -> str:
-    """The host has what it had before, compared fact by fact; what was left of its files, in words.
+    """The host has what it had before, compared fact by fact; what was left of its files or overwritten, in words.
 
-    A confirmed change is taken back by a script on the host, which comes to its end whatever becomes of us.
+    A confirmed change is taken back by a script on the host, which comes to its end whatever becomes of us; a node is
+    claimed for it as by apply, unless `unclaimed`. One that is armed, or half put back, is the claim's own: its guard's
+    script runs to its end.
     Raises SomebodyElses where it would overwrite what others set since (unless `anyway`), NotAble where taking it back
-    would start a NIC anew that a role rides on which is not in `allow`, RestoreFailed where something cannot be put
-    back, WrongInput for what was taken back before.
+    would start a NIC anew that a role rides on which is not in `allow`, ClusterNotWell where another node is changed,
+    RestoreFailed where something cannot be put back, WrongInput for what was taken back before.
     """
     if applied.state == "rolled back":
         raise WrongInput(f"on {host.name}: change {applied.change_id} was taken back before")
-    if applied.state == "booted since":
-        applied = _after_a_boot(applied)
-    if not applied.changes:  # nothing of it is left; it need not stand any longer
+    under_way = applied.state in {"armed", "begun"}
+    if applied.state == "booted since" or applied.booted:
+        applied = record.after_a_boot(applied)
+    if not applied.changes and not under_way:  # nothing of it is left; it need not stand any longer
         keeping.rolled_back(host, applied.change_id)
         return ""
     guard.finished(host, f"{applied.change_id}{_BACK}")  # a rollback that was cut off
     applied, said = _but_balanced(host, applied)
-    if applied.state == "armed":
-        guard.put_back(host, applied.change_id)
-        verifying.settled(lambda: odd(applied, lab.read()[host.name]))
-    now = lab.read()[host.name]
-    if (others := odd(applied, now)) and not anyway:
+    over = _brought_to_its_end(host, lab, applied, anyway=anyway) if under_way else ()
+    # What a rollback that was cut off has put back a moment ago settles too: an address that is still being checked.
+    now, others = _at_rest(host, lab, applied, verifying.SETTLE_S if under_way else 0.0 if anyway else _SETTLES_S)
+    if others and not anyway:
         raise SomebodyElses(
             f"on {host.name}: somebody else changed this since: {'; '.join(others)}",
             hint="--anyway puts back what was there before the change",
         )
+    overwritten = f"overwritten: {'; '.join(over or others)}" if over or others else ""
+    intent, known = _intended(host, applied, now)
+    if under_way:
+        _compared(host, lab, applied, intent, known)
+        return "\n".join(filter(None, (said, overwritten)))
+    _refused(host, lab, riding, applied, intent, now, allow)
+    with contextlib.nullcontext() if unclaimed else _claimed(host):
+        left = _carried_out(host, applied, intent, now)
+        _compared(host, lab, applied, intent, known)
+    return "\n".join(filter(None, (left, said, overwritten)))
+
+
+def _brought_to_its_end(host: Host, lab: Lab, applied: Applied, *, anyway: bool) -> Sequence[str]:
+    """The script of a change that nobody confirmed has run; what of somebody else's went, in words. See take_back."""
+    began = time.monotonic()
+    _, others = _at_rest(host, lab, applied, 0.0 if anyway else _SETTLES_S)
+    if others and not anyway:
+        left_s = max(0, applied.left_s - round(time.monotonic() - began))
+        alone = f"; untold the host puts it back all the same in {left_s} s" if applied.state == "armed" else ""
+        keeps = "; `nettune confirm` leaves all as it is" if applied.state == "armed" else ""
+        raise SomebodyElses(
+            f"on {host.name}: nothing was put back: somebody else changed this since: {'; '.join(others)}{alone}",
+            hint=f"--anyway puts back what was there before the change{keeps}",
+        )
+    if applied.booted:
+        guard.left_by_a_boot(host, applied.change_id)
+    else:
+        guard.put_back(host, applied.change_id)
+    clusters.release(host)
+    return others
+
+
+def _at_rest(host: Host, lab: Lab, applied: Applied, within_s: float) -> tuple[FactSheet, Sequence[str]]:
+    """Its state, and what somebody else has changed of it (see `odd`), asked again for so long while there is any."""
+    seen: list[FactSheet] = []
+
+    def others() -> tuple[str, ...]:
+        seen[:] = [lab.read()[host.name]]
+        return odd(applied, seen[0])
+
+    found = verifying.settled(others, within_s)
+    return seen[0], found
+
+
+def _intended(host: Host, applied: Applied, now: FactSheet) -> tuple[Intent, Collection[str]]:
+    """What is to be put back, and the facts that count."""
     changes = tuple(each for each in applied.changes if each.key in applied.known)
     own = {each.key for each in changes}
     known = {key for key, (_, after) in applied.known.items()
-             if not applied.kept or key in own or _same(key, after, now.facts.get(key))}  # fmt: skip
+             if not applied.kept or key in own or record.same(key, after, now.facts.get(key))}  # fmt: skip
     # A driver that is set up anew for it takes its own RSS table: what somebody has chosen stays.
     spread = rss.chosen(now.facts, {device_of(each.key) for each in changes})
     stays = {key: value for key, value in spread.items() if key not in applied.known and rss.writing(key, value)}
@@ -122,11 +189,23 @@ def take_back(
     was = record.before(applied)
     before = replace(was, facts={key: value for key, value in was.facts.items() if key in known} | stays)
     seen = {(host.name, key): value for key in known if (value := now.facts.get(key)) is not None}
-    intent = Intent(1, changes, {host.name: before}, seen)
-    left = ""
-    if applied.state != "armed":
-        _refused(host, lab, riding, applied, intent, now, allow)
-        left = _carried_out(host, applied, intent, now)
+    return Intent(1, changes, {host.name: before}, seen), known
+
+
+@contextlib.contextmanager
+def _claimed(host: Host) -> Iterator[None]:
+    """No other node of its cluster is changed meanwhile. Where our way is lost the host goes on, and the claim ends."""
+    clusters.claim(host, _TAKES_S, emergency="--unclaimed takes it back all the same")
+    try:
+        yield
+    except (RestoreFailed, guard.NotGuarded):
+        clusters.release(host)
+        raise
+    clusters.release(host)
+
+
+def _compared(host: Host, lab: Lab, applied: Applied, intent: Intent, known: Collection[str]) -> None:
+    """What the host's script has not put back is now, and the change is marked. Raises RestoreFailed."""
     try:
         undo(intent, _Part(lab, host, known))
     except RestoreFailed:
@@ -135,7 +214,6 @@ def take_back(
         raise
     keeping.rolled_back(host, applied.change_id)
     guard.finished(host, f"{applied.change_id}{_BACK}")
-    return "\n".join(filter(None, (left, said)))
 
 
 def _but_balanced(host: Host, applied: Applied) -> tuple[Applied, str]:
@@ -155,7 +233,7 @@ def _refused(
     rows = []
     for each in intent.changes:
         was, actual, costs = intent.original(each), now.facts.get(each.key), _costs(applied, each)
-        if was is None or _same(each.key, was, actual) or costs < _RESETS:
+        if was is None or record.same(each.key, was, actual) or costs < _RESETS:
             continue
         rides = tuple(role for role in lab.roles[host.name] if role.device == device_of(each.key))
         rows.append(Row(each.key, replace(each, wanted=was), actual or "", costs, rides))
@@ -186,7 +264,9 @@ def _carried_out(host: Host, applied: Applied, intent: Intent, now: FactSheet) -
     there = replace(now, facts={key: value for (_, key), value in intent.seen.items()})
     if not differences(intent.originals, {host.name: there}):  # by a rollback that was cut off
         return lasting.unkeep(host, applied.change_id) if applied.kept else ""
-    ours = [each for each in intent.changes if not _same(each.key, intent.original(each), now.facts.get(each.key))]
+    ours = [
+        each for each in intent.changes if not record.same(each.key, intent.original(each), now.facts.get(each.key))
+    ]
     outlive = [each for each in ours if owner(each.key).kind in BY_ITSELF]
     surplus = [key for key, (was, _) in applied.known.items()
                if was is None and (host.name, key) in intent.seen and " proto kernel" not in key]  # fmt: skip
@@ -202,26 +282,6 @@ def _carried_out(host: Host, applied: Applied, intent: Intent, now: FactSheet) -
         error.add_note(f"{host.name} takes change {applied.change_id} back by itself, to the end: nettune history")
         raise
     return left
-
-
-def _after_a_boot(applied: Applied) -> Applied:
-    """What is left of a change that was not kept: what files hold that keep it by themselves."""
-    left = tuple(each for each in applied.changes if owner(each.key).kind in BY_ITSELF)
-    keys = {each.key for each in left}
-    moved = {key: values for key, values in applied.known.items() if key in keys}
-    return replace(applied, changes=left, moved=moved)
-
-
-def _same(key: str, known: str | None, actual: str | None) -> bool:
-    if known == actual:
-        return True
-    if key.startswith("qdisc/") and known is not None and actual is not None:
-        # The kernel numbers handles that nobody chose from 8001: on, over all devices.
-        return _HANDLE.sub("8:", known) == _HANDLE.sub("8:", actual)
-    try:
-        return known is not None and owner(key).holds(known, actual)
-    except KeyError:  # no knob's: dragged along
-        return False
 
 
 class _Part:

@@ -21,7 +21,7 @@ from tuning.applying.legs import Leg
 from tuning.applying.planning import Planned
 
 T = TypeVar("T")
-_SETTLE_S = 10.0  # for a link that a driver resets, and for LACP at its fast rate
+SETTLE_S = 10.0  # for a link that a driver resets, and for LACP at its fast rate
 WATCHED_S = 12.0  # before a change that may disturb the link is called well: longer than the host's own patience
 _EVERY_S = 0.5
 _PAYLOAD_BYTES = 131_072  # many full segments each way: an MTU too large lets logins through and nothing else
@@ -35,15 +35,6 @@ done"""
 _SPEEDS = (
     'for device; do read -r speed <"/sys/class/net/$device/speed" && echo "$device $speed"; done 2>/dev/null; true'
 )
-# IPv4 and ICMP take 28 bytes of an MTU, IPv6 48.
-_FULL = """\
-for gateway; do
-  device=$(ip route get "${gateway%%%*}" 2>/dev/null | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')
-  case $gateway in *%*) device=${gateway#*%} head=48 ;; *:*) head=48 ;; *) head=28 ;; esac
-  read -r mtu <"/sys/class/net/$device/mtu" || continue
-  ping -n -c 2 -i 0.2 -W 1 -M do -s "$((mtu - head))" "$gateway" >/dev/null 2>&1 && echo "$gateway"
-done
-true"""
 # Of a leg, and of a bond. A leg that lost its partner leaves the bond's own partner as it is while another leg has it.
 _PARTNER = "/sys/class/net/{}/bonding_slave/ad_partner_oper_port_state"
 _RATE = "/sys/class/net/{}/bonding/lacp_rate"
@@ -124,12 +115,12 @@ def from_here(planned: Planned, watched: Sequence[str], least_s: float = 0.0) ->
     began = time.monotonic()
     while True:
         problems, passed_s = _once(planned, watched), time.monotonic() - began
-        if passed_s >= (max(least_s, _SETTLE_S) if problems else least_s):
+        if passed_s >= (max(least_s, SETTLE_S) if problems else least_s):
             return problems
         time.sleep(_EVERY_S)
 
 
-def settled(left: Callable[[], Sequence[T]], within_s: float = _SETTLE_S) -> Sequence[T]:
+def settled(left: Callable[[], Sequence[T]], within_s: float = SETTLE_S) -> Sequence[T]:
     """What is left once links have settled: asked again and again while there is any, for so long."""
     until = time.monotonic() + within_s
     while (found := left()) and time.monotonic() < until:
@@ -139,7 +130,9 @@ def settled(left: Callable[[], Sequence[T]], within_s: float = _SETTLE_S) -> Seq
 
 def legs_of(planned: Planned) -> tuple[str, ...]:
     """The legs of bonds that the change may reset."""
-    return tuple(leg for each in legs.of(planned.baseline[planned.host.name].facts).values() for leg in each)
+    stack, devices = planned.riding.stack, [device.device for device in planned.lab.path]
+    near = {each for device in devices for each in (device, *stack.above(device), *stack.below(device))}
+    return tuple(leg for bond, names in legs.of(stack).items() if bond in near for leg in names)
 
 
 def legs_now(planned: Planned, before: Mapping[str, Leg]) -> tuple[str, ...]:
@@ -156,14 +149,6 @@ def by_a_new_connection(again: Callable[[], AbstractContextManager[Host]]) -> tu
     except HostFault as error:
         return (f"a new connection fails: {error}",)
     return () if echoed.stdout == payload else ("a new connection does not carry full packets both ways",)
-
-
-def full_packets(planned: Planned, gateways: Sequence[str]) -> frozenset[str]:
-    """Those gateways that packets of the whole MTU reach, fragmented by nobody: an MTU too large is a black hole."""
-    if not gateways:
-        return frozenset()
-    told = planned.host.run(Command(("sh", "-c", _FULL, "sh", *gateways), deadline_s=60.0)).require()
-    return frozenset(told.stdout.split())
 
 
 def errors(planned: Planned) -> Mapping[str, int]:

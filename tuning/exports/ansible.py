@@ -34,8 +34,9 @@ _TASKS = """\
 _DEFAULTS = """\
 nettune_argv: [nettune]
 # As nettune names the host; its keys are those of your ssh, and known_hosts must know it.
-nettune_host: "ssh://{{ ansible_user | default('root') }}@{{ ansible_host | default(inventory_hostname) }}\\
-  :{{ ansible_port | default(22) }}"
+nettune_host: "ssh://{{ ansible_user | default('root') }}@{{ nettune_address if ':' not in nettune_address
+  else '[' ~ nettune_address ~ ']' }}:{{ ansible_port | default(22) }}"
+nettune_address: "{{ ansible_host | default(inventory_hostname) | replace('[', '') | replace(']', '') }}"
 nettune_devices: []  # its NICs when empty
 nettune_allow: []  # roles that may ride on a changed device: ssh, guests, ...
 nettune_disruption: d2

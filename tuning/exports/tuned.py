@@ -6,7 +6,7 @@ from tuning.exports.comments import comment, why
 from tuning.knobs.coalescing import NUMBERS, SWITCHES
 from tuning.knobs.sysctl import sysctl_key
 from tuning.knobs.table import knob_for
-from tuning.profile import Profile, ProfileSetting
+from tuning.profile import Profile
 
 # Options of plugin_net that take several pairs, and by which words; those that take one value.
 _RINGS: Mapping[str, str] = {"rx-ring": "rx", "tx-ring": "tx"}
@@ -14,7 +14,7 @@ _CPU: Mapping[str, str] = {
     "scaling_governor": "governor",
     "energy_performance_preference": "energy_performance_preference",
 }
-_ONE = ("mtu", "txqueuelen")
+ONE = ("mtu", "txqueuelen")
 
 
 def tuned_conf(profile: Profile, devices: tuple[str, ...]) -> str:
@@ -25,16 +25,14 @@ def tuned_conf(profile: Profile, devices: tuple[str, ...]) -> str:
     sysctls, cpu, left = list[str](), list[str](), list[str]()
     of_net: dict[str, list[str]] = {}
     for each in profile.settings:
-        place = _place(each)
+        where, word = place(each.setting)
         value = " ".join(each.value.split())
-        if place == "sysctl":
+        if where == "sysctl":
             sysctls += [*comment(why(profile, each)), f"{sysctl_key(each.setting)}={value}"]
-        elif place == "cpu":
-            cpu += [*comment(why(profile, each)), f"{_CPU[each.setting]}={value}"]
-        elif place:
-            of_net.setdefault(place, []).append(
-                value if place in _ONE else f"{_RINGS.get(each.setting, _word(each))} {value}"
-            )
+        elif where == "cpu":
+            cpu += [*comment(why(profile, each)), f"{word}={value}"]
+        elif where:
+            of_net.setdefault(where, []).append(value if where in ONE else f"{word} {value}")
         else:
             left += comment(f"{each.setting} = {each.value}: tuned has no word for it")
     lines = [
@@ -54,20 +52,17 @@ def tuned_conf(profile: Profile, devices: tuple[str, ...]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _place(setting: ProfileSetting) -> str:
-    """The section, or the option of [net]; "" where tuned has none."""
-    knob = knob_for(setting.setting)
+def place(setting: str) -> tuple[str, str]:
+    """The section, or the option of [net], and the setting's word there; empty where tuned has none."""
+    knob = knob_for(setting)
     kind = knob.kind if knob else ""
-    if kind in {"sysctl", *_ONE}:
-        return kind
-    if setting.setting in _CPU:
-        return "cpu"
-    if setting.setting in _RINGS:
-        return "ring"
+    if kind in {"sysctl", *ONE}:
+        return kind, setting
+    if setting in _CPU:
+        return "cpu", _CPU[setting]
+    if setting in _RINGS:
+        return "ring", _RINGS[setting]
     if kind == "coalescing":
-        return "coalesce" if setting.setting in (*SWITCHES[:2], *NUMBERS) else ""
-    return {"feature": "features", "channels": "channels"}.get(kind, "")
-
-
-def _word(setting: ProfileSetting) -> str:
-    return "combined" if setting.setting == "channels" else setting.setting
+        return ("coalesce" if setting in (*SWITCHES[:2], *NUMBERS) else ""), setting
+    options = {"feature": "features", "channels": "channels"}
+    return options.get(kind, ""), "combined" if setting == "channels" else setting

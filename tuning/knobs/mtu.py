@@ -11,7 +11,9 @@ from tuning.knobs.knob import Change, NotSettable
 
 # net.ipv6.conf.DEV.mtu follows the link; below 1280 IPv6 leaves the device with all that hung on it (RFC 8200, 5).
 _DRAGS = re.compile(r"link/[^/]+/mtu$|sysctl/net\.ipv6\.conf\.[^.]+\.mtu$")
-_DRAGS_IPV6 = re.compile(r"sysctl/net\.ipv6\.|address/[^/]+/[0-9a-f]*:|route/[^ ]*(?:[0-9a-f]*:|\S+ [0-9a-f]*:)|fdb/")
+_DRAGS_IPV6 = re.compile(
+    r"sysctl/net\.ipv6\.|(address|neighbour)/[^/]+/[0-9a-f]*:|route/[^ ]*(?:[0-9a-f]*:|\S+ [0-9a-f]*:)|fdb/"
+)
 _IPV6_MINIMUM = 1280
 
 

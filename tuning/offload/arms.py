@@ -93,10 +93,24 @@ def toggled(nic: Nic, only: Collection[str] = (), *, exercised: bool = False) ->
 
 
 def arms(nic: Nic, other: Nic, only: Collection[str] = (), *, exercised: bool = False) -> tuple[Arm, ...]:
-    """Every arm: the grounds first, then each toggle on the ground on which it can be seen."""
+    """Every arm: the pair as found, then each toggle on the ground on which it can be seen, harmless ones first.
+
+    A ground is as dangerous as the worst of what it sets at either end: it comes right before its first toggle.
+    """
     there = grounds(nic, other)
-    listed = []
+    listed: list[Arm] = []
     for name in toggled(nic, only, exercised=exercised):
         ground = features.ground(name)
         listed.append(Arm(ground if there.differs(ground) else "found", name, nic.turned(name)))
-    return (Arm("found"), *(Arm(each) for each in _OTHER if any(arm.ground == each for arm in listed)), *listed)
+    listed.sort(key=lambda arm: _danger(arm, there))
+    found = [Arm("found")]
+    for arm in listed:
+        found += [Arm(arm.ground)] if Arm(arm.ground) not in found else []
+        found.append(arm)
+    return tuple(found)
+
+
+def _danger(arm: Arm, there: Grounds) -> int:
+    """The place in the order of danger of the worst that an arm sets."""
+    words = [each.setting for each in arm.settings(there)]
+    return max((features.rank(each)[0] for word in words for each in members(word) or (word,)), default=0)

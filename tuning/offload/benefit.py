@@ -60,10 +60,21 @@ def _worth(primary: Comparison, others: Sequence[Comparison], *, on: bool) -> Be
     said += " (both ends)"
     if primary.effect_pct is None:
         return Benefit("can't be judged here", f"{primary.metric}: {primary.reason}")
+    effect_pct = _of_on(primary, on=on)
     if primary.verdict in {"better", "worse"}:
-        return Benefit("helps" if (primary.verdict == "better") == on else "harms", said)
+        return Benefit("helps" if (primary.verdict == "better") == on else "harms", said, effect_pct)
     seen = f"; it could have seen {percent(primary.visible_effect_pct, signed=False)} or more"
-    return Benefit("no visible effect", said + (seen if primary.visible_effect_pct is not None else ""))
+    told = said + (seen if primary.visible_effect_pct is not None else "")
+    return Benefit("no visible effect", told, effect_pct)
+
+
+def _of_on(primary: Comparison, *, on: bool) -> tuple[float, ...]:
+    """Estimate, low and high of having it on, whichever position the treatment was; in percent."""
+    low, high = (primary.ci_low_pct, primary.ci_high_pct) if on else (primary.ci_high_pct, primary.ci_low_pct)
+    found = [each for each in (primary.effect_pct, low, high) if each is not None and each > -100]
+    if len(found) < 3:
+        return ()
+    return tuple(round(each if on else 100 * (100 / (100 + each) - 1), 2) for each in found)
 
 
 def _beside(others: Sequence[Comparison]) -> list[str]:

@@ -9,17 +9,27 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
-from bench.hosts.command import Command
+from bench.hosts.command import Command, Overdue
 from bench.hosts.host import Host
 
 Bits = Mapping[str, Sequence[str]]  # a bitmap's name, and the features in it or what moved in it
+UNREAD = "unread"
 NAMES = ("hw", "wanted", "active", "nochange")
 
 
-def asked(host: Host, device: str) -> Bits:
-    """What is in each bitmap; {} where the host does not tell (before Linux 5.7, or without python3)."""
-    told = host.run(Command(("python3", "-IS", "-c", _program(), device)))
-    return parse(told.stdout) if told.ok else {}
+def asked(host: Host, device: str) -> tuple[Bits, str]:
+    """What is in each bitmap, and "" - or {}, and why the host does not tell (before Linux 5.7, or without python3)."""
+    try:
+        told = host.run(Command(("python3", "-IS", "-c", _program(), device)))
+    except Overdue as error:  # of a machine that is busy: no toggle hangs by it
+        return {}, str(error)
+    if not told.ok:
+        lines = told.stderr.strip().splitlines()
+        return {}, lines[-1][:200] if lines else f"python3 exited with {told.returncode}"
+    try:
+        return parse(told.stdout), ""
+    except (ValueError, KeyError, TypeError) as error:
+        return {}, f"no bitmaps came: {error!r}"
 
 
 @functools.cache
@@ -34,7 +44,12 @@ def parse(text: str) -> Bits:
 
 
 def moved(before: Bits, after: Bits) -> Bits:
-    """By bitmap `+feature` for what has come in and `-feature` for what has gone; without those that did not move."""
+    """By bitmap `+feature` for what has come in and `-feature` for what has gone; without those that did not move.
+
+    What was read before and is not now is told as that.
+    """
+    if before and not after:
+        return {UNREAD: ("the kernel does not tell them any more",)}
     found = {}
     for name in before if after else ():
         was, now = set(before[name]), set(after[name])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tuning.offload import features
 from tuning.offload.arms import Arm
-from tuning.offload.cases import FAULTS, Result, Word, judged, sound
+from tuning.offload.cases import FAULTS, Result, Word, all_lost, judged, sound
 from tuning.offload.evidence import Observed
 from tuning.offload.features import Direction
 from tuning.offload.inventory import Nic
@@ -61,11 +61,16 @@ def _worse(one: tuple[Word, str], other: tuple[Word, str] | None) -> bool:
 
 def odd(observed: Observed, base: Observed | None) -> frozenset[str]:
     """What payload goes through ("": nothing) and goes wrong where it did not on its ground, or the reverse."""
-    known = faults(base).keys() if base else frozenset()
-    found = _wrong(observed.results).keys()
+    known = faults(base).keys() | _unheard(base.results) if base else frozenset()
+    found = _wrong(observed.results).keys() | (_unheard(observed.results) if base else frozenset())
     return frozenset(
         each.case.over for each in observed.results if (each.case.key in found) != (each.case.key in known)
     )
+
+
+def _unheard(results: Sequence[Result]) -> frozenset[Named]:
+    """The cases of tagged frames of which none came: alone that is no fault, beside an arm in which they come it is."""
+    return frozenset(each.case.key for each in results if all_lost(each))
 
 
 def ill(observed: Observed) -> tuple[str, ...]:

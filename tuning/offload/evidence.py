@@ -45,13 +45,19 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class FeatureVerdict:
-    """One row of the matrix. `evidence` by level, in words; `at`: the position, on or off, in which it goes wrong."""
+    """One row of the matrix. `evidence` by level, in words; `at`: the position, on or off, in which it goes wrong.
+
+    `ill`: it cannot be judged because payload of its kind goes wrong. `effect_pct`: what having it on is worth, of the
+    run's primary metric: estimate, low, high; () where that was not measured.
+    """
 
     feature: str
     direction: Direction
     verdict: Verdict
     evidence: Mapping[Level, str]
     at: str = ""
+    ill: bool = False
+    effect_pct: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,7 @@ class Benefit:
 
     word: Literal["helps", "no visible effect", "harms", "can't be judged here"]
     said: str
+    effect_pct: tuple[float, ...] = ()  # of having it on against off: estimate, low, high
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,12 @@ from results.errors import NotAble
 from tuning.offload import cases
 from tuning.offload.cases import Case, Result
 from tuning.offload.over import ADDRESSES, Over
+from tuning.offload.remote import BUSY
 
 TOOL = Command(("python3", "--version"))
 PYTHON = (3, 9)  # the least that the program runs on
 _JOINED = re.compile(r"^from (?:__future__|tuning\.offload\.\w+) import (?:\([^)]*\)|[^\n]*)\n", re.MULTILINE)
+_DRAWS = 5  # of ports, and one more: with 26 of 12,000 each a hundred that are taken leave four draws in five whole
 _PARTS = ("wire", "datagrams", "spread", "remote")
 
 
@@ -36,6 +38,10 @@ class End:
 
 class NoExchange(NotAble):
     """The program at an end did not run."""
+
+
+class _PortTaken(NoExchange):
+    """One of the ports that were drawn is another's."""
 
 
 def check(ends: Sequence[End]) -> None:
@@ -64,7 +70,17 @@ def command(role: str, order: Mapping[str, Any], wrapped: Sequence[str] = ()) ->
 
 
 def run(client: End, server: End, listed: Sequence[Case], mtu: int, seed: int) -> tuple[Result, ...]:
-    """All cases in order. Raises NoExchange where the program could not run; what the path did is in the results."""
+    """All cases in order. Raises NoExchange where the program could not run; what the path did is in the results.
+
+    Ports are drawn again where somebody at the server listens on one of them.
+    """
+    for turn in range(_DRAWS):
+        with contextlib.suppress(_PortTaken):
+            return _run(client, server, listed, mtu, seed + turn)
+    return _run(client, server, listed, mtu, seed + _DRAWS)
+
+
+def _run(client: End, server: End, listed: Sequence[Case], mtu: int, seed: int) -> tuple[Result, ...]:
     told = cases.order(
         listed,
         {
@@ -119,8 +135,9 @@ def _until_ready(host: Host, serving: Running, what: str = "python3 does not ser
     deadline = time.monotonic() + cases.START_S
     while "ready\n" not in serving.output():
         if serving.finished() or time.monotonic() > deadline:
-            raise NoExchange(
-                f"on {host.name}: {what}{serving.stop().stderr.strip()[-300:] or 'no answer'}",
+            said = serving.stop().stderr.strip()[-300:]
+            raise (_PortTaken if BUSY in said else NoExchange)(
+                f"on {host.name}: {what}{said or 'no answer'}",
                 hint="it needs root there, and ports of 20000 to 31999",
             )
         time.sleep(0.01)

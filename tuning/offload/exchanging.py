@@ -1,7 +1,7 @@
 """What goes between the ends under an arm: payload, what it goes through, and once more what goes wrong otherwise."""
 
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.labs.lab import Endpoint, Lab
@@ -10,6 +10,7 @@ from results.errors import NotAble
 from tuning.journal import Journal
 from tuning.offload import blaming, cases, exchange, inventory, over
 from tuning.offload.arms import Arm
+from tuning.offload.blaming import Named
 from tuning.offload.cases import Result
 from tuning.offload.evidence import Observed
 from tuning.offload.exchange import End
@@ -42,15 +43,25 @@ class Bench:
         """The end whose NIC is under test."""
         return next(end for end in self.ends if end.host.name == self.nic.host)
 
-    def exchange(self, overs: Sequence[str] = (), *, plain: bool = True) -> tuple[Result, ...]:
-        """All cases once, of another seed each time, and those through each of `overs`; those alone unless `plain`."""
-        own = exchange.run(*self.ends, self.cases, self.mtu, self._seed()) if plain else ()
+    def exchange(self, overs: Sequence[str] = (), *, plain: bool = True, strict: bool = False) -> tuple[Result, ...]:
+        """All cases once, of another seed each time, and those through each of `overs`; those alone unless `plain`.
+
+        Where an end's program cannot run no exchange came about, say the cases: an address may have gone with its link.
+        `strict` raises that.
+        """
+        own: tuple[Result, ...] = ()
+        try:
+            own = exchange.run(*self.ends, self.cases, self.mtu, self._seed()) if plain else ()
+        except exchange.NoExchange as error:
+            if strict:
+                raise
+            own = tuple(Result(case, {"error": str(error)}, {}) for case in self.cases)
         return (*own, *(result for over in overs for result in self._through(over)))
 
     def tried(self, made: Observed, overs: Sequence[str], base: Observed | None, *, plain: bool,
-              renew: Callable[[], None]) -> Observed:  # fmt: skip
+              renew: Callable[[], None], strict: bool = False) -> Observed:  # fmt: skip
         """An arm with its exchange; what goes otherwise than on its ground `base` is exchanged once more."""
-        first = replace(made, results=self.exchange(overs, plain=plain))
+        first = replace(made, results=self.exchange(overs, plain=plain, strict=strict))
         odd = blaming.odd(first, base)
         if not odd or not all(inventory.carrier(end.host, end.device)[0] for end in self.ends):
             return first  # a link that is lost is told as that
@@ -99,21 +110,41 @@ def check_path(bench: Bench) -> None:
         )
 
 
-def as_found(bench: Bench, arm: Arm, overs: Sequence[str]) -> Observed:
-    """Raises NotAble where nothing at all passes."""
-    made = bench.tried(Observed(arm), (), None, plain=True, renew=_nothing)
-    results = made.results
-    if not any("got" in each.taker for each in (*results, *made.repeated)):
+def as_found(bench: Bench, arm: Arm, overs: Sequence[str], *, again: bool = False) -> Observed:
+    """Raises NotAble where nothing at all passes; `again`, once something has been toggled, that is what is found."""
+    made = bench.tried(Observed(arm), (), None, plain=True, renew=_nothing, strict=not again)
+    if silent(made):
+        if again:
+            return made
         client, server = bench.ends
-        why = next((said for each in results if (said := each.sender.get("error") or each.taker.get("error"))), "")
+        why = next((said for each in made.results if (said := each.sender.get("error") or each.taker.get("error"))), "")
         raise NotAble(
             f"nothing passes between {client.host.name}.{client.device} and {server.host.name}.{server.device}: {why}",
             hint="does one answer the other's ping? Is a firewall between them, for ports of 20000 to 31999?",
         )
     more = bench.tried(Observed(arm), overs, None, plain=False, renew=_nothing)
-    made = replace(made, results=(*results, *more.results), repeated=(*made.repeated, *more.repeated))
-    through = {"", *passed(made)}
-    return replace(made, results=_told(made.results, through), repeated=_told(made.repeated, through))
+    return replace(made, results=(*made.results, *more.results), repeated=(*made.repeated, *more.repeated))
+
+
+def once_more(bench: Bench) -> Observed:
+    """The pair as found, where there is reason to believe that nothing passes any more."""
+    return Observed(Arm("found"), results=bench.exchange())
+
+
+def silent(observed: Observed) -> bool:
+    """Whether something was exchanged, and nothing of it came."""
+    return bool(observed.results) and _nothing_came((*observed.results, *observed.repeated))
+
+
+def dead(observed: Observed) -> bool:
+    """Whether of the last exchange under a toggle nothing came."""
+    return (
+        observed.arm != Arm("found") and bool(observed.results) and _nothing_came(observed.repeated or observed.results)
+    )
+
+
+def _nothing_came(results: Sequence[Result]) -> bool:
+    return not any("got" in each.taker for each in results)
 
 
 def passed(observed: Observed) -> list[str]:
@@ -122,12 +153,39 @@ def passed(observed: Observed) -> list[str]:
     return list(dict.fromkeys(each.case.over for each in results if each.case.over and "got" in each.taker))
 
 
+def in_vain(observed: Observed) -> list[str]:
+    """What could stand, and nothing came through."""
+    stood = (each.case.over for each in (*observed.results, *observed.repeated) if not each.sender.get("skipped"))
+    return [each for each in dict.fromkeys(stood) if each and each not in passed(observed)]
+
+
+def told(observed: Sequence[Observed]) -> list[Observed]:
+    """The arms, where of what nothing came in any of them that is the reason: no NIC is at fault for it.
+
+    What came in one of them is lost in the others: of tagged frames it is noted beside what their taker says.
+    """
+    through = {"", *(name for each in observed for name in passed(each))}
+    passes: dict[Named, str] = {}
+    for each in observed:
+        for result in (*each.results, *each.repeated):
+            if result.case.kind == "tagged" and "got" in result.taker and not cases.all_lost(result):
+                passes.setdefault(result.case.key, each.arm.name)
+    return [replace(each, results=_told(each.results, through, passes), repeated=_told(each.repeated, through, passes))
+            for each in observed]  # fmt: skip
+
+
 def _nothing() -> None:
     """Nothing is held as found, and no guard waits."""
 
 
-def _told(results: Sequence[Result], through: Collection[str]) -> tuple[Result, ...]:
-    """Cases of what nothing came through, in either exchange, with that as their reason."""
+def _told(results: Sequence[Result], through: Collection[str], passes: Mapping[Named, str]) -> tuple[Result, ...]:
     why = "nothing came through: does a switch or a firewall between know of it?"
-    return tuple(each if each.case.over in through or each.sender.get("skipped") else
-                 cases.skipped([each.case], f"{each.case.over}: {why}")[0] for each in results)  # fmt: skip
+    found: list[Result] = []
+    for each in results:
+        if each.case.over not in through and not each.sender.get("skipped"):
+            found += cases.skipped([each.case], f"{each.case.over}: {why}")
+        elif each.case.key in passes and cases.all_lost(each):
+            found.append(replace(each, taker={**each.taker, "passes": passes[each.case.key]}))
+        else:
+            found.append(each)
+    return tuple(found)

@@ -24,14 +24,15 @@ class Shown:
     over: str = ""  # what the case goes through
 
 
-# Harmless first: what hung or corrupted hardware (known_bad.yaml) is touched last. Those that are not listed come after
-# the ones that only software acts on, and before segmentation.
+# Harmless first: what hung or corrupted hardware (known_bad.yaml) is touched last, and before it what starts the
+# adapter anew (i40e_set_features, ixgbe_set_features). Those that are not listed come after the ones that only software
+# acts on, and before segmentation.
 ORDER = (
     "rx-gro", "rx-gro-list", "rx-udp-gro-forwarding", "tx-nocache-copy", "tx-generic-segmentation", "rx-hashing",
     "*", "rx-vlan-stag-hw-parse", "tx-vlan-stag-hw-insert", "rx-vlan-stag-filter", "rx-vlan-hw-parse",
     "tx-vlan-hw-insert", "rx-vlan-filter", "tx-udp-segmentation", "tx-tcp6-segmentation",
     "tx-tcp-segmentation", "tx-scatter-gather", "tx-checksum-ipv6", "tx-checksum-ipv4", "tx-checksum-ip-generic",
-    "rx-checksum", "rx-gro-hw", "rx-lro",
+    "rx-ntuple-filter", "l2-fwd-offload", "hw-tc-offload", "rx-checksum", "rx-gro-hw", "rx-lro",
 )  # fmt: skip
 SHOWN: Mapping[str, Shown] = {
     "tx-tcp-segmentation": Shown("tcp4", "super"),
@@ -105,12 +106,20 @@ def overs(names: Collection[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each for each in found if each))
 
 
-def named(words: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The kernel's strings that words stand for (ethtool's short names too), and the words that are none."""
-    found: list[str] = []
-    for word in words:
-        found += members(word) if word in SHORT else [word] if word in KERNEL else []
-    return tuple(dict.fromkeys(found)), tuple(word for word in words if word not in SHORT and word not in KERNEL)
+def unknown(words: Collection[str]) -> tuple[str, ...]:
+    """The words that are neither ethtool's short names nor the kernel's strings."""
+    return tuple(word for word in words if word not in SHORT and word not in KERNEL)
+
+
+def named(words: Collection[str]) -> tuple[str, ...]:
+    """The kernel's strings that words stand for, ethtool's short names too."""
+    return tuple(dict.fromkeys(name for word in words for name in members(word) or (word,)))
+
+
+def required(words: Collection[str]) -> tuple[str, ...]:
+    """The same, but for ethtool's names of several features, which stay words: they need not all be there."""
+    kept = (members(word) if len(members(word)) == 1 else (word,) for word in words)
+    return tuple(dict.fromkeys(name for names in kept for name in names))
 
 
 def why_unshown(feature: str) -> str:

@@ -39,6 +39,7 @@ class Nic:
     identity: Mapping[str, str]
     features: Mapping[str, str]
     bits: Bits = field(default_factory=dict)  # the kernel's own bitmaps; {} where it does not tell them
+    unread: str = ""  # why it does not
 
     @property
     def driver(self) -> str:
@@ -58,9 +59,11 @@ class Nic:
         return tuple(name for name in changed if name not in CUTS_TRAFFIC)
 
     def queues(self, direction: str) -> int:
-        """How many queues it uses that way ("tx", "rx"), by its channels; 1 where it does not tell."""
+        """How many queues it uses that way ("tx", "rx"), by its channels and RSS table; 1 where it does not tell."""
         found = (self.identity.get(f"channels {name}", "0") for name in (direction, "combined"))
-        return max(1, sum(int(word) for word in found if word.isdecimal()))
+        many = max(1, sum(int(word) for word in found if word.isdecimal()))
+        table = re.search(r"over (\d+) queues", self.identity.get("RSS", "")) if direction == "rx" else None
+        return min(many, int(table[1])) if table else many
 
     def turned(self, feature: str) -> str:
         """The other position of a feature: "on" or "off"."""
@@ -94,7 +97,8 @@ def asked(host: Host, device: str) -> Nic:
             f"on {host.name}: {device} {why}", hint=f"is the cable in? ip link set {device} up; ip link show {device}"
         )
     machine = {"machine": "virtual"} if nic.pci_id and is_virtual(host) else {}
-    return replace(nic, bits=bitmaps.asked(host, device), identity={**nic.identity, **machine})
+    bits, unread = bitmaps.asked(host, device)
+    return replace(nic, bits=bits, unread=unread, identity={**nic.identity, **machine})
 
 
 def parse(host: str, device: str, told: Sequence[Outcome]) -> Nic:
@@ -105,8 +109,10 @@ def parse(host: str, device: str, told: Sequence[Outcome]) -> Nic:
     facts |= {f"ring {key}": value for key, value in _numbers("ring", device, rings).items()}
     facts |= parse_rss(rss.stdout)
     facts |= {"kernel": kernel.stdout.strip()} if kernel.stdout.strip() else {}
-    if found := re.search(r"\bprog/xdp id (\d+)|\bxdp(?:generic|offload)? ", ip.stdout):
-        facts["XDP"] = f"program {found[1]}" if found[1] else "a program"
+    if found := re.search(r"\bprog/xdp\w* id (\d+)", ip.stdout):  # a line below that of the flag
+        facts["XDP"] = f"program {found[1]}"
+    elif re.search(r"\bxdp(?:generic|offload|multi)? ", ip.stdout):
+        facts["XDP"] = "a program"
     values = state.parse_features(features)
     return Nic(host, device, facts, {key.split("/", 2)[2]: value for key, value in values.items()})
 

@@ -7,16 +7,7 @@ from tuning.offload import bitmaps, blaming, features
 from tuning.offload.bitmaps import Bits
 from tuning.offload.blaming import Blame, Named, concerns, faults, hit, moved_features, named, sorts, unsteady, way
 from tuning.offload.cases import Result, Word, judged, sound
-from tuning.offload.evidence import (
-    Benefit,
-    FeatureVerdict,
-    Level,
-    LevelVerdict,
-    Observed,
-    Outcome,
-    Soaked,
-    Verdict,
-)
+from tuning.offload.evidence import Benefit, FeatureVerdict, Level, Observed, Verdict
 from tuning.offload.features import Shown
 from tuning.offload.inventory import Nic
 
@@ -141,7 +132,7 @@ def verdict(
     """One row of the matrix; `blame` has the features at fault."""
     said: dict[Level, str] = {}
     word: Verdict | None = None
-    at = ""
+    at, ill = "", ""
     value = nic.features.get(feature)
     arm = next((each for each in observed if each.arm.feature == feature), None)
     if value is None or value == "off [fixed]":
@@ -174,7 +165,8 @@ def verdict(
     if benefit is not None:
         said["benefit"] = benefit.said
     word = word or _worth(shown, asked, benefit, arm)
-    return FeatureVerdict(feature, features.direction(feature), word, said, at)
+    effect = benefit.effect_pct if benefit is not None else ()
+    return FeatureVerdict(feature, features.direction(feature), word, said, at, bool(ill), effect)
 
 
 def under_forwarding(row: FeatureVerdict, nic: Nic, *, forwards: bool) -> FeatureVerdict:
@@ -251,12 +243,12 @@ def toggle_said(observed: Observed, nic: Nic) -> str:
     also = f"; moves {', '.join(others)} as well" if others else ""
     dragged = resets(observed)
     also += f"; resets {'; '.join(dragged[:3])}" if dragged else ""
-    also += f"; {'; '.join(bitmaps.words(shrunk))}" if (shrunk := _shrunk(observed)) else ""
+    also += f"; {'; '.join(bitmaps.words(less))}" if (less := shrunk(observed)) else ""
     also += f"; carrier changed {observed.flaps} times" if observed.flaps else ""
     return f"{observed.arm.name} took {observed.took_s:.2f} s{also}"
 
 
-def _shrunk(observed: Observed) -> Bits:
+def shrunk(observed: Observed) -> Bits:
     """What a toggle moved in the bitmaps that none should: what can be changed at all."""
     return {name: signs for name, signs in observed.bits.items() if name in {"hw", "nochange"}}
 
@@ -269,73 +261,4 @@ def resets(observed: Observed) -> list[str]:
         for each in observed.moved
         if not each.key.startswith("feature/")
         and not (each.key.startswith("link/") and each.key.rpartition("/")[2].startswith(sizes))
-    ]
-
-
-def levels(
-    asked: frozenset[Level],
-    nic: Nic,
-    nic_end: str,
-    observed: Sequence[Observed],
-    rows: Sequence[FeatureVerdict],
-    soaked: Soaked | None,
-    left: Sequence[str],
-) -> tuple[LevelVerdict, ...]:
-    """Each level of the whole NIC, with what speaks against it."""
-    toggles = [each for each in observed if each.arm.feature]
-    odd = [
-        toggle_said(each, nic)
-        for each in toggles
-        # A link that comes back is no fault: many drivers start their NIC anew for a feature. Each row tells it.
-        if each.toggled != "ok" or resets(each) or _shrunk(each)
-    ]
-    wrong, at_times = _function(observed, nic_end), _at_times(observed, nic_end)
-    hidden = [
-        f"{row.feature}: {row.verdict}: {row.evidence['engaged']}"
-        for row in rows
-        if row.verdict in {"claimed but not engaged", "engaged though off"}
-    ]
-    worth = [
-        f"{row.feature}: {row.evidence.get('benefit') or row.evidence['function']}"
-        for row in rows
-        if row.verdict == "works but harms"
-    ]
-    not_back = [f"{each.arm.name}: {each.restored}" for each in observed if each.restored]
-    against: Mapping[Level, Sequence[str]] = {
-        "inventory": (), "negotiation": odd, "function": [*wrong, *at_times], "engaged": hidden, "benefit": worth,
-        "stability": soaked.faults if soaked else (), "restored": [*not_back, *left],
-    }  # fmt: skip
-
-    def outcome(level: Level) -> Outcome:
-        if level not in asked or (level == "stability" and soaked is None):
-            return "not asked"
-        if level == "function" and at_times and not wrong:
-            return "can't be judged here"
-        return "failed" if against[level] else "ok"
-
-    return tuple(LevelVerdict(level, outcome(level), tuple(against[level])) for level in against)
-
-
-def _function(observed: Sequence[Observed], nic_end: str) -> list[str]:
-    """Every case that went wrong, once, with the arms in which it did."""
-    where: dict[Named, list[str]] = {}
-    said: dict[Named, tuple[Word, str]] = {}
-    for each in observed:
-        for case, found in faults(each).items():
-            where.setdefault(case, []).append(each.arm.name)
-            said.setdefault(case, found)
-    count = len({each.arm.name for each in observed if each.results})
-    return [
-        f"{named(case)} ({way(case[0], nic_end)}): {said[case][0]}: {said[case][1]} "
-        f"({'in every arm' if len(set(names)) == count else 'with ' + ', '.join(dict.fromkeys(names))})"
-        for case, names in where.items()
-    ]
-
-
-def _at_times(observed: Sequence[Observed], nic_end: str) -> list[str]:
-    """What went wrong in one of two exchanges under the same arm."""
-    return [
-        f"{named(case)} ({way(case[0], nic_end)}), {each.arm.name}: {said}"
-        for each in observed
-        for case, said in unsteady(each).items()
     ]

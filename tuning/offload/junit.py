@@ -1,29 +1,34 @@
-"""A validation as JUnit XML, which acceptance labs and CI read: a suite of levels and one of features. Pure."""
+"""A validation as JUnit XML, which acceptance labs and CI read: levels, features, and what was required. Pure."""
 
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
-from tuning.offload.evidence import BAD, GOOD, Validation
+from tuning.offload.document import against, required_words
+from tuning.offload.evidence import GOOD, Validation
 
 
 def junit(found: Validation, required: Sequence[str]) -> str:
-    """A case a level and a case a feature: failed, skipped where nothing could be judged or was asked, or passed."""
+    """A case a level, a feature and a word that is required: failed, skipped, or passed.
+
+    Failures are the reasons for which the validation does not hold; skipped is what could not be judged, was not asked
+    for, or speaks against a feature that nothing was required of.
+    """
     name = f"{found.nic.host}.{found.nic.device}"
     root = ET.Element("testsuites", name=f"nettune offload {name}")
+    why = {(each.suite, each.case): each.why for each in against(found, required)}
     cases: list[tuple[str, str, str, str, str]] = []  # suite, case, "failure" | "skipped" | "", word, text
     for level in found.levels:
-        kind = {"ok": "", "failed": "failure"}.get(level.outcome, "skipped")
-        if level.outcome == "failed" and level.level in {"engaged", "negotiation", "benefit"} and not required:
-            kind = ""  # findings about single features, which have cases of their own
+        kind = "failure" if ("levels", level.level) in why else "" if level.outcome == "ok" else "skipped"
         cases.append(("levels", level.level, kind, level.outcome, "\n".join(level.evidence)))
     for row in found.features:
-        wanted = row.feature in required
-        kind = "failure" if row.verdict in BAD or (wanted and row.verdict not in GOOD) else ""
-        if not kind and row.verdict not in GOOD:
-            kind = "skipped"
+        case = f"{row.feature} {row.direction}"
+        kind = "failure" if ("features", case) in why else "" if row.verdict in GOOD else "skipped"
         text = "\n".join(f"{level}: {words}" for level, words in row.evidence.items())
-        cases.append(("features", _plain(f"{row.feature} {row.direction}"), kind, row.verdict, text))
-    for suite in ("levels", "features"):
+        cases.append(("features", _plain(case), kind, row.verdict, text))
+    for word in dict.fromkeys(required):
+        said = why.get(("required", word), "")
+        cases.append(("required", word, "failure" if said else "", said, "\n".join(required_words(found, [word]))))
+    for suite in ("levels", "features", *(["required"] if required else [])):
         own = [each for each in cases if each[0] == suite]
         element = ET.SubElement(
             root,

@@ -74,13 +74,13 @@ def _row(node: Node) -> Known:
         if key in given and not release(given[key].text()):
             given[key].wrong(f"{given[key].text()!r} is no kernel release", hint='"6.17"')
     names: Sequence[str] = [each.text() for each in given["features"].items()] if "features" in given else ()
-    known, unknown = features.named(list(names))
+    unknown = features.unknown(names)
     if unknown:
         given["features"].wrong(f"{unknown[0]!r} is no feature")
     words = {
         key: given[key].text() for key in ("driver", "what", "hint", "source", "pci", "since", "until") if key in given
     }
-    return Known(**words, grade=given["grade"].choice(_GRADES), features=known)
+    return Known(**words, grade=given["grade"].choice(_GRADES), features=features.named(names))
 
 
 def release(text: str) -> tuple[int, ...]:

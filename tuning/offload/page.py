@@ -7,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import results
-from tuning.offload.document import failed
+from tuning.offload.document import failed, required_words
 from tuning.offload.evidence import BAD, GOOD, Validation, Verdict
 
 _CSS = Path(results.__file__).parent / "templates" / "report.css"
@@ -21,6 +21,7 @@ def page(found: Validation, required: Sequence[str] = ()) -> str:
     return made.render(
         found=found,
         against=failed(found, required),
+        holds=required_words(found, required),
         colour=_colour,
         facts=list(dict.fromkeys((*found.nic.identity, *found.other.identity))),
         bits=list(dict.fromkeys((*found.nic.features, *found.other.features))),

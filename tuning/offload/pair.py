@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from tuning.offload import features
 from tuning.offload.blaming import Blame, Named, faults, named, unsteady, way
-from tuning.offload.cases import FAULTS, Result, Word, judged, shared, sound
+from tuning.offload.cases import FAULTS, Result, Word, fewest, judged, shared, sound
 from tuning.offload.evidence import FeatureVerdict, Observed, Verdict
 from tuning.offload.inventory import Nic
 from tuning.offload.judging import OFF_MOST, VERDICTS, share
@@ -45,6 +45,15 @@ def _shaky(bases: Sequence[Observed], nic_end: str, direction: str) -> str:
     return next(own, "")
 
 
+def ground_rows(observed: Sequence[Observed]) -> list[FeatureVerdict]:
+    """The grounds to which a pair could not be brought without hanging: that is evidence, though of no one feature."""
+    return [
+        FeatureVerdict(f"ground: {each.arm.name}", "-", "hangs", {"negotiation": each.said})
+        for each in observed
+        if not each.arm.feature and each.toggled == "hangs"
+    ]
+
+
 def queue_rows(observed: Sequence[Observed], nic: Nic, nic_end: str) -> list[FeatureVerdict]:
     """Whether connections are shared over the NIC's queues, each way."""
     base = next((each for each in observed if not each.arm.feature and each.results), None)
@@ -56,7 +65,7 @@ def queue_rows(observed: Sequence[Observed], nic: Nic, nic_end: str) -> list[Fea
         # Which queue packets leave by is the kernel's choice, by the sender's CPU or a hash; by which they
         # come in the NIC's.
         single = len(counts) == 1 and direction == "rx"
-        word: Verdict = "works" if len(counts) >= min(many, len(told)) else "can't be judged here"
+        word: Verdict = "works" if len(counts) >= fewest(many, len(told)) else "can't be judged here"
         said = ", ".join(f"{count} by queue {queue}" for queue, count in counts.items())
         said = f"of {result.sender.get('sent', 0)} connections {said or 'none was seen'}; there are {many} queues"
         if many < 2:

@@ -10,6 +10,7 @@ order's seed at both ends, and is compared with it byte for byte by memcmp: unli
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -32,10 +33,12 @@ from tuning.offload.datagrams import (
 from tuning.offload.spread import send_spread, take_spread
 from tuning.offload.wire import Case, Order, Said, watch
 
+BUSY = "somebody else listens on port"
 BLOCK = 131072  # bytes compared at a time
 BLOCKS = 16  # of the pattern, which then begins anew
 TOLD = 4  # wrong blocks that are looked into
 TOTAL_RETRANS, BYTES_ACKED = 100, 120  # of tcpi_total_retrans, tcpi_bytes_acked in struct tcp_info, linux/tcp.h
+_AGAIN_S = 1.5  # for a connection after one that did not come about: a lost SYN is sent again after a second
 CRAWLS_BYTES = 200_000  # less in a case's time is no progress
 
 
@@ -58,8 +61,13 @@ def _serve(order: Order) -> None:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if case["mss"]:
             door.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, case["mss"])
-        door.bind((case["server"], case["port"]))
-        door.listen(1)
+        try:
+            door.bind((case["server"], case["port"]))
+            door.listen(1)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise SystemExit(f"{BUSY} {case['port']}") from None
         doors.append(door)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
@@ -97,7 +105,7 @@ def _drive(order: Order) -> None:
             told["skipped"] = "a case before it did not end in this direction"
         else:
             try:
-                with _connected(case, until) as link:
+                with _connected(case, until, _AGAIN_S if apart > 0 else case["limit_s"]) as link:
                     apart = -1
                     told.update(_part(order, case, link, case["flow"] == "out", "client"))
             except (OSError, ValueError) as error:
@@ -108,12 +116,12 @@ def _drive(order: Order) -> None:
         _tell(told)
 
 
-def _connected(case: Case, until: float) -> socket.socket:
+def _connected(case: Case, until: float, limit_s: float) -> socket.socket:
     """To the other end's port; both ends' programs start at the same time, and until then it may not listen yet."""
     while True:
         link = socket.socket(family(case), socket.SOCK_STREAM)
         try:
-            link.settimeout(case["limit_s"])
+            link.settimeout(limit_s)
             if case["mss"]:
                 link.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, case["mss"])
             link.bind((case["client"], 0))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tuning.offload.validating import Wanted
 
 _STALL_S = 1.0  # without a byte; TCP's second retransmission comes after 0.6 s
+TOLD = "Soaked for "
 _TOLD = 5
 # Words of drivers and of the stack that has lost patience with one (watchdog in net/sched/sch_generic.c,
 # skb_warn_bad_offload and netdev_rx_csum_fault in net/core/dev.c, e1000e's and igc's hang detectors).
@@ -41,7 +42,11 @@ def soaked(ends: tuple[End, End], mtu: int, wanted: "Wanted", say: Callable[[str
     began, last, bytes_ok, faults = time.monotonic(), 0.0, 0, list[str]()
     turn = 0
     while time.monotonic() < began + wanted.soak_s and not faults:
-        results = exchange.run(*ends, listed, mtu, wanted.seed + turn)
+        try:
+            results = exchange.run(*ends, listed, mtu, wanted.seed + turn)
+        except exchange.NoExchange as error:  # an address may have gone with its link
+            faults = [f"after {time.monotonic() - began:.0f} s: {error}"]
+            break
         turn += 1
         faults = _faults(results, time.monotonic() - began)
         bytes_ok += sum(each.taker.get("got", 0) for each in results if each.case.kind == "tcp")
@@ -128,5 +133,5 @@ def notes(soaked: Soaked | None) -> tuple[str, ...]:
     """What was soaked, where it was."""
     if soaked is None:
         return ()
-    said = f"Soaked for {soaked.seconds:.0f} s, {soaked.bytes / 1e9:.3g} GB of payload compared."
+    said = f"{TOLD}{soaked.seconds:.0f} s, {soaked.bytes / 1e9:.3g} GB of payload compared."
     return (said, *(f"The kernel's log was not looked at: {each}" for each in soaked.unread))

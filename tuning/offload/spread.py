@@ -18,15 +18,15 @@ from tuning.offload.wire import ALL, IPV4, Case, Order, Said, datagram, filtered
 
 QUEUE = 0xFFFFF000 + 24  # SKF_AD_OFF + SKF_AD_QUEUE, linux/filter.h
 KEPT = 40  # bytes of the shortest TCP segment over IPv4 that hold its ports; the queue is added to it
-QUEUES = 13  # that can be told: Ethernet's least, without its checksum, is 54 bytes of such a segment
 FLOW_BYTES = 400
+QUEUES = 255  # that can be told: KEPT and the last of them are less than a segment with FLOW_BYTES
 
 
 def queue_tap(name: str) -> socket.socket:
     """A tap of a device; of each packet KEPT bytes are kept and one for each queue before its own."""
     door = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    # A = the packet's queue; A &= 15; A += KEPT; keep A.
-    filtered(door, (0x20, 0, 0, QUEUE), (0x54, 0, 0, 15), (0x04, 0, 0, KEPT), (0x16, 0, 0, 0))
+    # A = the packet's queue; A &= 255; A += KEPT; keep A.
+    filtered(door, (0x20, 0, 0, QUEUE), (0x54, 0, 0, 255), (0x04, 0, 0, KEPT), (0x16, 0, 0, 0))
     door.bind((name, ALL))
     door.setblocking(False)
     return door
@@ -35,28 +35,31 @@ def queue_tap(name: str) -> socket.socket:
 def queues(door: socket.socket, ports: dict[int, int], sends: bool) -> list[list[int]]:
     """[number, queue] of each connection seen; `ports` are the connections' numbers by the sender's port.
 
-    A driver tells of what comes in its queue and one (skb_record_rx_queue). One that does not tell leaves 0, but for
-    veth, which leaves the sender's queue: that has the same number.
+    A packet that is no longer than what was to be kept of it tells nothing: with 34 queues and more that is a SYN, and
+    those with payload tell. A driver tells of what comes in its queue and one (skb_record_rx_queue). One that does not
+    tell leaves 0, but for veth, which leaves the sender's queue: that has the same number.
     """
     found: dict[int, int] = {}
     with contextlib.suppress(BlockingIOError):
         while True:
-            got, where = door.recvfrom(64)
-            if (
-                (where[2] == socket.PACKET_OUTGOING) != sends
-                or got[12:14] != struct.pack("!H", IPV4)
-                or len(got) < KEPT
-            ):
-                continue
-            at = 14 + (got[14] & 15) * 4
-            if got[23] == socket.IPPROTO_TCP and at + 2 <= len(got):
-                number = ports.get(got[at] << 8 | got[at + 1])
-                if number is not None:
-                    found[number] = len(got) - KEPT
+            got, where = door.recvfrom(KEPT + QUEUES + 1)
+            if (where[2] == socket.PACKET_OUTGOING) == sends and (row := _queue(got, ports)):
+                found[row[0]] = row[1]
     if not sends and not any(found.values()):
         return []
     first = 1 if not sends and 0 not in found.values() else 0
     return [[number, queue - first] for number, queue in sorted(found.items())]
+
+
+def _queue(got: bytes, ports: dict[int, int]) -> tuple[int, int] | None:
+    """A connection's number and the queue that a packet of it, as far as it was kept, tells; None of any other."""
+    if got[12:14] != struct.pack("!H", IPV4) or len(got) < KEPT or got[23] != socket.IPPROTO_TCP:
+        return None
+    at, whole = 14 + (got[14] & 15) * 4, 14 + (got[16] << 8 | got[17])
+    if at + 2 > len(got) or len(got) >= whole:
+        return None
+    number = ports.get(got[at] << 8 | got[at + 1])
+    return None if number is None else (number, len(got) - KEPT)
 
 
 def send_spread(order: Order, case: Case, link: socket.socket, device: str) -> Said:

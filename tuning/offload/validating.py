@@ -1,22 +1,18 @@
-"""Holds every arm on a standing lab, exchanges payload under it, and puts everything back: the levels but for benefit.
+"""Validates the NIC of a standing lab by all levels but for benefit: what is asked of whom, and what it amounts to.
 
-Toggles are treatments (tuning.treatments): journalled before the write, read back, undone, the whole state compared;
-on machines that already stand each is guarded there. What is judged of it all is `judging`'s.
+`holding` toggles, and `exchanging` sends payload; what is judged of it all is `judging`'s.
 """
 
-import functools
 import random
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from bench.facts.sheet import Difference, Sheets, differences
-from bench.hosts.command import Command, CommandFailed, Overdue
+from bench.facts.sheet import Sheets, differences
+from bench.hosts.command import Command
 from bench.labs.lab import Endpoint, Lab, PathDevice
 from bench.probes.path_mtu import addresses
 from results.errors import NotAble, WrongInput
 from tuning.journal import Journal
-from tuning.knobs.feature import members
 from tuning.offload import (
     arms,
     bitmaps,
@@ -24,23 +20,22 @@ from tuning.offload import (
     cases,
     exchange,
     features,
+    holding,
     inventory,
     judging,
     known_bad,
+    outcomes,
     over,
     pair,
     soak,
 )
-from tuning.offload.arms import Arm, Grounds
+from tuning.offload.arms import Arm
 from tuning.offload.blaming import Blame
-from tuning.offload.evidence import Benefit, Level, Observed, Soaked, Toggle, Toggled, Validation
+from tuning.offload.evidence import GOOD, Benefit, Level, Observed, Soaked, Toggle, Validation
 from tuning.offload.exchange import End
-from tuning.offload.exchanging import Bench, as_found, check_path, may_load, passed
+from tuning.offload.exchanging import Bench, check_path, may_load
 from tuning.offload.features import EXERCISED
 from tuning.offload.inventory import Nic
-from tuning.surroundings import SETTLE_S
-from tuning.treatments import SettingRefused, Settings
-from tuning.undoing import RestoreFailed
 
 _OF_FEATURES: frozenset[Level] = frozenset({"negotiation", "function", "engaged", "benefit"})
 
@@ -84,9 +79,23 @@ class Seen:
 
     @property
     def not_loaded(self) -> frozenset[str]:
-        """Features that no run is to set at both ends: those at fault, and LRO where one of them forwards."""
+        """Features that no run is to set: at fault, hung or refused as they were toggled; LRO where an end forwards."""
         forward = any(inventory.forwards(self.before[each.host], each.device) for each in (self.nic, self.other))
-        return frozenset(self.blamed) | ({"rx-lro"} if forward else frozenset())
+        stuck = {each.arm.feature for each in self.observed if each.toggled in {"hangs", "refused"}}
+        return frozenset(self.blamed) | stuck | ({"rx-lro"} if forward else frozenset())
+
+    @property
+    def unfit(self) -> str:
+        """Why no run is to load the pair: it was not put back, failed its soak, or payload goes wrong as found."""
+        not_back = [f"{each.arm.name}: {each.restored}" for each in self.observed if each.restored]
+        if said := [*not_back, *self.left]:
+            return f"nothing more was measured, as not all is as it was before: {said[0]}"
+        if self.soaked is not None and self.soaked.faults:
+            return f"nothing more was measured, as the soak failed: {self.soaked.faults[0]}"
+        rows = pair.payload_rows(self.observed, self.wanted.nic_end, self.blamed)
+        bad = next((row for row in rows if row.verdict not in GOOD), None)
+        why = "nothing more was measured, as payload goes wrong as found"
+        return f"{why} ({bad.direction}): {bad.evidence['function']}" if bad else ""
 
 
 def observe(lab: Lab, wanted: Wanted, journal: Journal, *, say: Callable[[str], None] = lambda _: None) -> Seen:
@@ -108,7 +117,9 @@ def observe(lab: Lab, wanted: Wanted, journal: Journal, *, say: Callable[[str], 
         exchange.check(bench.ends)
         check_path(bench)
     forwards = inventory.forwards(before[nic.host], nic.device)
-    observed = _observed(bench, other, _listed(nic, other, wanted, forwards=forwards), wanted, say)
+    loads = not wanted.levels.isdisjoint({"function", "engaged"})
+    listed = _listed(nic, other, wanted, forwards=forwards)
+    observed = holding.observed(bench, other, listed, _overs(wanted) if loads else None, say)
     soaked = soak.soaked(bench.ends, bench.mtu, wanted, say) if "stability" in wanted.levels and wanted.soak_s else None
     seen = Seen(nic, other, lab.topology.name, wanted, tuple(observed), soaked, (), before, forwards)
     return replace(seen, left=left(lab, seen)) if "restored" in wanted.levels else seen
@@ -118,13 +129,13 @@ def left(lab: Lab, seen: Seen) -> tuple[str, ...]:
     """What is not as it was before, the bitmaps of the NIC included, in words."""
     nic = seen.nic
     own = next(host for host in lab.hosts if host.name == nic.host)
-    bits = bitmaps.moved(nic.bits, bitmaps.asked(own, nic.device))
+    bits = bitmaps.moved(nic.bits, bitmaps.asked(own, nic.device)[0])
     found = [str(each) for each in differences(seen.before, lab.read())]
     return (*found, *(f"{nic.host}: {nic.device}, {words}" for words in bitmaps.words(bits)))
 
 
-def concluded(seen: Seen, benefits: Mapping[str, Benefit]) -> Validation:
-    """What all of it amounts to, feature by feature. Pure."""
+def concluded(seen: Seen, benefits: Mapping[str, Benefit], unmeasured: str = "") -> Validation:
+    """What all of it amounts to, feature by feature; `unmeasured` is why benefit was not measured. Pure."""
     wanted, nic, blame = seen.wanted, seen.nic, seen.blamed
     names = dict.fromkeys((*wanted.features, *sorted(nic.free), *(each for each in EXERCISED if each in nic.features)))
     rows = [
@@ -136,8 +147,10 @@ def concluded(seen: Seen, benefits: Mapping[str, Benefit]) -> Validation:
     queues = pair.queue_rows(seen.observed, nic, wanted.nic_end) if looks else []
     merged = pair.merged_row(seen.observed, wanted.nic_end, blame) if looks else []
     rows = [judging.under_forwarding(row, nic, forwards=seen.forwards) for row in rows]
-    rows = [*pair.payload_rows(seen.observed, wanted.nic_end, blame), *queues, *rows, *merged]
-    levels = judging.levels(wanted.levels, nic, wanted.nic_end, seen.observed, rows, seen.soaked, seen.left)
+    grounds = pair.ground_rows(seen.observed)
+    rows = [*pair.payload_rows(seen.observed, wanted.nic_end, blame), *queues, *rows, *merged, *grounds]
+    levels = outcomes.levels(wanted.levels, nic, wanted.nic_end, seen.observed, rows, seen.soaked, seen.left,
+                             benefits=benefits, unmeasured=unmeasured)  # fmt: skip
     toggles = tuple(_toggle(each) for each in seen.observed if each.arm != Arm("found"))
     return Validation(
         nic,
@@ -239,114 +252,6 @@ def _on_one_link(lab: Lab) -> bool:
     """Whether frames from one end reach the other as they are: no router is between them."""
     told = lab.a.host.run(Command(("ip", "route", "get", lab.reached(lab.a, lab.b))))
     return told.ok and " via " not in told.stdout
-
-
-def _observed(
-    bench: Bench, other: Nic, listed: Sequence[Arm], wanted: Wanted, say: Callable[[str], None]
-) -> list[Observed]:
-    """Every arm, and the pair as found once more at the end; none after one that could not be put back."""
-    grounds = arms.grounds(bench.nic, other)
-    baseline = bench.lab.read()
-    found: list[Observed] = []
-    loads = not wanted.levels.isdisjoint({"function", "engaged"})
-    again = [Arm("found")] if loads and listed else []
-    apart = tuple(features.VLANS) if grounds.differs("vlans") else ()
-    through = tuple(each for each in _overs(wanted) if each not in apart)
-    of_toggles = features.overs([arm.feature for arm in listed])
-    ill: tuple[str, ...] = ()  # what payload goes wrong through: each toggle may be what cures it
-    for arm in (*listed, *again):
-        if any(each.arm == Arm(arm.ground) and each.toggled != "ok" for each in found):
-            found.append(Observed(arm, "not tried", f"the pair cannot be brought to: {Arm(arm.ground).name}"))
-            continue
-        say(arm.name)
-        exercise = loads and (not arm.feature or arm.feature in EXERCISED)
-        if arm.feature or arm.ground != "found":
-            own = features.overs([arm.feature]) if arm.feature else apart if arm.ground == "vlans" else ()
-            overs = [each for each in own if each in (*through, *apart)]
-            if overs or not own:  # else nothing of the feature's own kind passes
-                overs += [each for each in ill if each not in overs]
-            base = (
-                next((each for each in found if each.arm == Arm(arm.ground)), None)
-                if arm.feature
-                else next(iter(found), None)
-            )
-            found.append(_held(bench, arm, grounds, baseline, overs if exercise else None, base))
-        elif exercise:
-            found.append(as_found(bench, arm, through))
-            ill = ill or blaming.ill(found[-1])[: cases.ILL_OVERS]
-            through = tuple(each for each in passed(found[-1]) if each in (*of_toggles, *ill))
-        _still_up(bench)
-        if found and found[-1].restored:
-            break
-    return found
-
-
-def _still_up(bench: Bench) -> None:
-    """Raises NotAble where a link is lost that no toggle holds down any more."""
-    for end in bench.ends:
-        if not _comes_up(end):
-            raise NotAble(
-                f"on {end.host.name}: {end.device} lost its link in mid-test",
-                hint="every setting is as it was; look at the cable, the partner and the kernel's log",
-            )
-
-
-def _held(
-    bench: Bench, arm: Arm, grounds: Grounds, baseline: Sheets, overs: Sequence[str] | None, base: Observed | None
-) -> Observed:
-    """An arm, held; without exchange where there are no `overs`, not even none."""
-    settings = Settings(arm.name, arm.settings(grounds), bench.journal)
-    if why := settings.refusal(bench.lab, baseline):
-        return Observed(arm, "not tried", why)
-    host = bench.lab.a.host
-    _, flaps_before = inventory.carrier(host, bench.nic.device)
-    began = time.monotonic()
-    made = Observed(arm)
-    try:
-        with settings.holds(bench.lab, baseline) as held:
-            moved = _own(differences(baseline, held.within), arm, grounds)
-            made = replace(made, took_s=time.monotonic() - began, moved=moved)
-            up, flaps = inventory.carrier(host, bench.nic.device)  # holding it has waited for its link
-            made = replace(made, flaps=flaps - flaps_before)
-            if bench.negotiates:
-                made = replace(made, bits=bitmaps.moved(bench.nic.bits, bitmaps.asked(host, bench.nic.device)))
-            if not up:
-                made = replace(made, toggled="hangs", said=f"no carrier {SETTLE_S:g} s after it")
-            elif overs is not None:
-                plain = set(features.overs([arm.feature])) <= features.VLANS.keys()
-                renew = functools.partial(settings.renew, bench.lab)
-                made = bench.tried(made, overs, base, plain=plain, renew=renew)
-    except RestoreFailed as error:
-        before = error.__context__
-        word, said = _why(before) if isinstance(before, NotAble) else (made.toggled, made.said)
-        return replace(made, toggled=word, said=said, restored=str(error))
-    except (SettingRefused, Overdue, CommandFailed) as error:
-        word, said = _why(error)
-        return replace(made, toggled=word, said=said)
-    return made
-
-
-def _own(moved: Sequence[Difference], arm: Arm, grounds: Grounds) -> tuple[Difference, ...]:
-    """What a toggle moved itself: without what its ground asks for."""
-    names = {name for spec in Arm(arm.ground).settings(grounds) for name in members(spec.setting) or (spec.setting,)}
-    set_by_ground = names - {arm.feature} if arm.feature else set()
-    return tuple(
-        each
-        for each in moved
-        if not each.key.startswith("feature/") or each.key.rpartition("/")[2] not in set_by_ground
-    )
-
-
-def _why(error: NotAble) -> tuple[Toggled, str]:
-    return ("hangs" if isinstance(error, Overdue) else "refused"), str(error)
-
-
-def _comes_up(end: End) -> bool:
-    """Whether an end's NIC has carrier, waited for."""
-    deadline = time.monotonic() + SETTLE_S
-    while not (up := inventory.carrier(end.host, end.device)[0]) and time.monotonic() <= deadline:
-        time.sleep(0.05)
-    return up
 
 
 def roles(lab: Lab, ends: Collection[str]) -> tuple[str, ...]:

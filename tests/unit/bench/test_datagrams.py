@@ -43,3 +43,24 @@ def test_a_segment_between_two_lines_of_the_kernel_s_file_is_no_datagram(monkeyp
     before = datagrams.begun((), six=False)
 
     assert datagrams.delivered(before["b"], counted(710, 103), six=False) == 600
+
+
+@pytest.mark.parametrize(
+    ("grown", "read", "ours"),
+    [
+        # handed up, read, no port, no room, multicast that nobody listens to
+        ((101, 101, 0, 0, 0), 100, 100),
+        ((141, 131, 0, 0, 10), 100, 100),  # 30 that another program read, 10 that nobody wanted
+        ((101, 61, 0, 30, 0), 60, 100),  # 30 found no room, 10 were in the socket when it was closed
+        ((151, 111, 5, 30, 0), 60, 100),  # and 50 that another read
+        ((101, 96, 0, 5, 0), 90, 95),  # 5 of others that were read, and 5 of ours without room: 5 were lost
+        ((106, 116, 0, 0, 0), 100, 100),  # 5 multicast ones with three readers each
+        ((101, 101, 0, 0, 0), None, 100),
+    ],
+)
+def test_what_others_send_hides_no_loss(grown: tuple[int, ...], read: int | None, ours: int) -> None:
+    """iperf3 knows what it read of its own; what nobody read is ours."""
+    names = ("Ip.InDelivers", "Udp.InDatagrams", "Udp.NoPorts", "Udp.InErrors", "Udp.IgnoredMulti")
+    before, after = Counters(1.0, {}, {}, {}, {}), Counters(2.0, {}, {}, {}, dict(zip(names, grown, strict=True)))
+
+    assert datagrams.arrived(before, after, read, six=False) == ours

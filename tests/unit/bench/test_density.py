@@ -2,19 +2,26 @@
 
 import json
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.capacity import dense, guests, step
-from bench.capacity.dense import KEPT_BYTES, PAIR_BYTES, PAIRS_MOST
+from bench.capacity.dense import KEPT_BYTES, PAIR_BYTES, PAIRS_MOST, Dense
 from bench.capacity.plan import DensityPlan, load, parse, shipped
 from bench.capacity.step import jain
 from bench.document import from_plain, read
+from bench.facts import carriers, counters
+from bench.facts.counters import Counters
 from bench.hosts.command import Command, Outcome
+from bench.hosts.host import Host
+from bench.hosts.local import Local
 from bench.labs.guests import Guests
 from bench.labs.lab import Endpoint
 from bench.probes.iperf3_json import Row
@@ -199,11 +206,48 @@ def test_more_pairs_than_memory_holds_are_refused_with_how_many_fit() -> None:
     assert raised.value.hint == "pairs up to 33"
 
 
+@pytest.mark.parametrize(
+    ("line", "files"),
+    [
+        ("0::/user/here", {"user/memory.max": "1073741824", "user/memory.current": "536870912",
+                           "user/memory.stat": "anon 7\ninactive_file 268435456\n",
+                           "user/here/memory.max": "max", "user/here/memory.current": "1"}),
+        ("5:cpu,memory:/box", {"memory/memory.limit_in_bytes": "1073741824",
+                               "memory/memory.usage_in_bytes": "536870912",
+                               "memory/memory.stat": "total_inactive_file 268435456\n"}),
+    ],
+)  # fmt: skip
+def test_a_memory_cgroup_s_limit_counts_too(tmp_path: Path, line: str, files: dict[str, str]) -> None:
+    """Of 1 GiB half is in use, of which half could be dropped: 768 MiB are left, 5 pairs beside what is kept."""
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "meminfo").write_text("MemFree: 1 kB\nMemAvailable: 67108864 kB\n", encoding="utf-8")
+    (tmp_path / "proc" / "self" / "cgroup").write_text(f"1:name=systemd:/\n{line}\n", encoding="utf-8")
+    for name, text in files.items():
+        path = tmp_path / "sys" / "fs" / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n", encoding="utf-8")
+
+    dense.check_fit(5, PAIR_BYTES, KEPT_BYTES, Local(), str(tmp_path))
+    with pytest.raises(NotAble, match=r"768 MiB|0\.8 GiB are free in this program's memory cgroup: 5 pairs fit"):
+        dense.check_fit(6, PAIR_BYTES, KEPT_BYTES, Local(), str(tmp_path))
+
+
+def test_this_machine_tells_what_is_free() -> None:
+    """By the same question; so many pairs no machine holds."""
+    with pytest.raises(NotAble, match=r"1000000000 pairs need .* are free"):
+        dense.check_memory(1_000_000_000, Local())
+
+
+_FREE = "MemAvailable:    1536000 kB\n"  # 512 MB that are kept, and two of 480 MB
+
+
 def test_memory_that_guests_take_is_counted_too() -> None:
     """Two guests a pair, and what QEMU takes beside them."""
     machine = FakeHost(answer=lambda _: (0, "MemAvailable:    2097152 kB\n"))
 
     guests.check_memory(Guests(memory_mb=384), 1, machine)
+    with pytest.raises(NotAble, match=r"1 pairs need about .* 0 pairs fit"):  # its node is a guest as well
+        guests.check_memory(Guests(memory_mb=384, nodes=True), 1, replace(machine, answer=lambda _: (0, _FREE)))
     with pytest.raises(NotAble, match=r"2 pairs need about .* 1 pairs fit"):
         guests.check_memory(Guests(memory_mb=384), 2, machine)
 
@@ -233,7 +277,7 @@ def told(size_bytes: int) -> dict[str, object]:
 def test_a_pair_that_got_nothing_of_a_full_path_counts_as_nothing_and_does_not_fail() -> None:
     """Its test ran to the end; a pair whose connection broke is one that failed."""
     plan = parse(from_plain({"name": "two", "pairs": [2], "duration_s": 1.5, "warmup_s": 0.4}, "a test"))
-    made = step._Made(2, plan, step._probe(plan), Train(1.5, 0.005, 60))
+    made = step._Made(Dense((), (), ()), plan, step._probe(plan), Train(1.5, 0.005, 60))
     pairs = [Pair(Endpoint(FakeHost(f"c{n}"), "eth0", f"198.18.0.{n}"), Endpoint(FakeHost(f"s{n}"), "eth0",
                   f"198.19.0.{n}"), 20000, 30000) for n in (1, 2, 3)]  # fmt: skip
     made.stream(pairs[0], came(told(1_000_000)), came(told(1_000_000)).outcome)
@@ -248,7 +292,7 @@ def test_a_pair_that_got_nothing_of_a_full_path_counts_as_nothing_and_does_not_f
 def test_a_pair_whose_probes_all_were_lost_counts_as_lost_and_does_not_fail() -> None:
     """Of 128 pairs some sent one probe in two seconds, and it did not come back in time: the path was full."""
     plan = parse(from_plain({"name": "two", "pairs": [2], "duration_s": 1.5, "warmup_s": 0.4}, "a test"))
-    made = step._Made(2, plan, step._probe(plan), Train(1.5, 0.005, 60))
+    made = step._Made(Dense((), (), ()), plan, step._probe(plan), Train(1.5, 0.005, 60))
     pair = Pair(Endpoint(FakeHost("c1"), "eth0", "198.18.0.1"), Endpoint(FakeHost("s1"), "eth0", "198.19.0.1"), 1, 2)
     made.echo(pair, came({"round_trips": [{"delay": {}}]}))
     made.echo(pair, came({"round_trips": [{"delay": {"rtt": 1000}}] * 3}))
@@ -257,6 +301,104 @@ def test_a_pair_whose_probes_all_were_lost_counts_as_lost_and_does_not_fail() ->
     assert made._failed == []
     assert made._flags[0] == "c1>s1: none of 1 probes came back"
     assert {each.metric: each.value for each in made._samples} == {"loss": 0.25, "rtt_p50": 1e-6}
+
+
+TWO = {"name": "two", "pairs": [2], "duration_s": 1.5, "warmup_s": 0.4}
+
+
+def pairs_of(count: int) -> list[Pair]:
+    """Ends that are fakes."""
+    return [Pair(Endpoint(FakeHost(f"c{n}"), "eth0", f"198.18.0.{n}"), Endpoint(FakeHost(f"s{n}"), "eth0",
+                 f"198.19.0.{n}"), 20000, 30000) for n in range(1, count + 1)]  # fmt: skip
+
+
+def test_a_trial_has_goodput_fairness_the_least_pair_and_percentiles_of_all() -> None:
+    """Three times as much for one pair as for the other; p99 of both pairs' probes, one in a thousand of them lost."""
+    plan = parse(from_plain(TWO, "a test"))
+    made = step._Made(Dense((), (), ()), plan, step._probe(plan), Train(1.5, 0.005, 60))
+    ends = pairs_of(2)
+    for pair, size in zip(ends, (3_000_000, 1_000_000), strict=True):
+        made.stream(pair, came(told(size)), came(told(size)).outcome)
+    for pair, first in zip(ends, (1, 501), strict=True):
+        trips = [{"delay": {"rtt": 1000 * number}} for number in range(first, first + 500)]
+        made.echo(pair, came({"round_trips": [*trips[: 500 - (first > 1)], *([{"delay": {}}] if first > 1 else [])]}))
+    late = replace(came({}), released_s=100.25)
+    ended = made.ended({}, {}, (), [came({}), late])
+    found = {each.metric: each.value for each in reversed(ended.samples)}
+
+    assert (ended.status, ended.flags) == ("done", ("the pairs began 0.25 s apart",))
+    assert found | {
+        "goodput": 320e6, "goodput_least": 80e6, "fairness": (3 + 1) ** 2 / (2 * (9 + 1)),
+        "rtt_p50": 500e-6, "rtt_p99": 990e-6, "loss": 1e-3, "start_skew": 0.25,
+    } == pytest.approx(found)  # fmt: skip
+    assert sum(sum(each.counts.values()) for each in ended.histograms) == 999
+
+
+def counted(seconds: float, **grown: object) -> Counters:
+    """A machine of four CPUs that counted so much since 0, of which each CPU was idle for what is left."""
+    ticks = dict.fromkeys(("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest",
+                           "guest_nice"), 0)  # fmt: skip
+    cpu = ticks | {name: value for name, value in grown.items() if name in ticks and isinstance(value, int)}
+    cpu["idle"] = int(400 * seconds) - sum(value for name, value in cpu.items() if name != "guest")
+    kinds: dict[str, object] = {"devices": {}, "softnet": {}, "queues": {}, "carriers": {}}
+    others = {name: cast("dict[str, Any]", grown.get(name, empty)) for name, empty in kinds.items()}
+    return Counters(100.0 + seconds, cpu, stack={}, each_cpu=dict.fromkeys("abcd", (0, 0)), **others)
+
+
+def test_what_a_trial_takes_of_the_cpus_is_split() -> None:
+    """Two seconds of two machines: cores of both together, the share of the fuller one, and guests' packets."""
+    plan = parse(from_plain(TWO, "a test"))
+    made = step._Made(Dense((), (), ()), plan, step._probe(plan), Train(1.5, 0.005, 60))
+    hosts = (FakeHost("pve1", local=False), FakeHost("pve2", local=False))
+    vhost = {"guest a: vhost-7": 40, "guest a: main loop": 10}
+    after = {
+        "pve1": counted(2.0, user=250, guest=150, system=60, softirq=80, steal=20, carriers=vhost),
+        "pve2": counted(2.0, user=20),
+    }
+    before = {"pve1": counted(0.0, carriers=dict.fromkeys(vhost, 0)), "pve2": counted(0.0)}
+    made.stream(pairs_of(1)[0], came(told(1_000_000)), came(told(1_000_000)).outcome)
+    found = {each.metric: each.value for each in reversed(made.ended(before, after, hosts, [came({})]).samples)}
+    cpu = {name.removeprefix("cpu_"): value for name, value in found.items() if name.startswith("cpu_")}
+
+    assert cpu == {
+        "softirq": pytest.approx(0.4), "vhost": pytest.approx(0.25), "system": pytest.approx(0.3),
+        "user": pytest.approx(0.6), "guest": pytest.approx(0.75), "steal": pytest.approx(0.1),
+        "busy": pytest.approx(2.15), "share": pytest.approx(2.05 / 4), "per_10gbit": pytest.approx(2.15 / 0.008),
+    }  # fmt: skip
+
+
+def test_drops_are_those_of_queues_of_the_pairs_own_devices_and_of_backlogs() -> None:
+    """Each kernel's backlog once; what a foreign device of a node drops is none of ours."""
+    node, machine = FakeHost("node"), FakeHost("local")
+    none = {"rx_dropped": 0, "tx_dropped": 0}
+    devices = {"port-c1": {"rx_dropped": 2, "tx_dropped": 3}, "eth9": {"rx_dropped": 100, "tx_dropped": 0}}
+    before = {"node": counted(0.0, devices=dict.fromkeys(devices, none)), "local": counted(0.0)}
+    softnet = {"dropped": 40}
+    after = {
+        "node": counted(2.0, devices=devices, queues={"uplink": 500}, softnet=softnet),
+        "local": counted(2.0, softnet=softnet, devices={"eth0": {"rx_dropped": 7, "tx_dropped": 0}}),
+    }
+    lab = Dense((), (), (node,), devices={node: "port-.*|uplink.*"})
+
+    assert step.dropped(lab, (machine,), before, after) == 500 + 2 + 3 + 40
+    assert step.dropped(Dense((), (), ()), (), {}, {}) == 0
+
+
+def test_who_carries_guests_is_asked_what_moves_their_packets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where that machine is none of the nodes: the room of cables between guests that are nodes themselves."""
+    node, room = FakeHost("node", local=False), FakeHost("patch")
+    asked: dict[str, tuple[Command, ...]] = {}
+    question = carriers.question(("/run/a.pid",))
+
+    def read(hosts: Iterable[Host], beside: Mapping[Host, Sequence[Command]]) -> dict[str, Counters]:
+        asked.update({host.name: tuple(beside.get(host, ())) for host in hosts})
+        return {host.name: counted(0.0) for host in hosts}
+
+    monkeypatch.setattr(counters, "read", read)
+    plan = replace(parse(from_plain(TWO, "a test")), duration_s=0.01)
+    step._inside(Dense((), (), (node,), machines=(room,), beside={room: (question,)}), plan, FakeHost("local"))
+
+    assert asked == {"patch": (question,), "node": (counters.QUEUES,)}
 
 
 @given(st.integers(1, PAIRS_MOST))
@@ -271,7 +413,7 @@ def test_many_pairs_probe_no_oftener_than_the_machine_bears(n: int) -> None:
 def test_a_pair_whose_machine_is_lost_fails_and_the_others_numbers_stand() -> None:
     """Client or server: nothing came of it, and nothing is asked of what it printed."""
     plan = parse(from_plain({"name": "two", "pairs": [2], "duration_s": 1.5, "warmup_s": 0.4}, "a test"))
-    made = step._Made(2, plan, step._probe(plan), Train(1.5, 0.005, 60))
+    made = step._Made(Dense((), (), ()), plan, step._probe(plan), Train(1.5, 0.005, 60))
     pairs = [Pair(Endpoint(FakeHost(f"c{n}"), "eth0", f"198.18.0.{n}"), Endpoint(FakeHost(f"s{n}"), "eth0",
                   f"198.19.0.{n}"), 20000, 30000) for n in (1, 2)]  # fmt: skip
     made.stream(pairs[0], replace(came(told(1_000_000)), off_s=0.01), came(told(1_000_000)).outcome)
@@ -294,7 +436,7 @@ def test_streams_that_began_apart_are_cut_in_one_window() -> None:
     """The first sends faster before the second has begun: what it sent alone is in no sum."""
     plan = parse(from_plain({"name": "two", "pairs": [2], "duration_s": 1.2, "warmup_s": 0.4,
                              "latency_interval_s": 0.002}, "a test"))  # fmt: skip
-    made = step._Made(2, plan, step._probe(plan), Train(1.2, 0.002, 60))
+    made = step._Made(Dense((), (), ()), plan, step._probe(plan), Train(1.2, 0.002, 60))
     rows = [Row(k / 10, (k + 1) / 10, 2e6 if k < 8 else 1e6) for k in range(24)]
     made._streams = [step._Stream("c1>s1", rows, Began(100.0, 100.0))]
     made._streams.append(

@@ -102,12 +102,12 @@ Result: OK: 2000123(c1990000+d10123) usec, 600 (508byte,0frags)
 @pytest.fixture
 def pktgen_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pktgen]:
     """With a kernel that answers so; the next hop is known, and the receiver goes on reading for a while."""
-    seen = iter([100, 100, 690, 700, 700, 700])
+    seen = iter([7, 7, 597, 607, 607, 607])
 
     def read(ends: Sequence[FakeHost]) -> dict[str, Counters]:
-        return {each.name: Counters(1.0, {}, {}, {}, {"Ip.InDelivers": next(seen)}) for each in ends}
+        return {each.name: Counters(1.0, {}, {}, {}, {"Udp.NoPorts": next(seen)}) for each in ends}
 
-    def made(told: tuple[int, str], *, there: bool = True) -> Pktgen:
+    def made(told: tuple[int, str], *, there: bool = True, listens: str = "") -> Pktgen:
         def answer(command: Command) -> tuple[int, str]:
             match command.argv[0]:
                 case "test":
@@ -117,6 +117,8 @@ def pktgen_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pktgen]:
                     return 0, f"[{{{hop}}}]"
                 case "sh":
                     return told
+                case "ss":
+                    return 0, listens
             return 0, ""
 
         ends = [Endpoint(FakeHost(name, answer=answer), "eth0", f"198.18.0.{n}") for n, name in ((1, "a"), (2, "b"))]
@@ -133,6 +135,14 @@ def test_what_pktgen_says_of_its_time_is_what_is_believed(pktgen_at: Callable[..
     assert (made.sent, made.received) == (600, 600)
     assert made.seconds == pytest.approx(2.000123)
     assert made.wrong == ""
+
+
+def test_pktgen_is_not_believed_where_somebody_takes_its_frames(pktgen_at: Callable[..., Pktgen]) -> None:
+    """The port is one that nobody listens on, or the kernel counts nothing."""
+    made = pktgen_at((0, RESULT), listens="UNCONN 0 0 0.0.0.0:9 0.0.0.0:*")
+
+    with pytest.raises(ToolBroke, match="on b: somebody listens on UDP's port 9"):
+        made.offer(300.0, 2.0)
 
 
 def test_a_pktgen_that_takes_longer_has_not_sent_the_rate(pktgen_at: Callable[..., Pktgen]) -> None:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -216,3 +216,13 @@ def test_no_datagram_fits_a_frame_of_64_bytes_by_ipv6() -> None:
     """66 bytes are headers already."""
     with pytest.raises(ValueError, match="64 bytes holds no datagram"):
         payload_bytes(64, 6)
+
+
+def test_frames_that_still_arrive_after_the_drain_are_no_measurement() -> None:
+    """They are missing from the count, and were not lost; where nothing is missing it is no matter."""
+    assert "still arrived" in Offered(1e4, 1.0, 10_000, 9_000, moving=True).wrong
+    assert Offered(1e4, 1.0, 10_000, 10_000, moving=True).wrong == ""
+    with pytest.raises(NotAble, match="still arrived") as raised:
+        searched(Channel(2e5, spoil=lambda _, made: replace(made, received=made.sent - 9, moving=True)), most_fps=1e5)
+
+    assert "a queue of seconds" in raised.value.hint

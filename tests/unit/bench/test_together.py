@@ -1,6 +1,7 @@
 """Commands armed and released together, on this machine's own processes."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from bench import together
@@ -27,13 +28,20 @@ def test_nothing_begins_before_the_release_and_everything_after_it() -> None:
 
 
 def test_how_far_apart_they_began_is_measured() -> None:
-    """By the uptime that each noted itself."""
-    with armed([Job(LOCAL, Command(("true",))) for _ in range(8)]) as waiting:
+    """By the uptime that each noted itself when it was let go: after the release, before its program looked."""
+    jobs = [Job(LOCAL, Command(("cat", "/proc/uptime"))) for _ in range(8)]
+    with armed(jobs) as waiting:
+        before_s = time.clock_gettime(time.CLOCK_BOOTTIME)
         waiting.release()
         found = waiting.awaited()
+    looked = [float(each.outcome.stdout.split()[0]) for each in found]
 
-    assert skew_s(found) == max(each.released_s for each in found) - min(each.released_s for each in found)
-    assert 0.0 <= skew_s(found) < 60.0
+    assert all(
+        before_s - together.RESOLUTION_S <= each.released_s <= at_s <= each.ended_s
+        for each, at_s in zip(found, looked, strict=True)
+    )
+    assert skew_s(found) <= max(looked) - before_s + together.RESOLUTION_S
+    assert skew_s([replace(found[0], released_s=at_s) for at_s in (10.5, 10.0, 10.25)]) == 0.5
 
 
 def test_a_program_inherits_no_gate() -> None:

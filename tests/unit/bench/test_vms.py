@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from bench.capacity import vms
+from bench.capacity import vms, watching
 from bench.capacity.on_nodes import OnNodes
 from bench.capacity.safety import Safety
 from bench.hosts.command import Command, HostFault, Outcome
@@ -137,6 +137,25 @@ def test_a_ceiling_that_could_not_be_watched_is_refused_before_anything_is_made(
     of = OnNodes(OF, PATH, (("pve1", "pve1"),))
 
     with pytest.raises(NotAble, match="GET /nodes/pve1/status: it tells no CPU") as raised:
-        vms._looked_at(api, of, Cluster(cast("Access", None), {}), Safety(0.7), lambda _: None)
+        vms._looked_at(api, of, Cluster(cast("Access", None), {}), Safety(0.7), lambda _: None, 9)
     assert "Sys.Audit" in raised.value.hint
     assert not isinstance(raised.value, HostFault)
+
+
+@pytest.mark.parametrize(("seconds", "others", "said"), [(2.6, False, ""), (2.4, False, "2"), (2.6, True, "3")])
+def test_steps_that_are_over_before_a_guard_says_anything_are_refused(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, others: bool, said: str
+) -> None:
+    """A ceiling takes two looks a second apart, others' guests three."""
+    monkeypatch.setattr(preflight, "refuse", lambda *_: None)
+    rows = [{"type": "qemu", "node": "pve1", "vmid": 100, "name": "x", "status": "running"}] if others else []
+    api = Api({"/nodes/pve1/status": {"cpu": 0.1}, "/cluster/resources": rows, "/access/permissions": {}})
+    asked = (api, OnNodes(OF, PATH, (("pve1", "pve1"),)), Cluster(cast("Access", None), {}),
+             Safety(0.7, shared_host=True), lambda _: None, watching.looks((0.3, seconds), 1.0))  # fmt: skip
+    seen = ""
+    try:
+        vms._looked_at(*asked)
+    except (NotAble, KeyError) as error:
+        seen = str(error)
+
+    assert f"it takes {said} to end it" in seen if said else "to end it" not in seen

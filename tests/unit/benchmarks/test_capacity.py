@@ -2,14 +2,23 @@
 
 import math
 import random
+import sys
+from collections.abc import Callable
 
+import pytest
+
+from bench.capacity import dense, step
 from bench.capacity.plan import parse
 from bench.document import from_plain
 from bench.together import WAIT
-from benchmarks.capacity import cost, rates, shaped, steps
+from benchmarks.capacity import cost, rates, shaped, steps, tables, verdicts
+from benchmarks.capacity import dense as real
 from benchmarks.capacity.inside import joining
-from benchmarks.capacity.kept import Row
+from benchmarks.capacity.kept import Asked, Row
 from benchmarks.capacity.points import Point, coverage, median_error, points, shown, word
+from results.records import Sample
+from results.scaling.arms import PROBE
+from results.store import Ended
 
 
 def _truths(count: int, *, low: float = 1.005) -> list[Row]:
@@ -28,12 +37,12 @@ def test_a_part_holds_from_thirty_truths_on() -> None:
 
 def test_trial_seconds_are_compared_over_the_same_truths() -> None:
     """Both means, of how many, and whether ours is the lesser."""
-    rows = _truths(3)
+    rows = _truths(30)
 
     assert shaped.judged("shaped", rows)[1] == (
-        "  mean trial seconds of 3 searches each: 24.0, bisection 36.0: no more than bisection's: yes"
+        "  mean trial seconds of 30 searches each: 24.0, bisection 36.0: no more than bisection's: held"
     )
-    assert shaped.judged("shaped", [{**each, "low_s": 40.0} for each in rows])[1].endswith(": NO")
+    assert shaped.judged("shaped", [{**each, "low_s": 40.0} for each in rows])[1].endswith(": MISSED")
 
 
 def test_a_bad_trial_is_told_by_whom_it_hit() -> None:
@@ -50,7 +59,11 @@ def test_loss_above_the_goal_has_no_rate() -> None:
     """Right is a search that found none where a trial can tell 1 % from half of it."""
     lines = shaped.judged("shaped-none", [{"low_frames": 40.0}, {"low_frames": 8000.0}])
 
-    assert lines == ["shaped-none: 1 of 2 searches found no PDR where a trial has 2000 frames or more"]
+    said = "searches found no PDR where a trial has 2000 frames or more"
+    assert lines == [f"shaped-none: 1 of 2 {said}: not judged, it takes 30"]
+    enough: list[Row] = [{"low_frames": 40.0 if number else 8000.0} for number in range(30)]
+    assert shaped.judged("shaped-none", enough) == [f"shaped-none: 29 of 30 {said}: held"]
+    assert shaped.judged("shaped-none", [*enough, {"low_frames": 8000.0}])[0].endswith(": MISSED")
 
 
 def test_the_bad_trial_of_a_simulated_channel_hits_both_searches() -> None:
@@ -121,14 +134,56 @@ def test_both_ends_join_the_quota_and_no_shell_at_a_gate_does() -> None:
     assert joining(other) == other
 
 
+def test_a_goal_that_is_missed_ends_the_benchmark_with_a_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that rows are too few for is none."""
+    lines = {"fine": "x: held", "few": "y: not judged, it takes 30", "bad": "z: 3 of 9: MISSED"}
+
+    def part(name: str) -> tuple[Callable[[Asked], list[Row]], int]:
+        def made(_: Asked) -> list[Row]:
+            verdicts.told(lines[name])
+            return []
+
+        return made, 1
+
+    monkeypatch.setattr(tables, "PARTS", {name: part(name) for name in lines})
+    monkeypatch.setattr(verdicts, "_MISSED", [])
+    monkeypatch.setattr(sys, "argv", ["capacity", "fine", "few"])
+    tables.main()
+    monkeypatch.setattr(sys, "argv", ["capacity"])
+    with pytest.raises(SystemExit) as raised:
+        tables.main()
+
+    assert raised.value.code == 1
+    assert "z: 3 of 9: MISSED" in capsys.readouterr().err
+
+
+def test_a_trial_that_is_measured_again_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be the one in which the path was full."""
+    made = iter(
+        [Ended("failed", "a pair failed", 1.0), Ended("done", "", 1.0, (_GOODPUT,)), *[Ended("missing", "", 1.0)] * 3]
+    )
+    monkeypatch.setattr(step, "trial", lambda *_: next(made))
+    plan = parse(from_plain({"name": "x", "pairs": [8], "duration_s": 2}, "a test"))
+    lab = dense.Dense((), (), ())
+
+    assert real.goodput(lab, 8, plan, 0) == (5.0, 1)
+    assert real.goodput(lab, 8, plan, 1) == (0.0, 3)
+
+
+_GOODPUT = Sample(PROBE, "goodput", 5.0, "bit/s", "all", "-", 1.0)
+
+
 def _cost(pairs: int, ms_a_pair: float, **others: object) -> Row:
-    return {"pairs": pairs, "simulated pairs": pairs, "status": "done", "up_s": 1.0, "skew_s": 0.02, "left": 0,
-            "ms_a_pair": ms_a_pair, **others}  # fmt: skip
+    return {"pairs": pairs, "simulated pairs": pairs, "status": "done", "up_s": 1.0, "down_s": 1.0, "skew_s": 0.02,
+            "left": 0, "ms_a_pair": ms_a_pair, **others}  # fmt: skip
 
 
 def test_each_goal_of_a_steps_cost_has_a_verdict() -> None:
     """Seconds up, skew, memory, cost of a pair, and what is left behind, each by its own figure."""
-    found = [_cost(n, ms) for n, ms in ((8, 60.0), (32, 50.0), (128, 74.0))]
+    steps_of = ((8, 60.0, 0.5, 1.0), (32, 50.0, 1.0, 2.0), (128, 74.0, 8.7, 4.0))
+    found = [_cost(n, ms, up_s=up_s, down_s=down_s) for n, ms, up_s, down_s in steps_of]
 
     assert cost.judged(found, found, {"whole": 32, "memory_mb": 180}) == [
         "32 pairs up: 1 of 6 s: held",
@@ -136,6 +191,8 @@ def test_each_goal_of_a_steps_cost_has_a_verdict() -> None:
         "the controller of 32 pairs: 180 of 400 MB: held",
         "ms a pair, real: most over least: 1.48 of 1.5: held (cost grows as pairs^1.08)",
         "ms a pair, simulated: most over least: 1.48 of 1.5: held (cost grows as pairs^1.08)",
+        "seconds up grow as pairs to the power of: 1.03 of 1.2: held",
+        "seconds down grow as pairs to the power of: 0.5 of 1.2: held",
         "namespaces left behind: 0: held",
         "steps that ended well: 6 of 6: held",
     ]
@@ -148,7 +205,7 @@ def test_a_goal_that_was_not_reached_or_not_measured_is_missed() -> None:
 
     assert [line.split(": ", 1)[0] for line in lines if "MISSED" in line] == [
         "32 pairs up", "32 pairs begun within", "the controller of 32 pairs", "ms a pair, real",
-        "namespaces left behind", "steps that ended well",
+        "seconds up grow as pairs to the power of", "namespaces left behind", "steps that ended well",
     ]  # fmt: skip
 
 

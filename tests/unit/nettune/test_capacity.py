@@ -1,25 +1,34 @@
 """The verb `capacity` over runs that are kept already: answers, tables, pages, and what is refused."""
 
 import csv
+import html
 import io
 import json
 import math
 import random
 import re
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.capacity import density
+from bench import ready
+from bench.capacity import density, settings
 from bench.capacity.findings import findings
-from bench.capacity.plan import parse
+from bench.capacity.plan import load, parse
+from bench.capacity.safety import Safety
 from bench.document import read
 from bench.facts import machine
+from bench.facts.sheet import FactSheet
 from bench.hosts.local import Local
 from bench.run import FactsMoved
-from nettune.capacity import profiles_applied, same_machine
-from results.errors import WrongInput
+from nettune import capacity
+from nettune.capacity import Order, carry_out, profiles_applied, resumed, same_machine, same_settings
+from nettune.places import places
+from results.errors import NotAble, WrongInput
 from results.records import Run, Sample
 from results.scaling import beside, told
 from results.scaling.arms import DOWN, PROBE, arm
@@ -51,25 +60,29 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 def kept(
     store: Store, *, fails: bool = False, run_id: str = "20260101-000000-aaaa", cost: float = 0.1, legs: int = 1,
-    text: str = PLAN, cpu: str = "one CPU", label: str = "", dip: int = 0,
+    text: str = PLAN, cpu: str = "one CPU", label: str = "", dip: int = 0, full: int = 0,
+    failing: Sequence[int] = (1,), line: str = "", facts: FactSheet | None = None,
 ) -> str:  # fmt: skip
-    """A run of 1 … 6 pairs under 382 Mbit/s; with `fails` one trial with 5 pairs failed, and one is on its way.
+    """A run of 1 … 6 pairs under 382 Mbit/s; with `fails` one trial with 5 pairs failed, or those of `failing` blocks.
 
-    `dip`: so many pairs carry half of what they could.
+    `dip`: so many pairs carry half of what they could. `full`: of so many one probe in fifty is lost.
 
     Of two legs one is taken away, and what is left carries 191 Mbit/s.
     """
     plan = parse(read(text + (f"legs: {legs}\nleg_down: on\n" if legs > 1 else ""), "kept.yaml"))
     dice = random.Random(11)
+    if facts:
+        store.keep_facts(facts.digest, facts.host, facts.facts)
     store.begin_run(
         Run(run_id, plan.name, plan.document, density.design(plan), 1, "running", time.time(), None, "test", (),
-            {"kernel": "Linux", "cpuinfo": cpu, "idle CPU cores": "0.10"}, notes=("A note.",), label=label)
+            {"kernel": "Linux", "cpuinfo": cpu, "idle CPU cores": "0.10",
+             **({"line rate": line} if line else {})}, notes=("A note.",), label=label)
     )  # fmt: skip
     for block in range(plan.repeats):
         store.begin_block(run_id, plan.layout, block, 0, [arm(n) for n in plan.pairs])
         for position, n in enumerate(plan.pairs):
             trial = store.begin_trial(run_id, plan.layout, block, 0, position, arm(n))
-            if fails and (n, block) == (5, 1):
+            if fails and n == 5 and block in failing:
                 store.end_trial(trial, Ended("failed", "pair c2>s2: refused; the other pairs' numbers stand", 1.0))
                 continue
             values = {
@@ -80,11 +93,17 @@ def kept(
                 "cpu_softirq": 0.05 * n, "cpu_vhost": 0.02 * n, "dropped_packets": 100.0 * (n > 3),
                 "goodput_least": 119e6 / n,
             }  # fmt: skip
+            if n == full:
+                del values["rtt_p99"]
+                values["loss"] = 0.02
+            noted = ("c1>s1: nothing arrived", "c2>s2: nothing arrived", "rtt_p99 is beyond") if n == full else ()
             samples = tuple(Sample(PROBE, name, value, "1", "all", "-", 4.0) for name, value in values.items())
             if legs > 1:
                 left = {"goodput": min(n * 119e6, 191e6), "rtt_p99": 8e-3 * n, "outage": 0.2 + 0.01 * n}
                 samples += tuple(Sample(DOWN, name, value, "1", "all", "-", 4.0) for name, value in left.items())
-            store.end_trial(trial, Ended("done", "", 1.0, samples, raw={(PROBE, "counters"): COUNTERS}))
+            before = {facts.host: facts.digest} if facts else {}
+            store.end_trial(trial, Ended("done", "", 1.0, samples, raw={(PROBE, "counters"): COUNTERS},
+                                         flags=noted, facts_before=before))  # fmt: skip
         store.end_block(run_id, plan.layout, block, 0)
     store.end_run(run_id, "complete")
     return run_id
@@ -127,7 +146,15 @@ def test_a_folder_gets_page_spreadsheet_and_document(program: Program, tmp_path:
     assert rows[-1]["p99_s"] == ""
     assert float(rows[0]["goodput_bps"]) == pytest.approx(119e6, rel=0.05)
     assert json.loads((tmp_path / "out" / "capacity.json").read_text(encoding="utf-8"))["vms"]["value"] == 3
-    assert "3 VMs" in (tmp_path / "out" / "capacity.html").read_text(encoding="utf-8")
+    shown = (tmp_path / "out" / "capacity.html").read_text(encoding="utf-8")
+    assert "3 VMs" in shown
+    fewer = list(csv.DictReader(io.StringIO((tmp_path / "out" / "capacity-nodes.csv").read_text(encoding="utf-8"))))
+    assert [(row["nodes"], row["vms_per_node"], row["then_on_each"]) for row in fewer][:2] == [
+        ("2", "1", "2"), ("3", "2", "3")
+    ]  # fmt: skip
+    assert json.loads((tmp_path / "out" / "capacity.json").read_text(encoding="utf-8"))["one_node_fewer"][1][
+        "vms_in_all"] == 6  # fmt: skip
+    assert "One node fewer" in shown
 
 
 def test_the_page_is_whole_and_asks_nothing_of_a_network(tmp_path: Path) -> None:
@@ -269,6 +296,78 @@ def test_a_known_line_rate_bounds_the_forecast(program: Program, tmp_path: Path)
     assert max(row["goodput_forecast_bps"] for row in found["rows"]) == pytest.approx(382e6, rel=0.01)
 
 
+def test_any_number_of_vms_can_be_asked_for(program: Program, tmp_path: Path) -> None:
+    """With its forecast and the interval of that: on the screen, in the spreadsheet, in the document."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        kept(store)
+    out = tmp_path / "out"
+    words = ("capacity", "--from", "last", "--slo", SLO, "--vms", "8, 10,11,2", "--out", str(out))
+    done = program(*words).require()
+    rows = {row["pairs"]: row for row in
+            csv.DictReader(io.StringIO((out / "capacity.csv").read_text(encoding="utf-8")))}  # fmt: skip
+
+    assert list(rows) == ["1", "2", "3", "4", "5", "6", "8", "9", "10", "11", "12"]
+    low, value, high = (float(rows["10"][f"{name}_bps"]) for name in
+                        ("forecast_low", "goodput_forecast", "forecast_high"))  # fmt: skip
+    assert low < value < high
+    assert value == pytest.approx(382e6, rel=0.02)
+    assert {"8", "10", "11"} <= {line.split()[0] for line in done.stdout.splitlines() if line.split()}
+
+
+def test_each_run_beside_has_a_line_of_its_own(program: Program, tmp_path: Path) -> None:
+    """That which was said when it was measured, or is said of it; never the first run's."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        runs = [kept(store, run_id=f"20260101-000000-{each}aaa", line=line)
+                for each, line in (("a", ""), ("b", ""), ("c", "300000000 bit/s"))]  # fmt: skip
+    words = ("capacity", "--from", runs[0], "--beside", runs[1], "--beside", runs[2], "--json")
+    told_one = json.loads(program(*words, "--line-rate", "300Mbit").require().stdout)
+    told_b = json.loads(program(*words, "--line-rate", f"{runs[1]}=300Mbit").require().stdout)
+    nobody = program(*words, "--line-rate", "last=300Mbit")
+
+    def refused(found: dict[str, Any]) -> list[bool]:  # Any: JSON
+        return ["Mbit/s of the line" in each["no_model"] for each in (found, *found["beside"])]
+
+    assert refused(told_one) == [True, False, True]
+    assert refused(told_b) == [False, True, True]
+    assert (nobody.returncode, "no run last is beside" in nobody.stderr) == (2, True)
+
+
+def test_the_rest_of_a_run_of_vms_is_refused_without_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a user namespace no network leads to a cluster; --resume names no plan that would have told so before."""
+    monkeypatch.setattr(machine, "in_user_namespace", lambda _: True)
+    monkeypatch.setenv("NETTUNE_STATE", str(tmp_path))
+    order = Order(load("pve-density", sited=False), 1)
+    with opened(":memory:") as store, pytest.raises(NotAble, match="a run without root has no network") as raised:
+        carry_out(order, places(), store, lambda _: None)
+
+    assert raised.value.hint == "run it with sudo"
+
+
+def test_more_pairs_than_memory_holds_are_refused_before_anything_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a plan between namespaces, on a machine that can do all else."""
+    monkeypatch.setattr(ready, "check_machine", lambda _: None)
+    monkeypatch.setattr(capacity, "checked_version", lambda *_: None)
+    monkeypatch.setenv("NETTUNE_STATE", str(tmp_path))
+    machine_of_2_gb = FakeHost(answer=lambda _: (0, "MemAvailable:    2097152 kB\n"))
+    plan = parse(read(PLAN.replace("[1, 2, 3, 4, 5, 6]", "[34]"), "kept.yaml"))
+
+    with pytest.raises(NotAble, match=r"34 pairs need about .*: 33 pairs fit"):
+        capacity._check(plan, machine_of_2_gb, places())  # type: ignore[arg-type]  # a fake
+
+
+def test_the_rest_of_a_run_keeps_its_ceiling(tmp_path: Path) -> None:
+    """Nothing of it stands on the line that goes on."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        plan = parse(read(PLAN, "kept.yaml"))
+        store.begin_run(Run("20260101-000002-cccc", plan.name, plan.document, density.design(plan), 1, "interrupted",
+                            time.time(), None, "test", (), {"max host CPU": "60 %"}))  # fmt: skip
+        order = resumed(store, "last")
+
+    assert order.safety == Safety(0.6)
+
+
 @pytest.mark.parametrize(("line_bps", "seen"), [(math.inf, False), (383e6, True), (9.4e9, False)])
 def test_a_line_that_is_full_is_named_where_the_operator_alone_knows_it(
     tmp_path: Path, line_bps: float, seen: bool
@@ -315,6 +414,9 @@ def test_another_model_of_cpu_is_seen_side_by_side(tmp_path: Path) -> None:
         (("--resume", "last"), "is complete; there is nothing to resume"),
         (("--from", "last", "--max-host-cpu", "70%"), "--from measures nothing"),
         (("--max-host-cpu", "101%"), "5% to 100%"),
+        (("--from", "last", "--vms", "8,x"), "--vms 8,x: 'x' is no number of VMs"),
+        (("--from", "last", "--vms", "13"), "--vms 13: no forecast goes beyond 2 times the 6 that are measured"),
+        (("density-quick", "--vms", "99"), "--vms 99: no forecast goes beyond 2 times the"),
         (("density-quik",), "no plan 'density-quik'"),
         (("density-quick", "--set", "repeats"), "--set 'repeats' is no key=value"),
     ],
@@ -360,6 +462,46 @@ def test_a_run_does_not_go_on_with_another_kernel(tmp_path: Path) -> None:
     same_machine(run, {**now, "kernel": "Linux"})
     with pytest.raises(FactsMoved, match="kernel was 'Linux' and is 'Linux 7'"):
         same_machine(run, now)
+    began = replace(run, machine={**run.machine, "profiles applied": "none"})
+    with pytest.raises(FactsMoved, match="profiles applied was 'none' and is 'pve1: mine'"):
+        same_machine(began, {"kernel": "Linux", "profiles applied": "pve1: mine"})
+
+
+def test_a_run_does_not_go_on_with_other_sysctls_or_another_nic(tmp_path: Path) -> None:
+    """By what was kept with its first trial; what only one reading tells is of a module that came or went."""
+    was = {"sysctl/net.core.rmem_max": "212992", "feature/eth0/rx-gro": "on", "sysctl/net.bridge.x": "1"}
+    first = FactSheet("pve1", was)
+    with opened(str(tmp_path / "nettune.db")) as store:
+        run = store.run(kept(store, facts=first))
+        with pytest.raises(FactsMoved) as raised:
+            same_settings(run, store, {"pve1": FactSheet("pve1", {"sysctl/net.core.rmem_max": "4194304",
+                                                                  "feature/eth0/rx-gro": "off"})})  # fmt: skip
+        same_settings(run, store, {"pve1": FactSheet("pve1", {**was, "sysctl/net.other": "1"}), "pve2": first})
+
+    assert str(raised.value).endswith(
+        "cannot go on: pve1: feature/eth0/rx-gro: on -> off, pve1: sysctl/net.core.rmem_max: 212992 -> 4194304"
+    )
+
+
+def test_what_a_machine_is_set_to_is_read_twice_alike() -> None:
+    """Its sysctls, without those of devices that come and go with labs."""
+    first, second = (settings.read((Local(),)) for _ in range(2))
+    facts = first["local"].facts
+
+    assert settings.moved({"local": facts}, second) == ()
+    assert "sysctl/net.core.rmem_max" in facts or "sysctl/net.core.somaxconn" in facts
+    assert not [key for key in facts if key.startswith(("sysctl/net.ipv4.conf.lo.", "address/", "route/"))]
+
+
+def test_a_plan_of_too_few_numbers_is_told_before_it_is_measured(program: Program) -> None:
+    """Doubling up to 16 is five of them; up to 32 six."""
+    five, six = (program("capacity", "density-quick", "--set", f"pairs={{up_to: {most}, doubling: on}}", "--dry-run")
+                 for most in (16, 32))  # fmt: skip
+
+    assert "No model will be made of it, and so no forecast: 5 numbers of pairs are too few" in " ".join(
+        five.require().stdout.split()
+    )
+    assert "No model" not in six.require().stdout
 
 
 def test_a_dry_run_prints_every_line_and_makes_nothing(program: Program, tmp_path: Path) -> None:
@@ -369,3 +511,39 @@ def test_a_dry_run_prints_every_line_and_makes_nothing(program: Program, tmp_pat
     assert "14 namespaces" in done.stdout
     assert "far: tc qdisc add dev uplink root handle 1: tbf rate 400mbit" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_lost_counts_in_the_answer_and_is_shown(program: Program, tmp_path: Path) -> None:
+    """Of five pairs one probe in fifty was lost, so that there is no p99: it is later than any that came."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        kept(store, full=5)
+    out = tmp_path / "out"
+    done = program("capacity", "--from", "last", "--slo", "p99<=60ms", "--out", str(out)).require()
+    rows = list(csv.DictReader(io.StringIO((out / "capacity.csv").read_text(encoding="utf-8"))))
+    document = json.loads((out / "capacity.json").read_text(encoding="utf-8"))
+
+    assert "4 VMs (95 %: 4), limited by p99<=60ms" in done.stdout
+    assert "lost" in next(line for line in done.stdout.splitlines() if line.split()[:1] == ["5"])
+    assert (rows[4]["p99_s"], rows[4]["beyond"], rows[3]["beyond"]) == ("", "p99", "")
+    assert (document["rows"][4]["p99_s"], document["rows"][4]["beyond"]) == (None, "p99")
+    assert "NaN" not in (out / "capacity.json").read_text(encoding="utf-8")
+    assert "Infinity" not in (out / "capacity.json").read_text(encoding="utf-8")
+    shown = (out / "capacity.html").read_text(encoding="utf-8")
+    assert '<td class="number">lost</td>' in shown
+    lines = (
+        "5 pairs: nothing arrived (c1>s1, c2>s2), in 3 of 3 trials",
+        "5 pairs: rtt_p99 is beyond, in 3 of 3 trials",
+    )
+    assert [line in done.stdout and html.escape(line) in shown for line in lines] == [True, True]
+    assert [each["text"] for each in document["noted"]] == ["nothing arrived", "rtt_p99 is beyond"]
+
+
+def test_pairs_that_failed_in_every_trial_end_the_answer(program: Program, tmp_path: Path) -> None:
+    """Five pairs never all came to their end; six did, once in a while."""
+    with opened(str(tmp_path / "nettune.db")) as store:
+        kept(store, fails=True, failing=(0, 1, 2))
+    done = program("capacity", "--from", "last", "--slo", "goodput>=50Mbit per vm").require()
+
+    assert done.stdout.splitlines()[-1] == (
+        "4 VMs (95 %: 4), limited by pairs that fail: no trial with 5 pairs succeeded"
+    )

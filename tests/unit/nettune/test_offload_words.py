@@ -11,9 +11,11 @@ from nettune import offload_asked, offload_said
 from nettune.say import Screen
 from results.errors import WrongInput
 from tests.unit.nettune.program import Program, here
+from tests.unit.tuning.offload_made import TSO
 from tests.unit.tuning.test_offload_document import FOUND
 from tuning.offload.document import document
-from tuning.offload.evidence import LEVELS
+from tuning.offload.evidence import LEVELS, LevelVerdict, Soaked
+from tuning.offload.soak import notes
 
 ASKED: dict[str, Any] = {
     "inventory": "", "pair": "", "nic": "a", "levels": "", "only": "", "required": "", "soak": "", "payload_mb": 0,
@@ -39,6 +41,13 @@ def test_levels_by_number_or_name_and_features_by_ethtool_s_words() -> None:
     assert "tx-tcp6-segmentation" in found.wanted.features
     assert (found.wanted.nic_end, dict(found.wanted.devices)) == ("b", {"a": "eth1", "b": "eth1"})
     assert found.wanted.bulk_bytes == 5_000_000
+
+
+def test_of_what_is_required_a_word_of_several_features_stays_one() -> None:
+    """Those of which there is one are that feature."""
+    found = offload_asked.wish("nic", [], **{**ASKED, "required": "tso,lro,rx-gro,tx-tcp-segmentation"})
+
+    assert found.required == ("tso", "rx-lro", "rx-gro", "tx-tcp-segmentation")
 
 
 WRONG = {
@@ -128,9 +137,16 @@ def test_two_validations_side_by_side(tmp_path: Path, program: Program) -> None:
     other = replace(
         FOUND,
         nic=replace(FOUND.nic, identity={**FOUND.nic.identity, "firmware": "2"}),
-        features=tuple(replace(row, verdict="drops") if row.feature == "payload" else row for row in FOUND.features),
-    )
-    for name, each in (("one", FOUND), ("other", other)):
+        other=replace(FOUND.other, identity={**FOUND.other.identity, "kernel": "6.17.2-1-pve"}),
+        path="bond",
+        features=tuple(replace(row, verdict="drops") if row.feature == "payload" else
+                       replace(row, effect_pct=(200.0, 190.0, 210.0)) if row.feature == TSO else row
+                       for row in FOUND.features),
+        levels=(LevelVerdict("function", "failed", ("tcp4 out (tx): drops",)), *FOUND.levels[1:]),
+        notes=notes(Soaked(600.0, 5_000_000_000)),
+    )  # fmt: skip
+    rows = tuple(replace(row, effect_pct=(10.0, 8.0, 12.0)) if row.feature == TSO else row for row in FOUND.features)
+    for name, each in (("one", replace(FOUND, features=rows)), ("other", other)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "offload.json").write_text(json.dumps(document(each)), encoding="utf-8")
     done = program("offload", "compare", str(tmp_path / "one"), str(tmp_path / "other" / "offload.json"), "--json")
@@ -140,6 +156,13 @@ def test_two_validations_side_by_side(tmp_path: Path, program: Program) -> None:
     assert (found["nic"], found["features"]) == ({"firmware": ["absent", "2"]}, {})
     assert found["verdicts"] == {"payload tx": ["works", "drops"]}
     assert "tx-tcp-segmentation tx" in found["verdicts alike"]
+    assert found["partner"] == {"path": ["direct", "bond"], "kernel": ["6.8.12-4-pve", "6.17.2-1-pve"]}
+    assert {name: [each.replace("\xa0", " ") for each in both] for name, both in found["worth"].items()} == {
+        TSO: ["+10.0 % [+8.0, +12.0] %", "+200 % [+190, +210] %"]}  # fmt: skip
+    assert found["levels"] == {
+        "function": ["ok", "failed: tcp4 out (tx): drops"],
+        "soak": ["absent", "Soaked for 600 s, 5 GB of payload compared."],
+    }
 
 
 def test_what_is_no_validation_is_not_compared(tmp_path: Path, program: Program) -> None:

@@ -1,11 +1,13 @@
 """The program as its users meet it: exit codes, messages, JSON; nothing is made where nothing was asked for."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from bench.plan import shipped
+from nettune import __version__
 from results.store import opened
 from tests.unit.nettune.program import Program, here, nettune
 from tests.unit.results.example import example_run
@@ -36,6 +38,15 @@ def test_a_foreign_room_is_refused_before_anything_runs(tmp_path: Path, room: st
     assert "Traceback" not in outcome.stderr
     assert (str(tmp_path / "site" / room) in outcome.stderr) == ("taken" in words)
     assert not (tmp_path / "state").exists()
+
+
+def test_it_says_which_version_it_is(tmp_path: Path) -> None:
+    """What a bug report begins with: the version, with the commit of a checkout; the help still says what it is for."""
+    told, words = nettune(tmp_path / "state", "--version"), nettune(tmp_path / "state", "--help")
+
+    assert (told.returncode, told.stderr) == (0, "")
+    assert re.fullmatch(rf"nettune {re.escape(__version__)}(\+\S+)?\n", told.stdout)
+    assert "Measure a network path" in words.stdout
 
 
 WRONG = {

@@ -1,15 +1,21 @@
 """A profile as a file of sysctl.d: what is in it, and that no text of a profile becomes a line of its own."""
 
-from pathlib import Path
+import functools
+import re
 
+import pytest
+import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bench.hosts.command import Command
+from bench.hosts.local import Local
 from tests.netns.nettune_command import nettune
 from tuning import shelf
-from tuning.exports import overriding
+from tuning.exports import forms, interfaces, networkd, overriding, tuned
 from tuning.exports.sysctl_d import sysctl_d
-from tuning.profile import Profile, ProfileSetting
+from tuning.knobs.sysctl import sysctl_key
+from tuning.profile import Profile, ProfileSetting, load
 from tuning.standings import of_host, standings
 
 RMEM = ProfileSetting("net.ipv4.tcp_rmem", "4096  131072 67108864", "guest", trigger="rwnd_limited", source="a guide")
@@ -104,13 +110,45 @@ def test_no_word_of_a_profile_becomes_a_setting(reason: str, source: str, value:
     assert all(len(line.split("\r")) == 1 for line in text.split("\n"))
 
 
-def test_every_profile_that_ships_can_be_exported(tmp_path: Path) -> None:
-    """Anchors too; and an unknown format is told."""
-    for path in [*shelf.anchors().values()]:
-        done = nettune("profile", "export", str(path), "--output", str(tmp_path / "x.conf"))
-        assert done.returncode == 0, done.stderr
-        assert (tmp_path / "x.conf").read_text(encoding="utf-8").startswith(f"# nettune profile {path.stem}: ")
-        break
+SHIPPED = {**shelf.shipped(), **shelf.anchors()}
+_load = functools.cache(load)
+# A line that sets something, by format; of shell the program itself is asked.
+SETS = {"sysctl.d": r"[\w./*-]+ = \S.*", "ifupdown2": r"\t[a-z-]+ \S.*", "link": r"\[\w+\]|\w+=.+",
+        "tuned": r"\[\w+\]|[\w.-]+=.+"}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", forms.FORMS)
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_profile_that_ships_can_be_exported(name: str, form: str) -> None:
+    """Anchors too, in every format: what a line may be is, and each setting is set or told as a comment."""
+    profile = _load(SHIPPED[name])
+    made = forms.made(profile, form, ("eno1",))
+
+    assert all(made.values())
+    for path, text in made.items():
+        if form in SETS:
+            assert text.startswith(f"# nettune profile {name}: ")
+            lines = [line for line in text.splitlines() if line and line[0] != "#"]
+            assert [line for line in lines if not re.fullmatch(SETS[form], line)] == []
+            assert [each.setting for each in profile.settings if not _told(each, text)] == []
+        elif path.endswith((".yml", ".yaml")):
+            assert yaml.safe_load(text)
+        elif path.endswith(".sh"):
+            assert Local().run(Command(("sh", "-n"), stdin=text)).ok
+
+
+def _told(of: ProfileSetting, text: str) -> bool:
+    """By its name, or by one of those that formats have for it."""
+    names = {of.setting, sysctl_key(of.setting), networkd.OPTIONS.get(of.setting, ""), tuned.place(of.setting)[1],
+             *(interfaces.attribute(of.setting, of.value) or ("",))[:1]} - {""}  # fmt: skip
+    command = interfaces.command(of.setting, of.value, "eno1")
+    return (command != "" and command in text) or any(
+        re.search(rf"(?<![\w.-]){re.escape(each)}(?![\w.-])", text) for each in names
+    )
+
+
+def test_an_unknown_format_is_told() -> None:
+    """By name."""
     odd = nettune("profile", "export", "latency", "--format", "netplan")
 
     assert odd.returncode == 2

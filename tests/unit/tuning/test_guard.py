@@ -88,12 +88,14 @@ def test_a_guard_that_is_being_armed_is_waited_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "state"),
     [((), ""), (("boot",), "unarmed"), (("boot", "restore"), "unarmed"), (("boot", "restore", "restoring"), "begun"),
-     (("boot", "restore", "deadline"), "armed"), (("restore", "deadline"), "booted")],
+     (("boot", "restore", "deadline"), "armed"), (("restore", "deadline"), "booted"),
+     (("boot", "restore", "confirmed"), ""), (("boot", "moved", "rolled-back"), "")],
 )  # fmt: skip
 def test_how_far_a_guard_came_is_told_by_its_files(files: Sequence[str], state: str, tmp_path: Path) -> None:
-    """One that never had a deadline was never armed."""
+    """One that never had a deadline was never armed; what was confirmed is left alone, whatever its script is."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8")
-    texts = {"boot": boot, "restore": "exit 0\n", "deadline": "99999999\n", "restoring": "5\n"}
+    texts = {"boot": boot, "restore": "exit 0\n", "deadline": "99999999\n", "restoring": "5\n",
+             **dict.fromkeys(("confirmed", "moved", "rolled-back"), "")}  # fmt: skip
     (tmp_path / "0a1b").mkdir()
     (tmp_path / "lock").touch()
     for name in files:
@@ -155,33 +157,89 @@ def test_a_write_after_the_guard_has_fired_is_none() -> None:
         guard.Guard(host, "0a1b").renew(5)
 
 
-_SYSTEMD = {"systemd-run": ":", "systemctl": ":", "sync": ":"}
+# Each tool writes down how it was called, and what lay in the guard's folder then.
+_TOOL = """\
+#!/bin/sh
+echo "${{0##*/}} $*: $(cd {root}/0a1b && echo *)" >>{folder}/calls
+exit {code}
+"""
+
+
+class Desk:
+    """Scripts of the guard and of what becomes of it, by a real sh, where systemd's programs and sync are stand-ins."""
+
+    def __init__(self, folder: Path, *fails: str) -> None:
+        self.folder, self.root, self.units = folder, folder / "root", folder / "units"
+        (folder / "tools").mkdir()
+        for name in ("systemd-run", "systemctl", "sync"):
+            tool = folder / "tools" / name
+            tool.write_text(_TOOL.format(root=self.root, folder=folder, code=int(name in fails)), encoding="utf-8")
+            tool.chmod(0o755)
+
+    def told(self, text: str, *words: str, stdin: str = "") -> int:
+        """Its exit code."""
+        units, running = str(self.units), str(self.folder)
+        text = text.replace("/etc/systemd/system", units).replace("/run/systemd/system", running)
+        tools = f"PATH={self.folder}/tools:/usr/bin:/bin"
+        argv = ("env", tools, "sh", "-c", text, "sh", str(self.root), "0a1b", *words)
+        return Local().run(Command(argv, stdin=stdin)).returncode
+
+    def armed(self, *files: str) -> int:
+        """The exit code of ARM, of a script with these lines for what outlives a boot."""
+        script = restoring.script((), files=files).replace("/etc/systemd/system", str(self.units))
+        return self.told(guard.ARM, "30", str(len(script.encode())), stdin=script)
+
+    def calls(self) -> list[tuple[str, list[str]]]:
+        """Of all tools since the last time: the words, paths below the root, and what lay there."""
+        lines = (self.folder / "calls").read_text(encoding="utf-8").replace(f"{self.root}/", "").splitlines()
+        (self.folder / "calls").write_text("", encoding="utf-8")
+        return [(words, there.split()) for words, _, there in (line.rpartition(": ") for line in lines)]
+
+
+def test_what_is_to_outlive_a_power_failure_is_on_disk_before_anything_counts_on_it(tmp_path: Path) -> None:
+    """Script, deadline and folders before a timer runs; what was moved before it has its name; a confirmation."""
+    desk = Desk(tmp_path)
+    armed = desk.armed(), desk.calls()
+    made = desk.told(keeping.MADE, "verified", stdin="{}\n"), desk.calls()
+    confirmed = desk.told(keeping.CONFIRM), desk.calls()
+    back = desk.told(keeping.ROLLED_BACK), desk.calls()
+    (first, there), (then, _), *_ = armed[1]
+
+    assert (armed[0], made[0], confirmed[0], back[0]) == (0, 0, 0, 0)
+    assert first == f"sync 0a1b/restore 0a1b/boot 0a1b/turn 0a1b/deadline 0a1b {desk.root}"
+    assert {"restore", "boot", "turn", "deadline"} <= set(there)
+    assert then.startswith("systemd-run")
+    assert [words for words, _ in made[1]] == ["sync 0a1b/moved.next", "sync 0a1b"]
+    assert [("moved" in there, "verified" in there) for _, there in made[1]] == [(False, False), (True, True)]
+    assert [words.split()[0] for words, _ in confirmed[1]] == ["sync", "systemctl"]
+    assert confirmed[1][0][0] == "sync 0a1b"
+    assert {"deadline", "confirmed"} & set(confirmed[1][0][1]) == {"confirmed"}
+    assert [(words, "rolled-back" in there) for words, there in back[1]] == [("sync 0a1b", True)]
+
+
+def test_a_guard_whose_files_do_not_reach_the_disk_is_not_armed(tmp_path: Path) -> None:
+    """fsync(2) fails: nothing is left, and no timer was begun."""
+    desk = Desk(tmp_path, "sync")
+    code, calls = desk.armed(), desk.calls()
+
+    assert code != 0
+    assert [words for words, _ in calls if words.startswith("systemd-run")] == []
+    assert not (desk.root / "0a1b").exists()
 
 
 @pytest.mark.parametrize("ends", ["confirmed", "disarmed", "put back", "not armed"])
 def test_what_a_boot_would_leave_is_put_back_by_a_unit_that_goes_with_its_guard(tmp_path: Path, ends: str) -> None:
     """Where systemd runs; it is in the folder of units and wanted there while the guard is armed, and never after."""
-    units, root = tmp_path / "units", tmp_path / "root"
-    (tmp_path / "tools").mkdir()
-    for name, text in _SYSTEMD.items():
-        fails = ends == "not armed" and name == "systemd-run"
-        (tmp_path / "tools" / name).write_text(f"#!/bin/sh\n{'exit 1' if fails else text}\n", encoding="utf-8")
-        (tmp_path / "tools" / name).chmod(0o755)
-
-    def told(text: str, *words: str, stdin: str = "") -> int:
-        text = text.replace("/etc/systemd/system", str(units)).replace("/run/systemd/system", str(tmp_path))
-        argv = ("env", f"PATH={tmp_path}/tools:/usr/bin:/bin", "sh", "-c", text, "sh", str(root), "0a1b", *words)
-        return Local().run(Command(argv, stdin=stdin)).returncode
-
-    script = restoring.script((), files=("try true",)).replace("/etc/systemd/system", str(units))
-    armed = told(guard.ARM, "30", str(len(script.encode())), stdin=script)
+    desk = Desk(tmp_path, *(("systemd-run",) if ends == "not armed" else ()))
+    units, root = desk.units, desk.root
+    armed = desk.armed("try true")
     there = sorted(each.name for each in units.rglob("*.service"))
     (unit, *_) = [*(each.read_text(encoding="utf-8") for each in units.glob("*.service")), ""]
     if ends == "confirmed":
         (root / "0a1b" / "verified").touch()
-        assert told(keeping.CONFIRM) == 0
+        assert desk.told(keeping.CONFIRM) == 0
     elif ends == "disarmed":
-        assert told(guard.DISARM) == 0
+        assert desk.told(guard.DISARM) == 0
     elif ends == "put back":
         Local().run(Command(("sh", f"{root}/0a1b/restore", "now"))).require()
 

@@ -71,6 +71,9 @@ def test_what_somebody_elses_line_sets_later_is_our_scripts() -> None:
     assert kept("eno1", File(TEXT), MTU) == ["eno1 mtu 9000"]
     assert kept("eno1", command, MTU) == []
     assert kept("eno1", File(TEXT), MTU, beside) == []
+    for bridge in ("\tbridge_ports eno1\n\tpost-up ip link set eno1 mtu 9000\n", "\tbridge_ports eno1\n"):
+        above = File(TEXT.replace("\tbridge_ports eno1\n", bridge))
+        assert kept("eno1", above, MTU) == ([] if "post-up" in bridge else ["eno1 mtu 9000"])
 
 
 def test_what_an_earlier_changes_script_sets_stays_with_the_script() -> None:

@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.facts.riding import Riding
-from bench.facts.roles import Link, Stack
+from bench.facts.roles import OVS_BOND, Link, Stack
 from bench.facts.scope import device_of
 from bench.facts.sheet import FactSheet
+from bench.hosts.command import Command
 from bench.hosts.local import Local
 from tests.unit.bench import fakes
 from tests.unit.bench.fakes import FakeHost
+from tests.unit.bench.recorded import FOLDER
 from tuning.applying import legs, verifying
 from tuning.applying.legs import Leg
 from tuning.applying.planning import Planned, Row
@@ -151,6 +154,52 @@ def test_slow_lacp_is_waited_for_longer(tmp_path: Path) -> None:
     assert backup["eth0"] == Leg("eth0", up=True, joined=False, carries=(0, 0), patience_s=10.2)
     assert legs.patience_s({}) == 10.0
     assert legs.lacking(slow, {}) == ("eth0 was a bond's leg and is none",)
+
+
+SHOWN = FOLDER / "openvswitch"
+
+
+def of_ovs(folder: Path, shown: str) -> Mapping[str, Leg]:
+    """Its legs where ovs-appctl shows that; eno9 is none of any bond."""
+    program = folder / "ovs-appctl"
+    program.write_text(f'#!/bin/sh\n[ "$2" != bond/show ] || cat {SHOWN / shown}\n', encoding="utf-8")
+    program.chmod(0o755)
+
+    def answer(command: Command) -> tuple[int, str]:
+        outcome = Local().run(Command(("env", f"PATH={folder}:/usr/bin:/bin", *command.argv)))
+        return outcome.returncode, outcome.stdout
+
+    return legs.asked(FakeHost(answer=answer), ("eno1", "eno2", "eno9"))
+
+
+def test_legs_of_open_vswitch_are_read_as_it_shows_them(tmp_path: Path) -> None:
+    """A bond of two with LACP at its fast rate; one whose far end went down; at the slow rate; and without LACP."""
+    well, lost, slow, plain = (of_ovs(tmp_path, f"bond-{each}.txt")
+                               for each in ("well", "leg-lost", "slow", "without-lacp"))  # fmt: skip
+
+    assert well == {
+        each: Leg(each, up=True, joined=True, carries=(56, 56), patience_s=10.0) for each in ("eno1", "eno2")
+    }
+    assert legs.lacking(well, lost) == ("eno2 was up for its bond and is not",)
+    assert legs.lacking({"eno2": replace(well["eno2"], up=False)}, lost) == (
+        "eno2 is not in the aggregator that its bond uses, and was",
+    )
+    assert (legs.patience_s(slow), legs.lacking(well, slow)) == (100.2, ())
+    assert plain["eno1"] == Leg("eno1", up=True, joined=False, carries=(0, 0), patience_s=10.2)
+
+
+def test_legs_of_open_vswitch_are_legs_and_nics_of_one_that_tells_no_bond_may_be() -> None:
+    """The kernel knows no bond there; a guest's tap is none, and the ports of a told bridge are none."""
+    bond = (Link("eno1", master="b0"), Link("eno2", master="b0"), Link("b0", OVS_BOND, "vmbr0"),
+            Link("vmbr0", "openvswitch"), Link("eno3", master="vmbr0"))  # fmt: skip
+    untold = (Link("eno1", master="ovs-system"), Link("eno2", master="ovs-system"), Link("ovs-system", "openvswitch"),
+              Link("tap1i0", "tun", "ovs-system"), Link("vxlan_sys_4789", "vxlan", "ovs-system"))  # fmt: skip
+    changes = [Change("pve1", f"channel/{leg}/combined", "1") for leg in ("eno1", "eno2")]
+
+    assert legs.of(Stack(bond)) == {"b0": ("eno1", "eno2")}
+    assert legs.of(Stack(untold)) == {"ovs-system": ("eno1", "eno2")}
+    for links in (bond, untold):
+        assert legs.waves(changes, changes, Stack(links)) == ((changes[0],), (changes[1],))
 
 
 def test_a_leg_that_comes_back_late_is_waited_for(tmp_path: Path) -> None:

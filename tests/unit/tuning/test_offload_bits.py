@@ -1,13 +1,16 @@
 """The kernel's feature bitmaps: read from netlink's bytes, compared, told."""
 
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.hosts.command import Command, Outcome, Overdue
+from tests.unit.bench.fakes import FakeHost
 from tests.unit.tuning.offload_made import nic
-from tuning.offload import bitmaps, bits, judging
+from tuning.offload import bitmaps, bits, outcomes
 from tuning.offload.arms import Arm
 from tuning.offload.evidence import Observed
 
@@ -53,13 +56,52 @@ def test_a_bitmap_holds_what_is_set(given: list[str], others: list[str], listed:
 
 
 def test_what_a_toggle_moves_is_told_by_bitmap() -> None:
-    """What came and what went; nothing where nothing is known."""
+    """What came and what went; nothing where nothing was known; what is not read any more is no silence."""
     before = {"hw": ("a", "b"), "wanted": ("a",), "active": ("a",), "nochange": ()}
 
     assert bitmaps.moved(before, {**before, "active": (), "wanted": ("b",)}) == {
         "wanted": ("+b", "-a"), "active": ("-a",),
     }  # fmt: skip
-    assert bitmaps.moved(before, {}) == bitmaps.moved({}, before) == {}
+    assert bitmaps.moved({}, before) == {}
+    assert bitmaps.words(bitmaps.moved(before, {})) == ["unread: the kernel does not tell them any more"]
+
+
+UNREAD = {
+    "no python3": (127, "sh: 1: python3: not found\n", "python3: not found"),
+    "an old kernel": (1, "Traceback:\nOSError: [Errno 95] the kernel answered with error 95\n", "error 95"),
+    "no word": (137, "", "exited with 137"),
+    "no bitmaps": (0, "{}\n", "KeyError('hw')"),
+}
+
+
+@pytest.mark.parametrize(("code", "text", "why"), UNREAD.values(), ids=UNREAD)
+def test_bitmaps_that_cannot_be_read_say_why_and_leave_negotiation_unjudged(code: int, text: str, why: str) -> None:
+    """Level 2 is not "ok" without them."""
+    found, unread = bitmaps.asked(FakeHost("a", lambda _: (code, text)), "eth0")
+    toggled = Observed(Arm("found", "tx-tcp-segmentation", "off"))
+    levels = {
+        name: outcomes.levels(frozenset({"negotiation"}), each, "a", [toggled], [], None, ())[1]
+        for name, each in {"read": nic(), "unread": replace(nic(), unread=unread)}.items()
+    }
+
+    assert (found, why in unread) == ({}, True), unread
+    assert (levels["read"].outcome, levels["unread"].outcome) == ("ok", "can't be judged here")
+    assert why in levels["unread"].evidence[0]
+
+
+def test_a_machine_that_is_too_busy_to_tell_its_bitmaps_hangs_no_toggle() -> None:
+    """It says so; with a toggle held the level cannot be judged, and the toggle is well."""
+
+    def busy(command: Command) -> tuple[int, str]:
+        raise Overdue(Outcome(command, "a", 137, "", "", 10.0))
+
+    found, why = bitmaps.asked(FakeHost("a", busy), "eth0")
+    before = {"hw": ("a",), "wanted": (), "active": (), "nochange": ()}
+    toggled = Observed(Arm("found", "tx-tcp-segmentation", "off"), bits=bitmaps.moved(before, found))
+    level = outcomes.levels(frozenset({"negotiation"}), nic(), "a", [toggled], [], None, ())[1]
+
+    assert (found, "did not end within 10 s" in why) == ({}, True)
+    assert (level.outcome, "were not read" in level.evidence[0]) == ("can't be judged here", True)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +118,7 @@ def test_why_a_feature_is_fixed(feature: str, why: str) -> None:
 def test_a_toggle_that_takes_another_out_of_hw_speaks_against_negotiation() -> None:
     """No toggle should change what can be changed."""
     arm = Observed(Arm("found", "tx-tcp-segmentation", "off"), bits={"hw": ("-rx-gro",), "active": ("-x",)})
-    levels = judging.levels(frozenset({"negotiation"}), nic(), "a", [arm], [], None, ())
+    levels = outcomes.levels(frozenset({"negotiation"}), nic(), "a", [arm], [], None, ())
     said = {each.level: (each.outcome, each.evidence) for each in levels}["negotiation"]
 
     assert said[0] == "failed"

@@ -1,18 +1,20 @@
 """A validation as a document, a page and a report for acceptance labs; whether it holds; what features are worth."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from results.errors import WrongInput
 from results.metrics import METRICS
 from results.records import Comparison, Judgement
 from tests.unit.tuning.offload_made import TSO, nic
 from tuning.offload import benefit
-from tuning.offload.document import document, failed, read
-from tuning.offload.evidence import FeatureVerdict, LevelVerdict, Soaked, Toggle, Validation
+from tuning.offload.document import document, failed, read, required_words
+from tuning.offload.evidence import LEVELS, FeatureVerdict, LevelVerdict, Soaked, Toggle, Validation, Verdict
 from tuning.offload.junit import junit
 from tuning.offload.page import page
 from tuning.offload.soak import fresh, grown, notes, parse
@@ -40,6 +42,10 @@ def _with(feature: str, verdict: Any) -> Validation:
     return replace(FOUND, features=rows)
 
 
+_NOTHING = (
+    "sg is required: nothing of it can be judged here: tx-scatter-gather not validated, "
+    "tx-scatter-gather-fraglist not validated"
+)
 HOLDS: dict[str, tuple[Validation, tuple[str, ...], tuple[str, ...]]] = {
     "all well": (FOUND, (), ()),
     "a feature corrupts": (_with(TSO, "corrupts"), (), (f"{TSO} tx: corrupts",)),
@@ -54,8 +60,49 @@ HOLDS: dict[str, tuple[Validation, tuple[str, ...], tuple[str, ...]]] = {
     "a toggle goes wrong, and is not blamed": (
         replace(FOUND, levels=(LevelVerdict("function", "failed", ("tcp4 out (tx): drops",)),)), (),
         ("function: tcp4 out (tx): drops",)),
+    "a word of which the rest is not there": (FOUND, ("tso",), ()),
+    "a word of which one corrupts": (_with(TSO, "corrupts"), ("tso",), (f"tso is required: {TSO} corrupts",)),
+    "a word of which one is ill": (
+        replace(FOUND, features=(*FOUND.features, FeatureVerdict("tx-tcp6-segmentation", "tx", "can't be judged here",
+                                                                 {"function": "payload goes wrong"}, ill=True))),
+        ("tso",), ("tso is required: tx-tcp6-segmentation can't be judged here",)),
+    "a word of which nothing can be judged": (
+        FOUND, ("sg",), (_NOTHING,)),
     "not as before": (replace(FOUND, levels=(LevelVerdict("restored", "failed", ("mtu",)),)), (), ("restored: mtu",)),
 }  # fmt: skip
+
+
+def test_a_word_that_holds_says_what_could_not_be_judged() -> None:
+    """By its features, and what is not there; in the document, on the page and in JUnit."""
+    said = f"tso holds by {TSO}; not judged here: tx-tcp-ecn-segmentation"
+
+    assert required_words(FOUND, ("tso", TSO))[0].startswith(said)
+    assert len(required_words(FOUND, ("tso", TSO))) == 1
+    assert document(FOUND, ("tso",))["required_said"] == list(required_words(FOUND, ("tso",)))
+    assert said in page(FOUND, ("tso",))
+    assert said in junit(FOUND, ("tso",))
+
+
+OUTCOMES = st.sampled_from(["ok", "failed", "can't be judged here", "not asked"])
+VERDICTS = st.sampled_from(get_args(Verdict))
+
+
+@given(st.lists(st.tuples(st.sampled_from(LEVELS), OUTCOMES), unique_by=lambda each: each[0]),
+       st.lists(st.tuples(st.sampled_from([TSO, "payload", "rx-gro", "tx-tcp6-segmentation"]), VERDICTS),
+                unique_by=lambda each: each[0]),
+       st.lists(st.sampled_from([TSO, "tso", "rx-gro", "rx-lro"]), unique=True))  # fmt: skip
+def test_junit_fails_exactly_where_the_validation_does(
+    levels: list[tuple[Any, Any]], rows: list[tuple[str, Any]], required: list[str]
+) -> None:
+    """Whatever was found and required: a failure for each reason, and none without one."""
+    found = replace(
+        FOUND,
+        levels=tuple(LevelVerdict(level, outcome, ("why",)) for level, outcome in levels),
+        features=tuple(FeatureVerdict(name, "tx", verdict, {"function": "why"}) for name, verdict in rows),
+    )
+    root = ET.fromstring(junit(found, required))  # noqa: S314 - our own
+
+    assert len(list(root.iter("failure"))) == len(failed(found, required))
 
 
 @pytest.mark.parametrize(("found", "required", "why"), HOLDS.values(), ids=HOLDS)
@@ -138,6 +185,17 @@ def test_what_a_feature_is_worth(verdict: str, effect: float | None, treatment: 
     found = benefit.judged(nic(), Judgement((_comparison(verdict, effect, treatment),), (), ()), {})
 
     assert {name: each.word for name, each in found.items()} == {feature: word}
+
+
+def test_what_a_feature_is_worth_is_a_figure_of_having_it_on() -> None:
+    """Half the goodput without it is twice as much with it; the interval is turned round with it."""
+    low_to_high = {"ci_low_pct": -60.0, "ci_high_pct": -20.0}
+    off = replace(_comparison("worse", -50.0, f"no-{TSO}"), **low_to_high)  # type: ignore[arg-type] # of numbers
+    on = _comparison("better", 9.0, "with-rx-gro")
+    found = benefit.judged(nic(), Judgement((off, on), (), ()), {})
+
+    assert {name: each.effect_pct for name, each in found.items()} == {
+        TSO: (100.0, 25.0, 150.0), "rx-gro": (9.0, 9.0, 9.0)}  # fmt: skip
 
 
 def test_what_else_a_feature_moves_stands_beside() -> None:

@@ -11,8 +11,9 @@ import yaml
 from bench.hosts.command import Command, Outcome
 from results.errors import WrongInput
 from tests.unit.tuning.offload_made import nic
-from tuning.knobs.feature import CUTS_TRAFFIC, KERNEL
-from tuning.offload import arms, inventory, judging, known_bad
+from tuning.knobs.feature import CUTS_TRAFFIC, KERNEL, members
+from tuning.offload import arms, features, inventory, judging, known_bad
+from tuning.offload.arms import Arm
 from tuning.offload.evidence import Verdict
 from tuning.offload.inventory import Nic
 
@@ -125,6 +126,30 @@ def test_what_a_device_does_not_tell_is_left_out() -> None:
         "driver": "veth", "driver version": "1.0"}  # fmt: skip
 
 
+# `ip -d link` of iproute2 6.1 (print_linkinfo, xdp_dump): the flag on the first line, the program on one of its own.
+_XDP = """\
+2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 {flag}qdisc noqueue state UP mode DEFAULT group default qlen 1000
+    link/ether 02:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff promiscuity 0 minmtu 68 maxmtu 65535
+{line}"""
+XDP = {
+    "a driver's": ("xdp ", "    prog/xdp id 25 name drop tag 57cd311f2e27366b jited\n", "program 25"),
+    "the kernel's": ("xdpgeneric ", "    prog/xdp id 7\n", "program 7"),
+    "several": ("xdpmulti ", "    prog/xdpdrv id 9\n    prog/xdpoffload id 11\n", "program 9"),
+    "one that is not told": ("xdpoffload ", "", "a program"),
+    "none": ("", "", None),
+}
+
+
+@pytest.mark.parametrize(("flag", "line", "told"), XDP.values(), ids=XDP)
+def test_the_program_of_xdp_is_told_by_its_number(flag: str, line: str, told: str | None) -> None:
+    """As `bpftool prog` knows it."""
+    texts = ["driver: ixgbe\n", "", "", "", "", _XDP.format(flag=flag, line=line), "", "6.8", '[{"ifname": "eth0"}]']
+    answers = [Outcome(command, "a", 0, text, "", 0.0)
+               for command, text in zip(inventory.questions("eth0"), texts, strict=True)]  # fmt: skip
+
+    assert inventory.parse("a", "eth0", answers).identity.get("XDP") == told
+
+
 def test_a_ground_of_plain_packets_only_where_a_feature_is_seen_on_it() -> None:
     """What is received is judged where the other end sums and cuts up by itself; nothing else pays for that."""
     both = {(each.ground, each.name) for each in arms.arms(nic(), nic("b"))}
@@ -160,6 +185,32 @@ def test_what_the_kernel_merges_is_not_taken_for_the_device_s_work() -> None:
         "rx-gro-hw": [("rx-gro", "guest"), ("rx-gro-hw", "guest")],
         "rx-checksum": [("rx-gro", "guest"), ("rx-checksum", "guest")],
     }
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_nothing_dangerous_is_set_before_anything_harmless(name: str) -> None:
+    """Neither by a toggle nor for its ground, at either end; and no toggle comes before its ground."""
+    found = _read(DOCUMENTED[name])
+    there, listed = arms.grounds(found, found), arms.arms(found, found)
+    set_for = [
+        {each for spec in arm.settings(there) for each in members(spec.setting) or (spec.setting,)}
+        for arm in listed
+        if arm.feature
+    ]
+    worst = [max(features.rank(each)[0] for each in words) for words in set_for]
+
+    assert listed[0] == Arm("found")
+    assert worst == sorted(worst)
+    assert all(Arm(arm.ground) in listed[:at] for at, arm in enumerate(listed) if arm.feature)
+    assert len(listed) == len(set(listed))
+
+
+def test_what_starts_an_adapter_anew_comes_after_segmentation() -> None:
+    """Filters, forwarding in layer 2 and tc's offload, of ixgbe and i40e."""
+    order = features.ORDER
+    later = ("rx-ntuple-filter", "l2-fwd-offload", "hw-tc-offload")
+
+    assert [order.index(each) > order.index("tx-tcp-segmentation") for each in later] == [True] * 3
 
 
 HINTS = {

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.tuning.offload_made import CASES, PLAIN, SUPER, TSO, nic, observed, result
-from tuning.offload import blaming, document, exchange, judging, pair
+from tuning.offload import blaming, document, exchange, judging, outcomes, pair
 from tuning.offload.arms import Arm
 from tuning.offload.cases import Case, judged, through
-from tuning.offload.evidence import LEVELS, Benefit, Level, Observed, Soaked, Validation
+from tuning.offload.evidence import LEVELS, Benefit, Level, Observed, Validation
 
 FOUND, OFF = Arm("found"), Arm("found", TSO, "off")
 BAD = {"wrong": 3, "first_wrong": 1460}
@@ -219,19 +219,6 @@ def test_a_toggle_that_was_refused_or_hung_is_the_verdict() -> None:
     assert found == ["refused", "hangs", "can't be judged here"]
 
 
-def test_levels_say_what_speaks_against_them() -> None:
-    """Each its own, and nothing of those that were not asked for."""
-    arms = [observed(FOUND, {("out", "udp4"): {"lost": 20}}), Observed(OFF, "refused", "no", restored="it is stuck")]
-    rows = [judging.verdict(TSO, nic(), arms, "a", ALL, {}, None)]
-    found = judging.levels(ALL - {"benefit"}, nic(), "a", arms, rows, Soaked(9, 9, ("it stalled",)), ["mtu"])
-    outcomes = {each.level: (each.outcome, len(each.evidence)) for each in found}
-
-    assert outcomes == {
-        "inventory": ("ok", 0), "negotiation": ("failed", 1), "function": ("failed", 1), "engaged": ("ok", 0),
-        "benefit": ("not asked", 0), "stability": ("failed", 1), "restored": ("failed", 2),
-    }  # fmt: skip
-
-
 _THROUGH = through("gre csum", 1_000_000, (4, 6))
 _CUT = {"got": 9, "whole": False, "idle_s": 0.0}
 
@@ -370,7 +357,7 @@ def test_what_hangs_at_times_as_found_is_told_by_the_level_and_fails() -> None:
                   repeated=observed(FOUND).results)  # fmt: skip
     arms = [end, observed(OFF, watched=PLAIN), observed(FOUND)]
     rows = [*pair.payload_rows(arms, "a", {}), judging.verdict(TSO, nic(), arms, "a", ALL, {}, None)]
-    levels = judging.levels(frozenset({"function"}), nic(), "a", arms, rows, None, ())
+    levels = outcomes.levels(frozenset({"function"}), nic(), "a", arms, rows, None, ())
     found = Validation(nic(), nic("b"), "direct", levels, tuple(rows))
 
     function = next(each for each in levels if each.level == "function")
@@ -441,3 +428,15 @@ def test_every_case_has_a_port_of_its_own_and_ends_in_time() -> None:
     # A guard must not strike in the middle.
     assert deadline_s(CASES) > (exchange.command("drive", told).deadline_s or 0) + SAYS_S
     assert longest_s(1_000_000) > deadline_s(CASES) + 2 * deadline_s(through("vlan", 1_000_000, (4, 6)))
+
+
+def test_ends_of_one_family_have_cases_of_that_alone() -> None:
+    """Tagged frames are of none: they begin with a connection of the family that there is."""
+    from tuning.offload.cases import of, order
+
+    for family, pair_of in ((4, ("192.0.2.1", "192.0.2.2")), (6, ("fd00::1", "fd00::2"))):
+        listed = of(1000, families=(family,), raw=True)
+        told = order(listed, {family: pair_of}, ("a", "b"), ("e", "f"), 1500, 7)
+
+        assert {each["client"] for each in told["cases"]} == {pair_of[0]}
+        assert "tagged" in {each["kind"] for each in told["cases"]}

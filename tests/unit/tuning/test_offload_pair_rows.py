@@ -1,5 +1,7 @@
 """Rows that are no feature's: connections over queues; LRO where the device forwards."""
 
+import random
+import struct
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 
 from bench.facts.sheet import FactSheet
 from tests.unit.tuning.offload_made import PLAIN, SUPER, nic, observed, result
-from tuning.offload import blaming, datagrams, inventory, judging, pair, validating
+from tuning.offload import blaming, cases, datagrams, inventory, judging, pair, validating
+from tuning.offload import spread as spread_taps
 from tuning.offload.arms import Arm
 from tuning.offload.cases import FLOWS, judged, shared, spread
 from tuning.offload.evidence import FeatureVerdict, Observed, Verdict
@@ -34,7 +37,11 @@ SHARED: dict[str, tuple[int, Mapping[int, int], str]] = {
     "over some": (4, {0: 32, 3: 32}, "can't be judged here"),
     "of one queue": (1, {0: 64}, "not present"),
     "unseen": (4, {}, "can't be judged here"),
-    "more than can be told": (32, {0: 64}, "can't be judged here"),
+    "over one of many": (32, {0: 64}, "claimed but not engaged"),
+    "over most of many": (32, dict.fromkeys(range(27), 2) | {30: 10}, "works"),
+    "over half of many": (32, dict.fromkeys(range(16), 4), "can't be judged here"),
+    "more than connections": (128, {each * 2: 1 for each in range(64)}, "works"),
+    "more than can be told": (300, {0: 64}, "can't be judged here"),
 }
 
 
@@ -48,6 +55,43 @@ def test_connections_over_queues(count: int, queues: Mapping[int, int], word: st
 
     out = "can't be judged here" if word == "claimed but not engaged" else word  # the kernel's choice
     assert {row.direction: row.verdict for row in rows} == {"tx": out, "rx": word}
+
+
+@pytest.mark.parametrize(
+    ("queues", "flows", "least"), [(1, 64, 1), (4, 64, 4), (8, 64, 8), (16, 64, 14), (2, 1, 1), (64, 64, 33)]
+)
+def test_so_many_queues_have_some_by_chance(queues: int, flows: int, least: int) -> None:
+    """Thrown two thousand times, fewer have some in no more than a few."""
+    deal = random.Random(1)
+    fell = [len({deal.randrange(queues) for _ in range(flows)}) for _ in range(2000)]
+
+    assert cases.fewest(queues, flows) == least
+    assert sum(each < least for each in fell) <= 8
+
+
+def test_the_queues_of_a_table_are_those_that_can_have_some() -> None:
+    """What RSS does not name gets nothing; what leaves may take any."""
+    identity = {"channels combined": "63", "RSS": "128 entries over 16 queues"}
+    found = replace(nic(), identity=identity)
+
+    assert (found.queues("rx"), found.queues("tx")) == (16, 63)
+
+
+def _segment(payload: int, queue: int) -> bytes:
+    """A segment of TCP over IPv4 from port 1000, as the tap keeps it of a queue."""
+    whole = 40 + payload
+    head = b"\0" * 12 + b"\x08\x00" + struct.pack("!BBHHHBBH", 0x45, 0, whole, 0, 0, 64, 6, 0) + b"\0" * 8
+    return (head + struct.pack("!HH", 1000, 2000)).ljust(14 + whole, b"\0")[: spread_taps.KEPT + queue]
+
+
+@given(st.integers(0, 255))
+def test_a_segment_with_payload_tells_any_queue_and_a_short_one_none_but_the_first(queue: int) -> None:
+    """What is no longer than what was to be kept would tell a lower one."""
+    short = spread_taps._queue(_segment(0, queue), {1000: 7})
+
+    assert spread_taps._queue(_segment(spread_taps.FLOW_BYTES, queue), {1000: 7}) == (7, queue)
+    assert short == ((7, queue) if queue < 14 else None)
+    assert spread_taps._queue(_segment(400, queue), {1001: 7}) is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 63), st.integers(0, 15))))

@@ -61,6 +61,112 @@ def test_a_devices_options_and_commands_are_told() -> None:
     assert of(texts, ("tx-ring", "ring/eno1/tx", "4096")) == []
 
 
+ELSEWHERE = """\
+iface vmbr0 inet static
+    bridge-ports eno1
+    post-up ethtool -K eno1 tso on
+    pre-up ip link set dev eno1 txqueuelen 500
+    up for leg in eno1 eno2; do ethtool -G $leg rx 512; done
+    post-up ethtool -K $IFACE gro off
+    post-down ethtool -K eno1 sg off
+"""
+
+
+def test_lines_of_another_devices_stanza_that_name_the_device_are_told() -> None:
+    """A bridge's stanza often sets its NIC; $IFACE is the bridge there, and what runs at its end sets nothing."""
+    texts = {"/etc/network/interfaces": ELSEWHERE}
+
+    assert of(texts, ("tso", "feature/eno1/tx-tcp-segmentation", "off")) == [
+        ("/etc/network/interfaces:3", "post-up ethtool -K eno1 tso on", "at boot and by ifreload")
+    ]
+    assert of(texts, ("txqueuelen", "link/eno1/txqlen", "1000"))[0][0] == "/etc/network/interfaces:4"
+    assert of(texts, ("rx-ring", "ring/eno2/rx", "4096"))[0][0] == "/etc/network/interfaces:5"
+    assert of(texts, ("gro", "feature/eno1/rx-gro", "on")) == []
+    assert of(texts, ("sg", "feature/eno1/tx-scatter-gather", "on")) == []
+    assert of(texts, ("tso", "feature/eno2/tx-tcp-segmentation", "off")) == []
+
+
+NETPLAN = """network:
+  version: 2
+  ethernets:
+    eno2:
+      mtu: 9000
+    uplink:
+      match: {macaddress: "02:00:00:00:00:01"}
+      set-name: eno1
+      mtu: 1400
+      tcp-segmentation-offload: false
+    storage:
+      match: {name: ens*}
+      mtu: 8000
+    by-driver:
+      match: {driver: [mlx5_core, ice]}
+      mtu: 7000
+  bonds:
+    bond0:
+      interfaces: [eno2]
+      mtu: 6000
+"""
+_NETPLAN = "/etc/netplan/50-cloud-init.yaml"
+
+
+def test_what_netplan_sets_is_told_of_the_device_alone() -> None:
+    """By its name, a pattern of names, its MAC or its driver; what cannot be told counts, and no YAML sets nothing."""
+    known = {f"device:{name}": f"mac 02:00:00:00:00:0{number}\ndriver {driver}\n" for number, (name, driver) in
+             enumerate({"eno1": "igb", "eno2": "igb", "eno3": "ice", "bond0": "", "vmbr0": ""}.items(), 1)}  # fmt: skip
+    known["device:ens1"] = "mac 02:00:00:00:00:09\n"
+
+    def lines(device: str, more: dict[str, str]) -> list[str]:
+        texts = {_NETPLAN: NETPLAN, **more}
+        return [each[0].partition(":")[2] for each in of(texts, ("mtu", f"link/{device}/mtu", "1500"))]
+
+    assert [lines(each, known) for each in ("eno1", "eno2", "eno3", "ens1", "bond0", "vmbr0")] == [
+        ["9"], ["5"], ["16"], ["13", "16"], ["20"], [],
+    ]  # fmt: skip
+    assert lines("eno1", {}) == ["9", "16"]  # a host that tells neither MAC nor driver
+    assert of({_NETPLAN: NETPLAN, **known}, ("tso", "feature/eno1/tx-tcp-segmentation", "on")) == [
+        (f"{_NETPLAN}:10", "tcp-segmentation-offload: false", "at boot")
+    ]
+    for odd in ("network: [\n  mtu: 1400\n", "mtu: 1400\n", "network: {ethernets: {eno1: 5, eno2: {mtu: [1]}}}\n", ""):
+        assert of({_NETPLAN: odd}, ("mtu", "link/eno1/mtu", "1500")) == []
+
+
+TUNED = {
+    "tuned:mine": "[main]\ninclude=parent\n[net]\ndevices=eno*, !eno2\nfeatures=tso off, gro on  # why\n"
+    "ring=rx 4096 tx 512\n",
+    "tuned:parent": "[net]\nfeatures=gso off\nmtu=9000\n[others]\ntype=net\ndevices=eno2\ntxqueuelen=77\n"
+    "channels=combined 4\ncoalesce=adaptive-rx off rx-usecs 3\n[disk]\nmtu=4\n[off]\ntype=net\nenabled=false\n"
+    "txqueuelen=5\n",
+}  # fmt: skip
+
+
+def test_what_tuneds_profile_sets_of_devices_is_told() -> None:
+    """Its [net], and sections of that type: a profile goes before those that it includes, option by option."""
+    tso, ring = ("tso", "feature/{}/tx-tcp-segmentation", "on"), ("rx-ring", "ring/{}/rx", "1")
+    gso, mtu = ("gso", "feature/{}/tx-generic-segmentation", "on"), ("mtu", "link/{}/mtu", "1500")
+    segments = ("tx-tcp6-segmentation", "feature/{}/tx-tcp6-segmentation", "on")
+
+    def told(setting: tuple[str, str, str], device: str, more: dict[str, str] | None = None) -> list[tuple[str, str]]:
+        found_ = of({**TUNED, **(more or {})}, (setting[0], setting[1].format(device), setting[2]))
+        return [(where, text) for where, text, when in found_ if when == "while it runs"]
+
+    assert told(tso, "eno1") == [("tuned's profile mine", "[net] features=tso off, gro on")]
+    assert told(segments, "eno1") == told(tso, "eno1")
+    assert told(ring, "eno1") == [("tuned's profile mine", "[net] ring=rx 4096 tx 512")]
+    assert told(gso, "eno1") == []  # the parent's features are the profile's own
+    assert told(mtu, "eno1") == [("tuned's profile parent", "[net] mtu=9000")]
+    assert [told(each, "eno2") for each in (tso, mtu)] == [[], []]
+    dropped = {"tuned:mine": f"{TUNED['tuned:mine']}drop=mtu\n"}
+    replaced = {"tuned:mine": f"{TUNED['tuned:mine']}replace=1\n"}
+    assert [told(mtu, "eno1", each) for each in (dropped, replaced)] == [[], []]
+    assert told(("txqueuelen", "link/{}/txqlen", "1000"), "eno2") == [
+        ("tuned's profile parent", "[others] txqueuelen=77")
+    ]
+    assert told(("channels", "channel/{}/combined", "1"), "eno2")[0][1] == "[others] channels=combined 4"
+    assert told(("rx-usecs", "coalesce/{}/rx-usecs", "1"), "eno2")[0][1].endswith("rx-usecs 3")
+    assert told(tso, "eno1", {"device:eno1": "virtual\n"}) == []  # tuned leaves bridges, bonds, taps and veths alone
+
+
 def test_link_files_netplan_and_programs_are_told() -> None:
     """The .link file that udev took for the device; what runs is told while it runs."""
     texts = {
@@ -83,7 +189,11 @@ FILES = {
     "etc/sysctl.d/50-x.conf": "# mine\nnet.ipv4.tcp_rmem = 1 2 3\n",
     "usr/lib/sysctl.d/10-y.conf": "net.ipv4.tcp_rmem = 7 8 9\n",
     "etc/sysctl.conf": "net.ipv4.tcp_rmem = 3 2 1\n",
-    "etc/network/interfaces": INTERFACES,
+    "etc/network/interfaces": f"{INTERFACES}source more/*.cfg\nsource-directory /etc/network/dir\n",
+    "etc/network/more/one.cfg": "iface vmbr0 inet static\n  post-up ethtool -K eno1 tso on\nsource two\n",
+    "etc/network/more/two": "iface eno1 inet6 static\n  mtu 1280\n",
+    "etc/network/dir/three": "iface eno1 inet manual\n  mtu 1290\n",
+    "etc/network/dir/not.read": "iface eno1 inet manual\n  mtu 1299\n",
     "etc/network/interfaces.d/50-cloud-init": "iface eno1 inet dhcp\n    mtu 1450\n",
     "etc/netplan/50-cloud-init.yaml": "network:\n  ethernets:\n    eno1:\n      mtu: 1400\n",
     "etc/systemd/network/10-x.network": "[Match]\nName=eno1\n[Link]\nMTUBytes=1300\n",
@@ -91,7 +201,8 @@ FILES = {
     "etc/tuned/active_profile": "mine\n",
     "run/tuned/tuned.pid": "8\n",
     "etc/tuned/mine/tuned.conf": "[main]\ninclude = throughput-performance\n[sysctl]\nvm.swappiness=1\n",
-    "usr/lib/tuned/profiles/throughput-performance/tuned.conf": "[sysctl]\nnet.ipv4.tcp_rmem=4 5 6\n",
+    "usr/lib/tuned/profiles/throughput-performance/tuned.conf": "[sysctl]\nnet.ipv4.tcp_rmem=4 5 6\n"
+    "[net]\nfeatures=tso off\n",
     "proc/7/comm": "irqbalance\n",
     "proc/8/comm": "tuned\n",
     "proc/9/comm": "bpftune\n",
@@ -121,8 +232,11 @@ def test_a_shell_asks_for_all_of_these_files_and_programs(files: Path) -> None:
     ]
     assert {each[0] for each in of(dict(texts), ("mtu", "link/eno1/mtu", "9000"))} == {
         "/etc/network/interfaces:3", "/etc/network/interfaces.d/50-cloud-init:2", "/etc/netplan/50-cloud-init.yaml:4",
-        "/etc/systemd/network/10-x.network:4",
+        "/etc/systemd/network/10-x.network:4", "/etc/network/more/two:2", "/etc/network/dir/three:2",
     }  # fmt: skip
+    assert [each[0] for each in of(dict(texts), ("tso", "feature/eno1/tx-tcp-segmentation", "off"))] == [
+        "/etc/network/interfaces:4", "/etc/network/more/one.cfg:2", "tuned's profile throughput-performance",
+    ]  # fmt: skip
     assert of(dict(texts), ("rx-ring", "ring/eno1/rx", "4096"))[0][0] == "/etc/network/interfaces:5"
     assert [each[0] for each in of(dict(texts), ("txqueuelen", "link/eno1/txqlen", "1000"))] == [
         "/etc/network/interfaces:6", "/etc/udev/rules.d/60-x.rules:1",

@@ -23,12 +23,14 @@ from tuning.knobs.knob import Change
 from tuning.knobs.table import knob_for
 from tuning.restoring import PATIENCE_S, per_host, script, undoing
 
-# $FAKE holds what was written: a file per path for tee, lines of arguments for the others. `sync` is not worth a wait.
+# $FAKE holds what was written: a file per path for tee, lines of arguments for the others. `sync` is not worth a wait:
+# it writes down what it was told, and what lay in the guard's folder then.
 _TEE = 'cat >"$FAKE/$(printf %s "$1" | tr / _)"'
 _TOLD = """\
 { for word do printf '%s\\037' "$word"; done; echo; } >>"$FAKE/${0##*/}"
 exit "${FAKE_CODE:-0}\""""
-_TOOLS = {"tee": _TEE, "ip": _TOLD, "ethtool": _TOLD, "tc": _TOLD, "sync": ":"}
+_SYNCED = """echo "$*: $(cd "$FAKE/../root/id" && echo *)" >>"$FAKE/sync\""""
+_TOOLS = {"tee": _TEE, "ip": _TOLD, "ethtool": _TOLD, "tc": _TOLD, "sync": _SYNCED}
 NAMES = st.text(
     st.characters(codec="utf-8", exclude_characters="/.\n\r\t \0", min_codepoint=33), min_size=1, max_size=9
 )
@@ -188,6 +190,21 @@ def test_a_restoring_that_was_cut_short_is_finished_by_whoever_comes_next(tmp_pa
     assert not (folder / "deadline").exists()
     assert len(ran.told("ip")) == 1
     assert (folder / "restored").exists()
+
+
+@pytest.mark.parametrize("word", ["now", "boot"])
+def test_what_was_put_back_is_on_disk_once_it_is_over(tmp_path: Path, word: str) -> None:
+    """A power failure after that finds it put back, and does it no second time."""
+    lines = _lines({"link/eth0/mtu": "1500"})
+    ran = Ran(tmp_path, lines, "look")  # makes the folder, and puts nothing back
+    (ran.guard / "restore").write_text(script(lines, files=lines), encoding="utf-8")
+    (ran.guard / "boot").write_text("another\n", encoding="utf-8")
+    (ran.guard.parent / "lock").touch()
+    Ran(tmp_path, lines, word)
+    words, _, there = (ran.fake / "sync").read_text(encoding="utf-8").splitlines()[0].partition(": ")
+
+    assert words.split() == ([] if word == "now" else [f"{ran.guard}/restored", str(ran.guard)])  # without words: all
+    assert {"restored", "deadline"} & set(there.split()) == {"restored"}
 
 
 def test_of_a_timer_and_a_confirmation_at_one_moment_one_gets_the_change(tmp_path: Path) -> None:
@@ -424,12 +441,26 @@ _BONDED = {
 }  # fmt: skip
 
 
-def test_legs_of_a_bond_are_put_back_one_after_the_other(tmp_path: Path) -> None:
+# The same of Open vSwitch, whose bonds the kernel does not know: `ovs-appctl bond/list` and `bond/show` as of 3.1.
+_SWITCHED = {
+    **_BONDED,
+    "readlink": 'case $1 in */eth?/master) echo ../ovs-system ;; *) exit 1 ;; esac',
+    "cat": 'case $1 in */slaves|*/bonding_slave/*) exit 1 ;; '
+           '*/sys/*) exec /bin/cat "$FAKE/$(printf %s "$1" | tr / _)" ;; *) exec /bin/cat "$@" ;; esac',
+    "ovs-appctl": 'case $2 in bond/list) printf "bond\\ttype\\trecircID\\tmembers\\n"\n'
+                  'printf "b0\\tbalance-slb\\t1\\teth1, eth0, eth2\\n" ;;\n'
+                  'bond/show) for leg in eth0 eth1 eth2; do case $(cat "/sys/class/net/$leg/carrier") in\n'
+                  '1) echo "member $leg: enabled" ;; *) echo "member $leg: disabled" ;; esac; done ;; esac',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tools", [_BONDED, _SWITCHED], ids=["the kernel's", "Open vSwitch's"])
+def test_legs_of_a_bond_are_put_back_one_after_the_other(tmp_path: Path, tools: Mapping[str, str]) -> None:
     """A reset tells late that the link is gone; a leg that never carried is not waited for."""
     changes = [Change("a", f"ring/eth{leg}/rx", "1") for leg in (0, 1)]
     lines = undoing(changes, FactSheet("a", {each.key: "512" for each in changes}), _nothing)
     Ran(tmp_path, (), "look")  # makes the tools
-    for name, text in _BONDED.items():
+    for name, text in tools.items():
         (tmp_path / "tools" / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
         (tmp_path / "tools" / name).chmod(0o755)
     for leg, carrier in (("eth0", "1"), ("eth1", "1"), ("eth2", "0")):
