@@ -16,6 +16,10 @@ from tuning.offload.inventory import Nic
 FELT = (*(name for name, shown in features.SHOWN.items() if shown.case == "tcp4"), "tx-scatter-gather",
         "tx-generic-segmentation")  # fmt: skip
 _BESIDE = {"goodput": "goodput", "cpu_per_10gbit": "CPU per 10 Gbit/s", "rtt_p99": "p99 RTT"}
+_WAYS = {  # by the end of the NIC: forward is from a to b
+    "a": {"goodput_forward": "goodput out", "goodput_reverse": "goodput in"},
+    "b": {"goodput_forward": "goodput in", "goodput_reverse": "goodput out"},
+}
 
 
 def treatments(
@@ -48,16 +52,16 @@ def judged(nic: Nic, judgement: Judgement, skipped: Mapping[str, str]) -> dict[s
         if why := skipped.get(treatment(name, value)):
             found[name] = Benefit("can't be judged here", why)
         elif primary := next((each for each in of_it if each.primary), None):
-            found[name] = _worth(primary, [each for each in of_it if not each.primary], on=value == "on")
+            others = [each for each in of_it if not each.primary]
+            found[name] = _worth(primary, _beside(others, nic.host), on=value == "on")
     return found
 
 
-def _worth(primary: Comparison, others: Sequence[Comparison], *, on: bool) -> Benefit:
+def _worth(primary: Comparison, beside: Sequence[str], *, on: bool) -> Benefit:
     """`on`: the treatment switched it on; else off, so that what is worse under it is better with the feature."""
     effect = f"{percent(primary.effect_pct)} {interval(primary.ci_low_pct, primary.ci_high_pct)}"
     said = f"{primary.metric} with it {'on' if on else 'off'}: {effect}, n = {primary.blocks}"
-    said += "".join(f"; {each}" for each in _beside(others))
-    said += " (both ends)"
+    said += "".join(f"; {each}" for each in beside) + " (both ends)"
     if primary.effect_pct is None:
         return Benefit("can't be judged here", f"{primary.metric}: {primary.reason}")
     effect_pct = _of_on(primary, on=on)
@@ -77,14 +81,15 @@ def _of_on(primary: Comparison, *, on: bool) -> tuple[float, ...]:
     return tuple(round(each if on else 100 * (100 / (100 + each) - 1), 2) for each in found)
 
 
-def _beside(others: Sequence[Comparison]) -> list[str]:
-    """What else moved, each with its interval; of what did not surely move the names alone."""
+def _beside(others: Sequence[Comparison], nic_end: str) -> list[str]:
+    """What else moved, each with its interval, either way alone included; of what did not surely move the names."""
+    words = {**_BESIDE, **_WAYS[nic_end]}
     moved, still = list[str](), list[str]()
     for each in others:
         probe, _, word = each.metric.rpartition(".")
-        if word not in _BESIDE or each.effect_pct is None or each.ci_low_pct is None or each.ci_high_pct is None:
+        if word not in words or each.effect_pct is None or each.ci_low_pct is None or each.ci_high_pct is None:
             continue
-        name = f"{_BESIDE[word]} of {probe}"
+        name = f"{words[word]} of {probe}"
         if each.ci_low_pct <= 0 <= each.ci_high_pct:
             still.append(name)
         else:

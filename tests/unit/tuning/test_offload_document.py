@@ -214,6 +214,16 @@ def test_what_else_a_feature_moves_stands_beside() -> None:
     assert "streams" not in said
 
 
+@pytest.mark.parametrize(("end", "out"), [("a", "goodput_forward"), ("b", "goodput_reverse")])
+def test_each_way_alone_stands_beside_as_the_nic_has_it(end: str, out: str) -> None:
+    """Forward is from a to b: what a NIC of b takes in."""
+    primary = _comparison("worse", -60.0, f"no-{TSO}")
+    alone = replace(primary, metric=f"tcp.{out}", primary=False, effect_pct=-30.0, ci_low_pct=-35.0, ci_high_pct=-25.0)
+    said = benefit.judged(replace(nic(), host=end), Judgement((primary, alone), (), ()), {})[TSO].said
+
+    assert "; goodput out of tcp −30.0 % [−35.0, −25.0] %" in said.replace("\xa0", " ")
+
+
 def _advice(setting: str, value: str) -> Advice:
     shown = Evidence("r", "direct", "tcp.goodput", "t", 9.0, 8.0, 10.0, 12)
     one = Recommendation(setting, value, "guest", "on", "it won.", shown, "", "do", "undo")
