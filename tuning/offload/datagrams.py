@@ -109,9 +109,6 @@ def take_udp(order: Order, case: Case, link: socket.socket, device: str) -> Said
     seen: set[int] = set()
     wrong = missized = twice = merged = 0
     with _receiving(case, link) as door:
-        if case.get("merged"):
-            with contextlib.suppress(OSError):  # from Linux 5.0 on
-                door.setsockopt(socket.IPPROTO_UDP, MERGED, 1)
         for whole, beside, _ in _arriving(case, link, door, lambda: len(seen) == len(sizes)):
             each_one = apart(whole, beside)
             merged += len(each_one) if len(each_one) > 1 else 0
@@ -142,6 +139,9 @@ def _receiving(case: Case, link: socket.socket) -> Iterator[socket.socket]:
         door.bind((link.getsockname()[0], 0))
         with contextlib.suppress(OSError):
             door.setsockopt(socket.SOL_SOCKET, RCVBUFFORCE, 8 << 20)
+        if case.get("merged"):  # before the other end may send: what comes earlier is not merged
+            with contextlib.suppress(OSError):  # from Linux 5.0 on
+                door.setsockopt(socket.IPPROTO_UDP, MERGED, 1)
         agreed(link, sends=False)
         link.sendall(struct.pack("!H", door.getsockname()[1]))
         yield door

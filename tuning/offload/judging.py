@@ -13,7 +13,7 @@ from tuning.offload.inventory import Nic
 
 _MERGED_LEAST = 0.5
 _ON_LEAST, OFF_MOST = 0.9, 0.05  # of bytes or packets: TSO of tools/testing/selftests/drivers/net/hw/tso.py
-_PACKETS_LEAST = 10
+_PACKETS_LEAST, _BYTES_LEAST = 10, 15_000  # what merges well comes in fewer packets: there bytes are enough, too
 # It hands on as large as it gets (VIRTIO_NET_F_GUEST_TSO4): what is to be merged, others must have.
 _MERGES_NOTHING = ("virtio_net",)
 _SIGNS: Mapping[features.Sign, str] = {
@@ -108,7 +108,8 @@ def share(observed: Observed, feature: str, shown: Shown, nic_end: str) -> tuple
     if (found := judged(result))[0] == "can't be judged here":
         return None, found[1]
     seen = (result.sender if direction == "tx" else result.taker).get("watched") or {}
-    if seen.get("packets", 0) < _PACKETS_LEAST:
+    by_bytes = shown.sign == "super" and seen.get("bytes", 0) >= _BYTES_LEAST
+    if seen.get("packets", 0) < _PACKETS_LEAST and not by_bytes:
         return None, f"{seen.get('packets', 0)} packets with payload were seen"
     if direction == "rx":
         by_kernel = shown.sign == "super" and feature not in features.BY_DEVICE

@@ -180,6 +180,17 @@ def test_a_feature_that_shows_the_same_on_and_off_never_works(on: int, packets: 
     assert judging.engaged(TSO, arms, "a")[0] != "ok"
 
 
+@pytest.mark.parametrize(("size", "word"), [(20_000, "works"), (2_000, "can't be judged here")])
+def test_what_merges_so_well_that_few_packets_come_is_judged_by_bytes(size: int, word: str) -> None:
+    """Six packets of a hundred datagrams are no fewer datagrams; six small ones prove nothing."""
+    few = {**SUPER, "packets": 6, "bytes": size, "super_bytes": size}
+    arms = [observed(Arm("plain"), watched=PLAIN), observed(Arm("plain", "rx-gro", "on"), watched=PLAIN)]
+    arms[1] = replace(arms[1], results=tuple(
+        replace(each, taker={**each.taker, "watched": few}) for each in arms[1].results))  # fmt: skip
+
+    assert [row.verdict for row in pair.merged_row(arms, "a", {})] == [word]
+
+
 def test_what_nothing_shows_and_what_is_not_there() -> None:
     """Each has its reason."""
     arms = [observed(FOUND), observed(Arm("found", "tx-scatter-gather", "off"))]

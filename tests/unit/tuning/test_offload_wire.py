@@ -3,6 +3,7 @@
 import ast
 import socket
 import struct
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -131,3 +132,36 @@ def test_what_the_nic_cuts_up_arrives_in_these_sizes() -> None:
     """Whole ones, and a last one that is smaller."""
     assert datagrams.planned({"kind": "gso", "segment": 1200, "rounds": 1}) == [[1200] * 5, [*[1200] * 10, 500]]
     assert len(datagrams.planned(CASE)) == 2 * len(datagrams.SIZES)
+
+
+class _Sudden:
+    """The taker's connection, whose other end sends all its datagrams in the moment that it knows where to."""
+
+    def __init__(self, link: socket.socket, case: dict[str, Any]) -> None:
+        self._link, self._case = link, case
+        self.fileno, self.recv, self.getsockname = link.fileno, link.recv, link.getsockname
+
+    def sendall(self, told: bytes) -> None:
+        """A port ends the wait."""
+        if told == b"r":
+            return
+        where = (self.getsockname()[0], struct.unpack("!H", told)[0])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            out.setsockopt(socket.IPPROTO_UDP, datagrams.SEGMENT, self._case["segment"])
+            number = 0
+            for sizes in datagrams.planned(self._case):
+                out.sendto(b"".join(wire.datagram(PATTERN, number + at, size) for at, size in enumerate(sizes)), where)
+                number += len(sizes)
+
+
+def test_datagrams_that_come_at_once_are_taken_merged() -> None:
+    """The socket takes them so before the other end knows its port: what came earlier would come one by one."""
+    case = {"kind": "gso", "segment": 1200, "rounds": 2, "merged": 1, "limit_s": 5, "server": "127.0.0.1"}
+    with socket.create_server(("127.0.0.1", 0)) as door, socket.create_connection(door.getsockname()) as other:
+        link, _ = door.accept()
+        with link:
+            other.shutdown(socket.SHUT_WR)
+            sudden = cast("socket.socket", _Sudden(link, case))
+            taken = datagrams.take_udp({"pattern": PATTERN}, case, sudden, "")
+
+    assert (taken["got"], taken["merged"], taken["wrong"], taken["missized"]) == (32, 32, 0, 0)
