@@ -147,6 +147,24 @@ def test_a_device_that_takes_packets_as_large_as_they_were_sent_is_at_work(
     assert (found, said in why) == (word, True)
 
 
+MERGED = {
+    "all by the kernel": ("rx-gro", 1.0, "ok"),
+    "some by the kernel": ("rx-gro", 0.06, "ok"),
+    "none by the kernel": ("rx-gro", 0.0, "can't be judged here"),
+    "most by the device": ("rx-lro", 0.6, "ok"),
+    "some by the device": ("rx-lro", 0.06, "claimed but not engaged"),
+}
+
+
+@pytest.mark.parametrize(("feature", "on", "word"), MERGED.values(), ids=MERGED)
+def test_the_kernel_merges_what_comes_together(feature: str, on: float, word: str) -> None:
+    """What one interrupt brings; packets that come one by one speak against nobody's GRO."""
+    came = {("in", "tcp4"): {"watched": {**PLAIN, "super_bytes": int(1000 * on)}}}
+    arms = [observed(Arm("plain"), watched=PLAIN), observed(Arm("plain", feature, "on"), came, watched=PLAIN)]
+
+    assert judging.engaged(feature, arms, "a")[0] == word
+
+
 @pytest.mark.parametrize(("sent", "word"), [(PLAIN, "can't be judged here"), (SUPER, "claimed but not engaged")])
 def test_a_device_that_merges_nothing_itself_is_accused_only_of_what_was_sent_large(
     sent: dict[str, int], word: str
