@@ -138,7 +138,7 @@ class _Sudden:
     """The taker's connection, whose other end sends all its datagrams in the moment that it knows where to."""
 
     def __init__(self, link: socket.socket, case: dict[str, Any]) -> None:
-        self._link, self._case = link, case
+        self._case = case
         self.fileno, self.recv, self.getsockname = link.fileno, link.recv, link.getsockname
 
     def sendall(self, told: bytes) -> None:
