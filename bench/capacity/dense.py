@@ -5,13 +5,15 @@ between, whose rate may be limited each way: the common bottleneck of a host's u
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal
 
-from bench.hosts.command import Command
+from bench.hosts.command import Command, HostFault
 from bench.hosts.host import Host, ask_everywhere
 from bench.labs import lease as leases
 from bench.labs.lab import Endpoint
@@ -25,6 +27,9 @@ NODE, FAR, UPLINK = "node", "far", "uplink"
 PAIRS_MOST = 500  # two ports each on a bridge, which has 1023 (BR_MAX_PORTS)
 _CLIENTS, _SERVERS = int(IPv4Address("198.18.0.0")), int(IPv4Address("198.19.0.0"))
 LENGTH = 15  # RFC 2544's prefix, whole
+# The kernel takes note of a link that came up within a second (net/core/link_watch.c), and drops what it is given until
+# then: a stream whose first packet came earlier began a second after the others.
+_UP_S, _UP_EACH_S = 5.0, 0.02
 # A pair's two namespaces, the shells that hold and enter them, and the four programs of a trial: 23 MiB of memory that
 # is not shared (measured at 32 pairs), and as much again for what a busy kernel keeps in socket buffers.
 PAIR_BYTES, KEPT_BYTES = 46 << 20, 512 << 20
@@ -157,6 +162,7 @@ def leg_down(lab: Dense, pairs: int) -> Iterator[None]:
         yield
     finally:
         _moved(lab, [f"link set {link} up"], moved, last)
+        passing(lab.nodes)
 
 
 def _moved(lab: Dense, before: list[str], ends: list[str], leg: int) -> None:
@@ -167,6 +173,32 @@ def _moved(lab: Dense, before: list[str], ends: list[str], leg: int) -> None:
     }
     for (outcome,) in ask_everywhere({node: (_batch(each),) for node, each in lines.items()}).values():
         outcome.require()
+
+
+def passing(hosts: Iterable[Host]) -> None:
+    """Wait until every device of these hosts is up and every port of a bridge forwards. Raises HostFault naming one."""
+    waiting = dict.fromkeys(hosts, (Command(("ip", "-d", "-j", "link", "show")),))
+    within_s = _UP_S + _UP_EACH_S * len(waiting)
+    deadline = time.monotonic() + within_s
+    while True:
+        told = {host: not_passing(outcome.require().stdout) for host, (outcome,) in ask_everywhere(waiting).items()}
+        waiting = {host: asked for host, asked in waiting.items() if told[host]}
+        if not waiting:
+            return
+        if time.monotonic() > deadline:
+            host = next(iter(waiting))
+            raise HostFault(f"on {host.name}: {told[host][0]} did not come up in {within_s:g} s")
+        time.sleep(0.02)
+
+
+def not_passing(told: str) -> list[str]:
+    """Of what `ip -d -j link show` told: the devices that are not up, or are ports that do not forward."""
+    found = []
+    for row in json.loads(told):
+        port = row.get("linkinfo", {}).get("info_slave_data", {})
+        if row["ifname"] != "lo" and (row["operstate"] != "UP" or port.get("state", "forwarding") != "forwarding"):
+            found.append(row["ifname"])
+    return found
 
 
 def _own(end: str) -> list[str]:
@@ -187,6 +219,7 @@ def standing(pairs: int, *, layout: Layout, uplink_mbit: float, leases_folder: P
             told = ask_everywhere({hosts[name]: (command,) for name, command in each})
             for (outcome,) in told.values():
                 outcome.require(HINT)
+        passing(hosts.values())
         ends = {name: Endpoint(hosts[name], "eth0", address(name)) for name in every[: 2 * pairs]}
         nodes = tuple(hosts[name] for name in every[2 * pairs :])
         yield Dense(

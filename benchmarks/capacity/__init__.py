@@ -11,10 +11,10 @@ is no PDR; in `shaped-bad` one of the first six trials is bad.
 `live`: the same forecasts between real namespaces, under uplinks of different rates; the same goals, from 20 repeats
 on, where a point without a number or a forecast is one that is not held. `edge`: such limits at 5, 5.5 and 6 pairs.
 `quota`: and under a CPU quota that all iperf3 share, here by cgroups v1, or in a guest by v2 (--guest, QEMU; root).
-`cost`: what a step costs beside its traffic, by number of pairs, each in a process of its own; goals: 32 pairs up in
-≤ 6 s and begun within 0.2 s of one another, a whole `nettune capacity` of 32 ≤ 400 MB, the cost of a pair alike at
-every number (most over least ≤ 1.5; simulated to 10,000), seconds up and down that grow no faster than pairs^1.2,
-nothing left behind. Root, as `scripts/as-root` gives it.
+`cost`: what a step costs beside its traffic, by number of pairs, five steps of each, in processes of their own; goals:
+32 pairs up in ≤ 6 s and begun within 0.2 s of one another, a whole `nettune capacity` of 32 ≤ 400 MB, the cost of a
+pair alike at every number (most over least ≤ 1.5; simulated to 10,000), seconds up and down that grow no faster than
+pairs^1.2, nothing left behind. Root, as `scripts/as-root` gives it.
 
     python -m benchmarks.capacity [PART …] [--replays N] [--guest] [--json FILE] [--kept FILE]
 

@@ -14,11 +14,11 @@ from benchmarks.capacity.quota import quota
 from benchmarks.capacity.rates import rates
 from benchmarks.capacity.verdicts import missed
 
-# Each with the number of curves a row, truths or repeats that it takes where nobody says otherwise.
+# Each with the number of curves a row, steps, truths or repeats that it takes where nobody says otherwise.
 PARTS = {
     "forecast": (forecast, 60),
     "rates": (rates, 60),
-    "cost": (cost, 1),
+    "cost": (cost, 5),
     **{name: (shaped.part(name), 30) for name in shaped.PLANTED},
     "live": (live, 20),
     "edge": (edge, 3),
@@ -31,7 +31,9 @@ def main() -> None:
     """The parts that are named, or all. Exits with 1 where a goal was missed; one that is not judged is none."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=" ".join(PARTS))
-    parser.add_argument("--replays", type=int, help="curves a row, truths or repeats; each part has its own number")
+    parser.add_argument(
+        "--replays", type=int, help="curves a row, steps, truths or repeats; each part has its own number"
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--kept", type=Path, help="where real paths' rows are kept as they are made, and gone on from")
     parser.add_argument("--guest", action="store_true", help="shaped…, quota: in a guest, not on this machine")

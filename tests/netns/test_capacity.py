@@ -55,6 +55,29 @@ def test_sixty_four_ends_stand_meet_and_leave_nothing(tmp_path: Path, labs_left:
     assert list((tmp_path / "leases").iterdir()) == []
 
 
+def test_what_stands_passes_at_once(tmp_path: Path) -> None:
+    """The kernel may take a second to note that a link is up, and drop what comes until then: in two of five labs."""
+    for _ in range(8):
+        with dense.standing(1, layout="across", uplink_mbit=100.0, leases_folder=tmp_path / "leases") as lab:
+            shut = shut_devices(lab)
+        assert shut == [[], []]
+
+
+def test_a_leg_that_was_down_passes_when_it_is_back(tmp_path: Path) -> None:
+    """Not a second later: trials follow each other sooner."""
+    with dense.standing(2, layout="across", uplink_mbit=100.0, leases_folder=tmp_path / "leases", legs=2) as lab:
+        for _ in range(4):
+            with dense.leg_down(lab, 2):
+                assert all("uplink-1" in each for each in shut_devices(lab))
+            assert shut_devices(lab) == [[], []]
+
+
+def shut_devices(lab: dense.Dense) -> list[list[str]]:
+    """Those of each node that do not pass packets right now."""
+    asked = Command(("ip", "-d", "-j", "link", "show"))
+    return [dense.not_passing(node.run(asked).require().stdout) for node in lab.nodes]
+
+
 def test_one_pair_that_fails_leaves_the_others_numbers_and_marks_the_trial(tmp_path: Path) -> None:
     """The second of three servers has lost its link, and the third's drops half of what comes."""
     plan = parse(from_plain({"name": "three", "pairs": [3], "rate_mbit": 40, "duration_s": 1.5, "warmup_s": 0.4,

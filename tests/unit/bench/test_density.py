@@ -150,6 +150,25 @@ def test_every_end_has_an_address_and_a_mac_of_its_own(pairs: int, layout: dense
     assert all(each.is_private or IPv4Address("198.18.0.0") < each for each in map(IPv4Address, addresses))
 
 
+def test_a_device_passes_where_it_is_up_and_forwards_if_it_is_a_port() -> None:
+    """As `ip -d -j link show` tells of them: loopback's state is UNKNOWN, a port that was just added is disabled."""
+
+    def link(name: str, state: str, port: str = "") -> dict[str, object]:
+        slave = {"linkinfo": {"info_slave_kind": "bridge", "info_slave_data": {"state": port}}} if port else {}
+        return {"ifname": name, "operstate": state, **slave}
+
+    told = [
+        link("lo", "UNKNOWN"),
+        link("br0", "UP"),
+        link("port-c1", "UP", "forwarding"),
+        link("port-c2", "UP", "disabled"),
+        link("uplink", "DOWN", "forwarding"),
+        link("eth0", "LOWERLAYERDOWN"),
+    ]
+
+    assert dense.not_passing(json.dumps(told)) == ["port-c2", "uplink", "eth0"]
+
+
 def test_the_uplink_alone_is_limited_and_both_ways() -> None:
     """One shaper on each node, none where no rate is given."""
     every = {name: name for name in dense.names(3, "across")}

@@ -176,8 +176,8 @@ _GOODPUT = Sample(PROBE, "goodput", 5.0, "bit/s", "all", "-", 1.0)
 
 
 def _cost(pairs: int, ms_a_pair: float, **others: object) -> Row:
-    return {"pairs": pairs, "simulated pairs": pairs, "status": "done", "up_s": 1.0, "down_s": 1.0, "skew_s": 0.02,
-            "left": 0, "ms_a_pair": ms_a_pair, **others}  # fmt: skip
+    return {"pairs": pairs, "simulated pairs": pairs, "status": "done", "up_s": 1.0, "up_most_s": 1.0, "down_s": 1.0,
+            "skew_s": 0.02, "beside_s": 1.0, "memory_mb": 80, "left": 0, "ms_a_pair": ms_a_pair, **others}  # fmt: skip
 
 
 def test_each_goal_of_a_steps_cost_has_a_verdict() -> None:
@@ -198,9 +198,21 @@ def test_each_goal_of_a_steps_cost_has_a_verdict() -> None:
     ]
 
 
+def test_steps_of_one_number_are_told_by_their_medians_and_the_worst_of_what_is_bounded() -> None:
+    """One that waited a second is no cost of a pair; one that stood late, left something or has no skew is told."""
+    found = [_cost(32, ms, up_s=ms / 10, skew_s=skew, left=left, memory_mb=80 + left)
+             for ms, skew, left in ((20.0, 0.02, 0), (60.0, 0.05, 2), (22.0, 0.01, 0))]  # fmt: skip
+    row = cost.together(found)
+
+    assert (row["ms_a_pair"], row["up_s"], row["status"]) == (22.0, 2.2, "done")
+    assert (row["up_most_s"], row["skew_s"], row["left"], row["memory_mb"]) == (6.0, 0.05, 2.0, 82.0)
+    lost = cost.together([*found, _cost(32, 20.0, skew_s=None, status="missing")])
+    assert (lost["status"], lost["skew_s"]) == ("done, missing", None)
+
+
 def test_a_goal_that_was_not_reached_or_not_measured_is_missed() -> None:
     """A step whose pairs failed has no skew, and that is no pass."""
-    found = [_cost(8, 20.0), _cost(32, 60.0, up_s=6.5, skew_s=None, status="missing", left=2)]
+    found = [_cost(8, 20.0), _cost(32, 60.0, up_s=6.5, up_most_s=6.5, skew_s=None, status="missing", left=2)]
     lines = cost.judged(found, [_cost(100, 1.0), _cost(10_000, 1.2)], {"whole": 32, "memory_mb": 401})
 
     assert [line.split(": ", 1)[0] for line in lines if "MISSED" in line] == [
