@@ -79,10 +79,12 @@ class Offered:
         asked = self.rate_fps * self.seconds
         if self.short:
             return f"the generator sent {100 * self.sent / asked:.1f} % of {self.rate_fps:.0f} frames/s"
-        # Each that came twice stands for one that was lost. Where more is lost than PDR allows that changes nothing.
-        if self.received < self.sent and self.loss <= PDR.loss and self.disordered > HIDDEN * self.sent:
+        # Each that came twice stands for one that was lost, and one that came late for none. Where PDR is held by both
+        # counts or by neither, that decides nothing; nor does it for NDR, where some are missing by either.
+        missing, hidden = self.sent - self.received, self.disordered
+        if missing > 0 and hidden > HIDDEN * self.sent and missing <= PDR.loss * self.sent < missing + hidden:
             return (
-                f"{self.disordered} frames came twice, or after a later one: beside the {self.sent - self.received} "
+                f"{self.disordered} frames came twice, or after a later one: beside the {missing} "
                 "that are missing as many may be lost"
             )
         return ""

@@ -19,6 +19,9 @@ _TREES = ("bench", "benchmarks", "nettune", "profiles", "results", "tuning")
 _LARGE = ("matplotlib", "mypy", "pandas", "pyarrow", "ruff", "scipy", "uv")  # that nothing inside imports
 _MODULES = ("veth", "bridge", "tcp_bbr", "sch_tbf", "sch_netem")
 _INSIDE = "/mnt/nettune"
+# Of a socket that sends: frames in a queue of this machine count for it until they are out, and 212,992 bytes, the
+# default, are less than some of the queues that are planted: the sender would be held back and not the path be full.
+_SENDS_BYTES = 4 << 20
 
 
 @contextmanager
@@ -35,6 +38,7 @@ def booted() -> Iterator[Host]:
         with qemu.alone(kit, leases_folder=folder / "state" / "leases", drives=(disk,)) as host:
             for command in (
                 Command(("modprobe", "-a", *_MODULES), deadline_s=60.0),
+                Command(("sysctl", "-w", f"net.core.wmem_default={_SENDS_BYTES}")),
                 Command(("mkdir", "-p", _INSIDE)),
                 Command(("mount", "-o", "ro", "-t", "squashfs", "/dev/vdc", _INSIDE)),
             ):
