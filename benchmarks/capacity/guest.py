@@ -1,9 +1,10 @@
 """A guest that has this checkout on one more read-only disk: Debian's kernel with netem, and cgroups v2."""
 
+import functools
 import sysconfig
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.hosts.command import Command
@@ -44,6 +45,13 @@ def booted() -> Iterator[Host]:
             ):
                 host.run(command).require()
             yield host
+
+
+@contextmanager
+def at_need() -> Iterator[Callable[[], Host]]:
+    """One guest for all who ask, booted for the first: for rows that are all kept there is none."""
+    with ExitStack() as stack:
+        yield functools.cache(lambda: stack.enter_context(booted()))
 
 
 def module(*words: str, deadline_s: float) -> Command:

@@ -8,10 +8,12 @@ v2 and whose CPU may be an emulated one.
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from bench.hosts.command import Command
+from bench.hosts.host import Host
 from bench.hosts.local import Local
 from benchmarks.capacity import guest, kept
 from benchmarks.capacity.dense import AGAIN, judged, told_of
@@ -25,32 +27,22 @@ _DEADLINE_S = 1800.0  # of one repeat: an emulated CPU takes 45 ms to start a pr
 def quota(asked: kept.Asked) -> list[kept.Row]:
     """A row per repeat: quota, pace, model, and for each held-out N what was forecast and what came."""
     asked = replace(asked, guest=asked.guest or not _HERE.exists())
-    rows = kept.rows("quota", asked, lambda number: _repeat(number, in_guest=asked.guest))
+    with guest.at_need() as host:
+        rows = kept.rows("quota", asked, lambda number: _repeat(number, host if asked.guest else None))
     judged("quota", rows)
     return rows
 
 
-def _repeat(number: int, *, in_guest: bool) -> kept.Row:
+def _repeat(number: int, host: Callable[[], Host] | None) -> kept.Row:
     held_out = ",".join(map(str, HELD_OUT))
-    if not in_guest:
+    if host is None:
         words = _words(number, held_out, window_s=2.0, least=0.3)
-        argv = (
-            "unshare",
-            "--mount",
-            "--propagation",
-            "private",
-            "env",
-            f"PYTHONPATH={guest.ROOT}",
-            sys.executable,
-            "-P",
-            "-m",
-            *words,
-        )
+        alone = ("unshare", "--mount", "--propagation", "private", "env", f"PYTHONPATH={guest.ROOT}")
+        argv = (*alone, sys.executable, "-P", "-m", *words)
         done = Local().run(Command(argv, deadline_s=_DEADLINE_S)).require()
     else:  # an emulated CPU: within a quota twelve streams begin seconds apart
-        with guest.booted() as host:
-            words = _words(number, held_out, window_s=8.0, least=0.6)
-            done = host.run(guest.module(*words, deadline_s=_DEADLINE_S)).require()
+        words = _words(number, held_out, window_s=8.0, least=0.6)
+        done = host().run(guest.module(*words, deadline_s=_DEADLINE_S)).require()
     dealt, *trials = [json.loads(line) for line in done.stdout.splitlines()]
     seen: dict[int, list[float]] = {}
     for each in trials:

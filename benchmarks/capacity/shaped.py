@@ -19,7 +19,6 @@ from pathlib import Path
 from bench.capacity.datagrams import Datagrams
 from bench.capacity.rates import PDR, Bounds, Effort, Offered, searched
 from bench.hosts.command import Command
-from bench.hosts.host import Host
 from bench.labs.lab import Lab
 from bench.labs.namespaces import standing
 from bench.labs.topology import Topology
@@ -122,17 +121,14 @@ def part(name: str) -> Callable[[kept.Asked], list[kept.Row]]:
     """A row per truth: rate, loss, PDR's lower bound over the truth by MLRsearch and by bisection, their seconds."""
 
     def made(asked: kept.Asked) -> list[kept.Row]:
-        with contextlib.ExitStack() as stack:
-            host: Host | None = None
+        with guest.at_need() as host:
 
             def make(number: int) -> kept.Row:
-                nonlocal host
                 if not asked.guest:
                     row = _row(name, number, HERE)
-                else:  # which is booted once, for the first row that is not kept
-                    host = host or stack.enter_context(guest.booted())
+                else:
                     words = ("benchmarks.capacity.shaped", name, str(number))
-                    said = host.run(guest.module(*words, deadline_s=_DEADLINE_S)).require().stdout
+                    said = host().run(guest.module(*words, deadline_s=_DEADLINE_S)).require().stdout
                     row = json.loads(said.splitlines()[-1])
                 shown = (f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
                          for key, value in row.items())  # fmt: skip
