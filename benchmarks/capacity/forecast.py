@@ -30,7 +30,10 @@ CURVES: Mapping[str, Callable[[float], float]] = {
     "USL, σ .02, κ .02": lambda n: _usl(n, 0.02, 0.02),
     "Amdahl under a ceiling": lambda n: min(_usl(n, 0.05, 0.0), 3.2),
     "a soft ceiling": lambda n: (n**-8 + 3.3**-8) ** (-1 / 8),
+    "paced, ceiling at 2.5 pairs": lambda n: min(n, 2.5),
+    "paced, ceiling at 4 pairs": lambda n: min(n, 4.0),
 }
+_STEADY = 0.002  # the spread below the ceiling where pairs are paced: they get what they ask for
 
 
 # A limit at or beyond the largest N is seen by few of the trials, or none: no goal is theirs.
@@ -74,7 +77,8 @@ def _row(
     dice = random.Random(f"{name} {spread}")
 
     def trial(n: int) -> float:
-        return 1e9 * truth(float(n)) * math.exp(dice.gauss(0.0, spread))
+        steady = name.startswith("paced") and truth(float(n)) == n
+        return 1e9 * truth(float(n)) * math.exp(dice.gauss(0.0, min(spread, _STEADY) if steady else spread))
 
     chosen: Counter[str] = Counter()
     each_of = list[tuple[Point, ...]]()

@@ -1,7 +1,8 @@
 """A measured curve: which model it follows, what it would carry at another N, and how sure that is; pure.
 
 The model is chosen by AICc. Intervals come from resampling whole trials at each N and choosing anew in every resample,
-each model in proportion to its Akaike weight: what the choice does not know is in the interval.
+each model in proportion to its Akaike weight: what the choice does not know is in the interval. Where trials at a
+ceiling scatter otherwise than below it, as those of paced pairs do, a forecast scatters as those of its own side.
 """
 
 import math
@@ -60,6 +61,14 @@ class Candidate:
     weight: float
 
 
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Of single trials around a curve: a deviation in logs, of so many degrees of freedom."""
+
+    sigma: float
+    df: int
+
+
 class Curve:
     """Throughput over N with a model through it. Raises NoModel, saying what is missing.
 
@@ -93,13 +102,16 @@ class Curve:
         """
         self._within(n)
         centre = float(self._at(self._best, [n])[0, 0])
-        drawn = np.log(self._drawn[:, n - 1])
-        return self._spread(centre, drawn + self._noise)
+        scatter = self._full if self._best.full([n])[0, 0] else self._below
+        # Under a shaper trials scatter by next to nothing (seen: 0.3 %), while windows that begin and end with the
+        # machine's other work are off by more.
+        noise = math.hypot(scatter.sigma, _FLOOR) * self._normal
+        return _spread(centre, np.log(self._drawn[:, n - 1]) + noise, widening(scatter.df))
 
     def mean_at(self, n: int) -> Between:
         """The same for the mean of many trials: the interval of the curve itself."""
         self._within(n)
-        return self._spread(float(self._at(self._best, [n])[0, 0]), np.log(self._drawn[:, n - 1]))
+        return _spread(float(self._at(self._best, [n])[0, 0]), np.log(self._drawn[:, n - 1]), self._student)
 
     @cached_property
     def saturation(self) -> Between | None:
@@ -142,36 +154,49 @@ class Curve:
 
     def _fit(self, seed: int) -> None:
         means = np.array([[each.mean() for each in self._logs]])
-        within = np.array([sum(float(((each - each.mean()) ** 2).sum()) for each in self._logs)])
+        within = np.array([[float(((each - each.mean()) ** 2).sum()) for each in self._logs]])
         found = self._fitted(means)
-        scores = self._scores({name: each.distance for name, each in found.items()}, within)
+        scores = self._scores(found, means, within)
         weights = _weights(scores)[:, 0]
         self.candidates = tuple(
             _candidate(name, found[name].parameters, float(score), float(weight))
             for name, score, weight in zip(models.NAMES, scores[:, 0], weights, strict=True)
         )
         self._best = found[self.chosen.name].parameters
-        left = float(found[self.chosen.name].distance[0] + within[0])
-        df = max(1, int(self._counts.sum()) - models.COUNTS[self.chosen.name])
-        self._student = widening(df)
+        self._scattered(self._squares(self._best, means, within)[0])
         dice = np.random.default_rng(seed)
-        # A single trial that is still to come scatters as those around the curve did. Under a shaper that is next to
-        # nothing (seen: 0.3 %), while windows that begin and end with the machine's other work are off by more.
-        self._noise = math.hypot(math.sqrt(left / df), _FLOOR) * dice.standard_normal(DRAWS)
+        self._normal = dice.standard_normal(DRAWS)  # of a single trial that is still to come
         self._resample(dice, seed)
+
+    def _scattered(self, squares: Array) -> None:
+        """How trials scatter about the best model, by its squares at each N: below its ceiling and at it."""
+        k, n = models.COUNTS[self.chosen.name], float(self._counts.sum())
+        pooled = Scatter(math.sqrt(float(squares.sum()) / max(1.0, n - k)), max(1, int(n) - k))
+        self._student = widening(pooled.df)
+        self._below = self._full = pooled
+        full = self._best.full(self._ns)[0]
+        at = float(self._counts[full].sum())
+        if not 0 < at < n or _one_scatter(squares.sum(), n, k) <= _two_scatters(
+            squares[~full].sum(), n - at, squares[full].sum(), at, k
+        ):
+            return
+        self._below, self._full = (
+            Scatter(math.sqrt(float(part.sum()) / df), df)
+            for part, df in ((squares[~full], max(1, int(n - at) - k + 1)), (squares[full], max(1, int(at) - 1)))
+        )
 
     def _fitted(self, means: Array) -> dict[str, Fitted]:
         return {name: models.fitted(name, self._ns, means, self._counts, self.line_rate) for name in models.NAMES}
 
     def _resample(self, dice: np.random.Generator, seed: int) -> None:
         means = np.empty((DRAWS, len(self._ns)))
-        within = np.zeros(DRAWS)
+        within = np.empty((DRAWS, len(self._ns)))
         for place, (step, logs) in enumerate(zip(self.steps, self._logs, strict=True)):
             again = resampled(logs, picks(step.n, len(logs), seed))
             means[:, place] = again.mean(axis=1)
-            within += ((again - means[:, place, None]) ** 2).sum(axis=1)
+            within[:, place] = ((again - means[:, place, None]) ** 2).sum(axis=1)
         found = self._fitted(means)
-        weights = _weights(self._scores({name: each.distance for name, each in found.items()}, within))
+        weights = _weights(self._scores(found, means, within))
         picked = (np.cumsum(weights, axis=0) < dice.random(DRAWS)[None, :]).sum(axis=0)
         values = np.empty((DRAWS, len(self._every)))
         for place, name in enumerate(models.NAMES):
@@ -179,25 +204,32 @@ class Curve:
             values[rows] = self._at(found[name].parameters, self._every)[rows]
         self._drawn, self._kappas = values, found["usl"].parameters.kappa
 
-    def _scores(self, distances: Mapping[str, Array], within: Array) -> Array:
-        """AICc of every model in every draw, its variance a parameter too: Hurvich & Tsai 1989, Biometrika 76:297."""
+    def _squares(self, found: Parameters, means: Array, within: Array) -> Array:
+        """Squared logs of all trials at each N about a model, shape (draws, values of N)."""
+        off = means - np.log(found.values(self._ns))
+        return np.asarray(off**2 * self._counts + within)
+
+    def _scores(self, found: Mapping[str, Fitted], means: Array, within: Array) -> Array:
+        """AICc of every model in every draw; with a ceiling trials may scatter in two ways, or in one."""
         n = float(self._counts.sum())
         rows = []
         for name in models.NAMES:
-            k = models.COUNTS[name] + 1
-            spread = (distances[name] + within) / n + _FLOOR**2
-            rows.append(n * np.log(spread) + 2 * k + 2 * k * (k + 1) / max(n - k - 1, 1e-9))
+            each = found[name]
+            squares = self._squares(each.parameters, means, within)
+            score = _one_scatter(squares.sum(axis=1), n, models.COUNTS[name])
+            full = each.parameters.full(self._ns)
+            at = full @ self._counts
+            two = _two_scatters(
+                np.where(full, 0.0, squares).sum(axis=1), n - at,
+                np.where(full, squares, 0.0).sum(axis=1), at, models.COUNTS[name],
+            )  # fmt: skip
+            best = np.where((at > 0) & (at < n), np.minimum(score, two), score)
+            rows.append(np.where(np.isfinite(each.distance), best, np.inf))  # else too few values of N for it
         return np.array(rows)
 
     def _at(self, found: Parameters, ns: Sequence[float] | Array) -> Array:
         most = np.where(np.isfinite(found.ceiling), np.maximum(found.ceiling, self.line_rate), self.line_rate)
         return np.minimum(found.values(ns), most[:, None])
-
-    def _spread(self, centre: float, logs: Array) -> Between:
-        """A 95 % interval of drawn logs about a centre, widened as Student's t is wider than the normal."""
-        low, high = np.quantile(logs, (0.025, 0.975)) - math.log(centre)
-        widened = (math.exp(math.log(centre) + self._student * float(end)) for end in (min(low, 0.0), max(high, 0.0)))
-        return Between(centre, *widened)
 
     @cached_property
     def _rises(self) -> bool:
@@ -213,6 +245,29 @@ class Curve:
             return None
         low, high = np.quantile(found(self._drawn), (0.025, 0.975))
         return Between(centre, min(centre, float(low)), max(centre, float(high)))
+
+
+def _one_scatter(squares: Array | float, n: float, parameters: int) -> Array:
+    """AICc where all trials scatter alike, the variance a parameter too: Hurvich & Tsai 1989, Biometrika 76:297."""
+    return np.asarray(n * np.log(squares / n + _FLOOR**2) + _paid(n, parameters + 1))
+
+
+def _two_scatters(below: Array, n_below: Array | float, full: Array, n_full: Array | float, parameters: int) -> Array:
+    """The same where those below a ceiling and those at it have a variance each."""
+    parts = [each_n * np.log(squares / np.maximum(each_n, 1.0) + _FLOOR**2)
+             for squares, each_n in ((below, n_below), (full, n_full))]  # fmt: skip
+    return np.asarray(parts[0] + parts[1] + _paid(float(np.max(n_below + n_full)), parameters + 2))
+
+
+def _paid(n: float, k: int) -> float:
+    return 2 * k + 2 * k * (k + 1) / max(n - k - 1, 1e-9)
+
+
+def _spread(centre: float, logs: Array, student: float) -> Between:
+    """A 95 % interval of drawn logs about a centre, widened as Student's t is wider than the normal."""
+    low, high = np.quantile(logs, (0.025, 0.975)) - math.log(centre)
+    widened = (math.exp(math.log(centre) + student * float(end)) for end in (min(low, 0.0), max(high, 0.0)))
+    return Between(centre, *widened)
 
 
 def _candidate(name: str, found: Parameters, aicc: float, weight: float) -> Candidate:

@@ -36,9 +36,17 @@ class Parameters:
 
     def values(self, ns: Sequence[float] | Array) -> Array:
         """C(N), shape (draws, values of N)."""
+        return np.minimum(self._smooth(ns), self.ceiling[:, None])
+
+    def full(self, ns: Sequence[float] | Array) -> NDArray[np.bool_]:
+        """Whether the ceiling is what C(N) is, shape (draws, values of N)."""
+        return np.asarray(self._smooth(ns) >= self.ceiling[:, None])
+
+    def _smooth(self, ns: Sequence[float] | Array) -> Array:
         n = np.asarray(ns, dtype=np.float64)[None, :]
         slowed = 1.0 + self.sigma[:, None] * (n - 1.0) + self.kappa[:, None] * n * (n - 1.0)
-        return np.minimum(self.gamma[:, None] * n / slowed, self.ceiling[:, None])
+        smooth: Array = self.gamma[:, None] * n / slowed
+        return smooth
 
     def where(self, chosen: NDArray[np.bool_], other: "Parameters") -> "Parameters":
         """These where `chosen`, else the other's."""

@@ -210,6 +210,19 @@ def test_an_interval_holds_its_value_and_widens_with_the_noise(gamma: float, spr
         assert one.high / one.low >= 0.98 * mean.high / mean.low
 
 
+def test_a_forecast_scatters_as_the_trials_on_its_side_of_the_ceiling() -> None:
+    """Paced pairs get what they ask for until the path is full, and what comes then: one spread for all hid that."""
+    steps = [Step(n, (n * 1e9, n * 1.001e9, n * 0.999e9)) for n in (1, 2, 3)]
+    steps += [Step(n, (3.3e9, 3.6e9, 3.0e9)) for n in (4, 5, 6)]
+    curve = Curve(steps)
+    below, full = curve.forecast(2), curve.forecast(12)
+
+    assert curve.chosen.name == "linear-ceiling"
+    assert below.high / below.low < 1.06
+    assert full.low < 2.75e9
+    assert full.high > 3.85e9
+
+
 def test_one_report_of_one_run_is_always_the_same() -> None:
     """The seed of resampling is fixed."""
     steps = scattered([min(n, 3.3) * 1e9 for n in PAIRS], 0.03, seed=5)
