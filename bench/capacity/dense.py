@@ -6,14 +6,14 @@ between, whose rate may be limited each way: the common bottleneck of a host's u
 
 import contextlib
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal
 
-from bench.hosts.command import Command, HostFault
+from bench.capacity.readiness import awaited
+from bench.hosts.command import Command, Outcome
 from bench.hosts.host import Host, ask_everywhere
 from bench.labs import lease as leases
 from bench.labs.lab import Endpoint
@@ -27,9 +27,6 @@ NODE, FAR, UPLINK = "node", "far", "uplink"
 PAIRS_MOST = 500  # two ports each on a bridge, which has 1023 (BR_MAX_PORTS)
 _CLIENTS, _SERVERS = int(IPv4Address("198.18.0.0")), int(IPv4Address("198.19.0.0"))
 LENGTH = 15  # RFC 2544's prefix, whole
-# The kernel takes note of a link that came up within a second (net/core/link_watch.c), and drops what it is given until
-# then: a stream whose first packet came earlier began a second after the others.
-_UP_S, _UP_EACH_S = 5.0, 0.02
 # A pair's two namespaces, the shells that hold and enter them, and the four programs of a trial: 23 MiB of memory that
 # is not shared (measured at 32 pairs), and as much again for what a busy kernel keeps in socket buffers.
 PAIR_BYTES, KEPT_BYTES = 46 << 20, 512 << 20
@@ -176,19 +173,17 @@ def _moved(lab: Dense, before: list[str], ends: list[str], leg: int) -> None:
 
 
 def passing(hosts: Iterable[Host]) -> None:
-    """Wait until every device of these hosts is up and every port of a bridge forwards. Raises HostFault naming one."""
-    waiting = dict.fromkeys(hosts, (Command(("ip", "-d", "-j", "link", "show")),))
-    within_s = _UP_S + _UP_EACH_S * len(waiting)
-    deadline = time.monotonic() + within_s
-    while True:
-        told = {host: not_passing(outcome.require().stdout) for host, (outcome,) in ask_everywhere(waiting).items()}
-        waiting = {host: asked for host, asked in waiting.items() if told[host]}
-        if not waiting:
-            return
-        if time.monotonic() > deadline:
-            host = next(iter(waiting))
-            raise HostFault(f"on {host.name}: {told[host][0]} did not come up in {within_s:g} s")
-        time.sleep(0.02)
+    """Wait until every device of these hosts is up and every port of a bridge forwards. Raises HostFault naming one.
+
+    The kernel takes note of a link that came up within a second (net/core/link_watch.c), and drops what it is given
+    until then: a stream whose first packet came earlier began a second after the others.
+    """
+
+    def lacking(told: Sequence[Outcome]) -> str:
+        found = not_passing(told[0].require().stdout)
+        return f"{found[0]} did not come up" if found else ""
+
+    awaited(hosts, (Command(("ip", "-d", "-j", "link", "show")),), lacking)
 
 
 def not_passing(told: str) -> list[str]:

@@ -78,7 +78,7 @@ def _row(
 
     def trial(n: int) -> float:
         steady = name.startswith("paced") and truth(float(n)) == n
-        return 1e9 * truth(float(n)) * math.exp(dice.gauss(0.0, min(spread, _STEADY) if steady else spread))
+        return 1e9 * truth(float(n)) * math.exp(dice.gauss(0.0, _STEADY if steady else spread))
 
     chosen: Counter[str] = Counter()
     each_of = list[tuple[Point, ...]]()

@@ -20,11 +20,13 @@ _TREES = ("bench", "benchmarks", "nettune", "profiles", "results", "tuning")
 _LARGE = ("matplotlib", "mypy", "pandas", "pyarrow", "ruff", "scipy", "uv")  # that nothing inside imports
 _MODULES = ("veth", "bridge", "tcp_bbr", "sch_tbf", "sch_netem")
 _INSIDE = "/mnt/nettune"
-# Of a socket that sends: frames in a queue of this machine count for it until they are out, and 212,992 bytes, the
-# default, are less than some of the queues that are planted: the sender would be held back and not the path be full.
-_SENDS_BYTES = 4 << 20
-# That a CPU takes of a quota at once: by 5 ms, the default, a few hand out all that is in a period of 20 ms.
-_SLICE_US = 1000
+_SYSCTLS = (
+    # Frames in a queue of this machine count for the socket that sent them until they are out, and the default of
+    # 212,992 bytes is less than some queues that are planted: the sender would be held back and not the path be full.
+    f"net.core.wmem_default={4 << 20}",
+    # A CPU takes so much of a quota at once: by 5 ms, the default, a few hand out all of a period of 20 ms.
+    "kernel.sched_cfs_bandwidth_slice_us=1000",
+)
 
 
 @contextmanager
@@ -41,14 +43,7 @@ def booted() -> Iterator[Host]:
         with qemu.alone(kit, leases_folder=folder / "state" / "leases", drives=(disk,)) as host:
             for command in (
                 Command(("modprobe", "-a", *_MODULES), deadline_s=60.0),
-                Command(
-                    (
-                        "sysctl",
-                        "-w",
-                        f"net.core.wmem_default={_SENDS_BYTES}",
-                        f"kernel.sched_cfs_bandwidth_slice_us={_SLICE_US}",
-                    )
-                ),
+                Command(("sysctl", "-w", *_SYSCTLS)),
                 Command(("mkdir", "-p", _INSIDE)),
                 Command(("mount", "-o", "ro", "-t", "squashfs", "/dev/vdc", _INSIDE)),
             ):

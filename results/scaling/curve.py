@@ -163,27 +163,26 @@ class Curve:
             for name, score, weight in zip(models.NAMES, scores[:, 0], weights, strict=True)
         )
         self._best = found[self.chosen.name].parameters
-        self._scattered(self._squares(self._best, means, within)[0])
+        self._scattered(self._squares(self._best, means, within))
         dice = np.random.default_rng(seed)
         self._normal = dice.standard_normal(DRAWS)  # of a single trial that is still to come
         self._resample(dice, seed)
 
     def _scattered(self, squares: Array) -> None:
         """How trials scatter about the best model, by its squares at each N: below its ceiling and at it."""
-        k, n = models.COUNTS[self.chosen.name], float(self._counts.sum())
-        pooled = Scatter(math.sqrt(float(squares.sum()) / max(1.0, n - k)), max(1, int(n) - k))
-        self._student = widening(pooled.df)
+        k, n = models.COUNTS[self.chosen.name], int(self._counts.sum())
+        df = max(1, n - k)
+        pooled = Scatter(math.sqrt(float(squares.sum()) / df), df)
+        self._student = widening(df)
         self._below = self._full = pooled
-        full = self._best.full(self._ns)[0]
-        at = float(self._counts[full].sum())
-        if not 0 < at < n or _one_scatter(squares.sum(), n, k) <= _two_scatters(
-            squares[~full].sum(), n - at, squares[full].sum(), at, k
-        ):
-            return
-        self._below, self._full = (
-            Scatter(math.sqrt(float(part.sum()) / df), df)
-            for part, df in ((squares[~full], max(1, int(n - at) - k + 1)), (squares[full], max(1, int(at) - 1)))
-        )
+        one, two = self._ways(self._best, squares, k)
+        if two[0] < one[0]:
+            full = self._best.full(self._ns)[0]
+            at = int(self._counts[full].sum())
+            self._below, self._full = (
+                Scatter(math.sqrt(float(squares[:, part].sum()) / df), df)
+                for part, df in ((~full, max(1, n - at - k + 1)), (full, max(1, at - 1)))
+            )
 
     def _fitted(self, means: Array) -> dict[str, Fitted]:
         return {name: models.fitted(name, self._ns, means, self._counts, self.line_rate) for name in models.NAMES}
@@ -211,21 +210,25 @@ class Curve:
 
     def _scores(self, found: Mapping[str, Fitted], means: Array, within: Array) -> Array:
         """AICc of every model in every draw; with a ceiling trials may scatter in two ways, or in one."""
-        n = float(self._counts.sum())
         rows = []
         for name in models.NAMES:
             each = found[name]
-            squares = self._squares(each.parameters, means, within)
-            score = _one_scatter(squares.sum(axis=1), n, models.COUNTS[name])
-            full = each.parameters.full(self._ns)
-            at = full @ self._counts
-            two = _two_scatters(
-                np.where(full, 0.0, squares).sum(axis=1), n - at,
-                np.where(full, squares, 0.0).sum(axis=1), at, models.COUNTS[name],
-            )  # fmt: skip
-            best = np.where((at > 0) & (at < n), np.minimum(score, two), score)
-            rows.append(np.where(np.isfinite(each.distance), best, np.inf))  # else too few values of N for it
+            ways = self._ways(each.parameters, self._squares(each.parameters, means, within), models.COUNTS[name])
+            rows.append(np.where(np.isfinite(each.distance), np.minimum(*ways), np.inf))  # else too few N for it
         return np.array(rows)
+
+    def _ways(self, found: Parameters, squares: Array, parameters: int) -> tuple[Array, Array]:
+        """AICc where all trials scatter alike, and where those at the ceiling do otherwise; infinite without both.
+
+        A variance is a parameter too: Hurvich & Tsai 1989, Biometrika 76:297.
+        """
+        n = float(self._counts.sum())
+        full = found.full(self._ns)
+        at = full @ self._counts
+        one = _fit_term(squares.sum(axis=1), n) + _paid(n, parameters + 1)
+        below = _fit_term(np.where(full, 0.0, squares).sum(axis=1), n - at)
+        two = below + _fit_term(np.where(full, squares, 0.0).sum(axis=1), at) + _paid(n, parameters + 2)
+        return one, np.where((at > 0) & (at < n), two, np.inf)
 
     def _at(self, found: Parameters, ns: Sequence[float] | Array) -> Array:
         most = np.where(np.isfinite(found.ceiling), np.maximum(found.ceiling, self.line_rate), self.line_rate)
@@ -247,16 +250,9 @@ class Curve:
         return Between(centre, min(centre, float(low)), max(centre, float(high)))
 
 
-def _one_scatter(squares: Array | float, n: float, parameters: int) -> Array:
-    """AICc where all trials scatter alike, the variance a parameter too: Hurvich & Tsai 1989, Biometrika 76:297."""
-    return np.asarray(n * np.log(squares / n + _FLOOR**2) + _paid(n, parameters + 1))
-
-
-def _two_scatters(below: Array, n_below: Array | float, full: Array, n_full: Array | float, parameters: int) -> Array:
-    """The same where those below a ceiling and those at it have a variance each."""
-    parts = [each_n * np.log(squares / np.maximum(each_n, 1.0) + _FLOOR**2)
-             for squares, each_n in ((below, n_below), (full, n_full))]  # fmt: skip
-    return np.asarray(parts[0] + parts[1] + _paid(float(np.max(n_below + n_full)), parameters + 2))
+def _fit_term(squares: Array, n: Array | float) -> Array:
+    """−2 log-likelihood of `n` trials by their squares, without its constant."""
+    return np.asarray(n * np.log(squares / np.maximum(n, 1.0) + _FLOOR**2))
 
 
 def _paid(n: float, k: int) -> float:
